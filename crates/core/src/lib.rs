@@ -2,14 +2,19 @@
 //!
 //! Everything here is a value or a function of values: no I/O, no clock, no runtime, no async.
 //! Read in this order: [`time`] and [`ids`] name things, [`outcome`] says how work can end,
-//! [`net`] how a network can fail.
+//! [`net`] how a network can fail, [`code`] names every failure a user can meet and [`report`] says
+//! what is told about one.
 
+pub mod code;
 pub mod ids;
 pub mod net;
 pub mod outcome;
+pub mod report;
 pub mod time;
 
+pub use code::{Code, Retry};
 pub use ids::{EntityKind, Iid, ProjectId};
 pub use net::{NetworkErrorKind, TlsFault};
 pub use outcome::{CancelKind, CancelReason, Cancelled, Outcome, OutcomeKind, PanicMsg, Signal, TaskError};
+pub use report::{Coded, FieldError, Problem, Report};
 pub use time::{MonoTime, UnixMs};
