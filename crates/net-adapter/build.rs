@@ -1,0 +1,12 @@
+//! Says once, at build time, that the second runtime comes under a licence of its own.
+
+#[expect(clippy::print_stdout, clippy::disallowed_methods, reason = "how a build script speaks with cargo")]
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    if std::env::var_os("CARGO_FEATURE_ASUPERSYNC").is_some() {
+        println!(
+            "cargo:warning=feature `asupersync`: that crate's licence is MIT plus a rider which grants some parties \
+             no rights and must accompany every copy; read docs/licensing.md before you use or distribute this build"
+        );
+    }
+}
