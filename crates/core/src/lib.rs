@@ -3,18 +3,26 @@
 //! Everything here is a value or a function of values: no I/O, no clock, no runtime, no async.
 //! Read in this order: [`time`] and [`ids`] name things, [`outcome`] says how work can end,
 //! [`net`] how a network can fail, [`code`] names every failure a user can meet and [`report`] says
-//! what is told about one.
+//! what is told about one, [`secret`] holds what is told to nobody, [`backoff`] says how long to
+//! wait.
 
+pub mod backoff;
 pub mod code;
 pub mod ids;
 pub mod net;
 pub mod outcome;
 pub mod report;
+pub mod secret;
 pub mod time;
 
+pub use backoff::Backoff;
 pub use code::{Code, Retry};
-pub use ids::{EntityKind, Iid, ProjectId};
+pub use ids::{
+    BadId, ContentSeq, DiscussionId, DocumentId, EntityId, EntityKind, ForgeId, Iid, NativeId, NoteId, Oid, ProjectId,
+    RunId, UserId,
+};
 pub use net::{NetworkErrorKind, TlsFault};
 pub use outcome::{CancelKind, CancelReason, Cancelled, Outcome, OutcomeKind, PanicMsg, Signal, TaskError};
 pub use report::{Coded, FieldError, Problem, Report};
+pub use secret::Secret;
 pub use time::{MonoTime, UnixMs};
