@@ -1,0 +1,156 @@
+//! What a lab run decides and remembers: the schedule, the injection, the trace.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use annals_core::{CancelKind, CancelReason, MonoTime, UnixMs};
+
+use super::LabConfig;
+use crate::task::TaskRecord;
+use crate::token::{Token, lock};
+
+/// What the driver does instead of, or before, a poll.
+pub(crate) enum Step {
+    Poll,
+    Yield,
+    Drop,
+}
+
+/// How a task is ended at its chosen poll.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Injection {
+    /// It is asked to stop.
+    Request,
+    /// Its future is dropped there.
+    Drop,
+}
+
+pub(crate) struct LabState {
+    config: LabConfig,
+    schedule: Mutex<fastrand::Rng>,
+    trace: Mutex<Fnv>,
+    choices: AtomicU64,
+    steps: AtomicU64,
+    events: AtomicU64,
+    polls: Mutex<BTreeMap<u64, u64>>,
+}
+
+/// FNV-1a, 64 bits (http://www.isthe.com/chongo/tech/comp/fnv/).
+struct Fnv(u64);
+
+impl Fnv {
+    fn add(&mut self, value: u64) {
+        for byte in value.to_le_bytes() {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Event {
+    Spawn = 1,
+    Poll = 2,
+    Yield = 3,
+    Inject = 4,
+}
+
+impl LabState {
+    pub(crate) fn new(config: LabConfig) -> Self {
+        Self {
+            schedule: Mutex::new(fastrand::Rng::with_seed(config.seed ^ 0x5eed)),
+            config,
+            trace: Mutex::new(Fnv(0xcbf2_9ce4_8422_2325)),
+            choices: AtomicU64::new(0),
+            steps: AtomicU64::new(0),
+            events: AtomicU64::new(0),
+            polls: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.config.seed
+    }
+
+    pub(crate) fn epoch(&self) -> UnixMs {
+        self.config.epoch
+    }
+
+    pub(crate) fn max_virtual(&self) -> Duration {
+        self.config.max_virtual
+    }
+
+    pub(crate) fn max_steps(&self) -> u64 {
+        self.config.max_steps
+    }
+
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn choices(&self) -> u64 {
+        self.choices.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn events(&self) -> u64 {
+        self.events.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn hash(&self) -> u64 {
+        lock(&self.trace).0
+    }
+
+    /// How often each task was polled.
+    pub(crate) fn polls(&self) -> BTreeMap<u64, u64> {
+        lock(&self.polls).clone()
+    }
+
+    pub(crate) fn split_rng(&self, task: u64) -> fastrand::Rng {
+        fastrand::Rng::with_seed(self.config.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(task))
+    }
+
+    fn record(&self, now: MonoTime, task: u64, event: Event, argument: u64) {
+        self.events.fetch_add(1, Ordering::Relaxed);
+        let mut trace = lock(&self.trace);
+        for value in [now.0, task, event as u64, argument] {
+            trace.add(value);
+        }
+    }
+
+    pub(crate) fn spawned(&self, record: &TaskRecord) {
+        self.record(record.started, record.id, Event::Spawn, record.index);
+    }
+
+    /// Called by the task driver before every poll; `poll` counts from one.
+    pub(crate) fn before_poll(&self, record: &TaskRecord, now: MonoTime, poll: u64, token: &Token) -> Step {
+        if self.steps.fetch_add(1, Ordering::Relaxed) >= self.config.max_steps {
+            return Step::Drop;
+        }
+        let suspended = {
+            let mut polls = lock(&self.polls);
+            let count = polls.entry(record.id).or_default();
+            *count += 1;
+            *count
+        };
+        if let Some(point) = self.config.cancel_at
+            && point.task == record.id
+            && point.poll == suspended
+        {
+            self.record(now, record.id, Event::Inject, poll);
+            match point.injection {
+                Injection::Request => token.raise(CancelReason::new(CancelKind::Lab, record.name, now)),
+                Injection::Drop => return Step::Drop,
+            }
+        }
+        // Every second decision at most may be a yield, or a task would never be polled.
+        let roll = lock(&self.schedule).u8(0..100);
+        self.choices.fetch_add(1, Ordering::Relaxed);
+        if roll < self.config.yield_pct.min(50) {
+            self.record(now, record.id, Event::Yield, poll);
+            return Step::Yield;
+        }
+        self.record(now, record.id, Event::Poll, poll);
+        Step::Poll
+    }
+}

@@ -1,0 +1,607 @@
+//! Regions: the owners of tasks.
+//!
+//! A region closes only when its tasks, child regions and blocking calls are done, its finalizers
+//! have run and its permits are back, or when its bound is spent; what is then still alive is named
+//! in the report. Nothing is ever detached: a dropped guard hands its region to the parent.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use annals_core::{CancelKind, CancelReason, MonoTime, Outcome, OutcomeKind};
+
+use crate::Cx;
+use crate::backend::BoxFuture;
+use crate::budget::Budget;
+use crate::runtime::Inner;
+use crate::task::{SpawnError, TaskInfo, TaskKind, TaskRecord, Verdict};
+use crate::token::{Token, lock};
+
+/// What a region does when one of its tasks fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// The first error or panic cancels the siblings.
+    FailFast,
+    /// Nobody is cancelled; every outcome is kept.
+    CollectAll,
+}
+
+/// How a region is to behave.
+#[derive(Debug, Clone)]
+pub struct RegionSpec {
+    /// Name in snapshots and reports.
+    pub name: &'static str,
+    /// What a failed task does to its siblings.
+    pub policy: Policy,
+    /// How long tasks may take to end once they are cancelled.
+    pub cleanup: Duration,
+    /// Limits that every task of the region inherits.
+    pub budget: Budget,
+    /// Task reports kept in full; beyond, successes are only counted.
+    pub keep_reports: usize,
+}
+
+impl RegionSpec {
+    /// A region that stops at the first failure.
+    #[must_use]
+    pub fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            policy: Policy::FailFast,
+            cleanup: Duration::from_secs(5),
+            budget: Budget::default(),
+            keep_reports: 1024,
+        }
+    }
+
+    /// A region whose tasks do not affect each other.
+    #[must_use]
+    pub fn collect_all(name: &'static str) -> Self {
+        Self {
+            policy: Policy::CollectAll,
+            ..Self::new(name)
+        }
+    }
+}
+
+/// Where a region is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RegionState {
+    /// Tasks may be started.
+    Open,
+    /// No new tasks; those that run may end by themselves.
+    Closing,
+    /// Tasks were asked to end.
+    Draining,
+    /// Finalizers run.
+    Finalizing,
+    /// Nothing is left.
+    Closed,
+}
+
+/// How one task ended.
+#[derive(Debug, Clone)]
+pub struct TaskReport {
+    /// Name given at spawn.
+    pub name: &'static str,
+    /// Position among the region's spawns.
+    pub index: u64,
+    /// How it ended.
+    pub outcome: OutcomeKind,
+    /// The error, panic or reason in words.
+    pub message: Option<String>,
+    /// The request it obeyed, when it was cancelled.
+    pub cancelled: Option<CancelReason>,
+}
+
+/// What was left when a region or a runtime had closed.
+#[derive(Debug, Clone, Default)]
+pub struct DrainReport {
+    /// Nothing was left behind.
+    pub quiescent: bool,
+    /// Tasks that returned a value.
+    pub completed: u64,
+    /// Tasks that returned an error.
+    pub failed: u64,
+    /// Tasks that ended because they were asked to.
+    pub cancelled: u64,
+    /// Tasks that panicked.
+    pub panicked: u64,
+    /// Tasks still alive when the bound was spent.
+    pub stragglers: Vec<TaskInfo>,
+    /// Permits nobody gave back.
+    pub open_permits: u64,
+    /// Time the close took.
+    pub elapsed: Duration,
+}
+
+/// How a region ended.
+#[derive(Debug, Clone)]
+pub struct RegionReport {
+    /// The worst outcome among its tasks, victims of fail-fast left out.
+    pub overall: OutcomeKind,
+    /// Its tasks in spawn order.
+    pub tasks: Vec<TaskReport>,
+    /// Counts and leftovers.
+    pub drain: DrainReport,
+}
+
+impl RegionReport {
+    /// The task whose failure explains the region's: the worst, and the first among equals.
+    #[must_use]
+    pub fn cause(&self) -> Option<&TaskReport> {
+        self.tasks
+            .iter()
+            .filter(|t| t.counts() && t.outcome == self.overall && self.overall != OutcomeKind::Ok)
+            .min_by_key(|t| t.index)
+    }
+}
+
+impl TaskReport {
+    /// Whether this outcome is the task's own, not a sibling's failure passed on.
+    fn counts(&self) -> bool {
+        self.cancelled.as_ref().is_none_or(|r| r.kind != CancelKind::FailFast)
+    }
+}
+
+/// What `Cx::region` returns: how its body ended and how its tasks did.
+#[derive(Debug)]
+#[must_use]
+pub struct RegionOutcome<T, E> {
+    /// The body's own outcome.
+    pub body: Outcome<T, E>,
+    /// The tasks' outcomes.
+    pub report: RegionReport,
+}
+
+struct State {
+    phase: RegionState,
+    live: BTreeMap<u64, Arc<TaskRecord>>,
+    children: usize,
+    spawned: u64,
+    reports: Vec<TaskReport>,
+    drain: DrainReport,
+    finalizers: Vec<Finalizer>,
+    closer: Option<Waker>,
+}
+
+pub(crate) struct Finalizer {
+    pub(crate) name: &'static str,
+    pub(crate) limit: Duration,
+    pub(crate) run: Box<dyn FnOnce(Cx) -> BoxFuture<'static, ()> + Send>,
+}
+
+pub(crate) struct RegionInner {
+    pub(crate) id: u64,
+    pub(crate) spec: RegionSpec,
+    pub(crate) rt: Arc<Inner>,
+    pub(crate) parent: Option<Arc<RegionInner>>,
+    pub(crate) token: Arc<Token>,
+    pub(crate) permits: AtomicI64,
+    opened: MonoTime,
+    state: Mutex<State>,
+}
+
+impl RegionInner {
+    pub(crate) fn new(rt: &Arc<Inner>, parent: Option<&Arc<Self>>, token: Arc<Token>, spec: RegionSpec) -> Arc<Self> {
+        let region = Arc::new(Self {
+            id: rt.next_id(),
+            spec,
+            rt: rt.clone(),
+            parent: parent.cloned(),
+            token,
+            permits: AtomicI64::new(0),
+            opened: rt.backend().now(),
+            state: Mutex::new(State {
+                phase: RegionState::Open,
+                live: BTreeMap::new(),
+                children: 0,
+                spawned: 0,
+                reports: Vec::new(),
+                drain: DrainReport::default(),
+                finalizers: Vec::new(),
+                closer: None,
+            }),
+        });
+        rt.registry().insert(region.id, Arc::downgrade(&region));
+        region
+    }
+
+    /// The names from the root down, joined by slashes.
+    pub(crate) fn path(&self) -> String {
+        match &self.parent {
+            Some(parent) => format!("{}/{}", parent.path(), self.spec.name),
+            None => self.spec.name.to_owned(),
+        }
+    }
+
+    fn refuse_unless_open(&self, phase: RegionState) -> Result<(), SpawnError> {
+        match phase {
+            RegionState::Open => Ok(()),
+            RegionState::Closed => Err(SpawnError::RegionClosed { region: self.path() }),
+            RegionState::Closing | RegionState::Draining | RegionState::Finalizing => {
+                Err(SpawnError::RegionClosing { region: self.path() })
+            }
+        }
+    }
+
+    /// Opens a child region.
+    pub(crate) fn open_child(self: &Arc<Self>, token: Arc<Token>, spec: RegionSpec) -> Result<Arc<Self>, SpawnError> {
+        let mut state = lock(&self.state);
+        self.refuse_unless_open(state.phase)?;
+        state.children += 1;
+        drop(state);
+        Ok(Self::new(&self.rt, Some(self), token, spec))
+    }
+
+    /// Registers a task; the region waits for the returned guard.
+    pub(crate) fn begin(self: &Arc<Self>, name: &'static str, kind: TaskKind) -> Result<Live, SpawnError> {
+        let mut state = lock(&self.state);
+        // A finalizer may still use blocking calls.
+        if kind == TaskKind::Async || state.phase == RegionState::Closed {
+            self.refuse_unless_open(state.phase)?;
+        }
+        self.rt.count_task()?;
+        let record = Arc::new(TaskRecord::new(
+            self.rt.next_id(),
+            state.spawned,
+            name,
+            kind,
+            self.rt.backend().now(),
+        ));
+        state.spawned += 1;
+        state.live.insert(record.id, record.clone());
+        Ok(Live {
+            region: self.clone(),
+            record,
+            finished: false,
+        })
+    }
+
+    pub(crate) fn add_finalizer(&self, finalizer: Finalizer) -> Result<(), SpawnError> {
+        let mut state = lock(&self.state);
+        self.refuse_unless_open(state.phase)?;
+        state.finalizers.push(finalizer);
+        Ok(())
+    }
+
+    fn finish(&self, record: &TaskRecord, outcome: OutcomeKind, verdict: Option<Verdict>) {
+        let (message, cancelled) = match verdict {
+            None => (None, None),
+            Some(Verdict::Message(message)) => (Some(message), None),
+            Some(Verdict::Cancelled(reason)) => (Some(reason.to_string()), Some(reason)),
+        };
+        let report = TaskReport {
+            name: record.name,
+            index: record.index,
+            outcome,
+            message,
+            cancelled,
+        };
+        let is_cause = outcome == OutcomeKind::Err || outcome == OutcomeKind::Panicked;
+        let fail_fast = is_cause && record.kind == TaskKind::Async && self.spec.policy == Policy::FailFast;
+        let origin = format!("{}/{}", self.path(), record.name);
+        let closer = {
+            let mut state = lock(&self.state);
+            match outcome {
+                OutcomeKind::Ok => state.drain.completed += 1,
+                OutcomeKind::Err => state.drain.failed += 1,
+                OutcomeKind::Cancelled => state.drain.cancelled += 1,
+                OutcomeKind::Panicked => state.drain.panicked += 1,
+            }
+            // A region that serves a million connections stays flat: full, it keeps only failures.
+            let kept = state.reports.len();
+            if record.kind == TaskKind::Async
+                && (kept < self.spec.keep_reports || (is_cause && kept < self.spec.keep_reports + 32))
+            {
+                state.reports.push(report);
+            }
+            state.live.remove(&record.id);
+            state.closer.take()
+        };
+        self.rt.uncount_task();
+        if fail_fast {
+            self.token
+                .raise(CancelReason::new(CancelKind::FailFast, origin, self.rt.backend().now()));
+        }
+        if let Some(closer) = closer {
+            closer.wake();
+        }
+    }
+
+    fn child_closed(&self) {
+        let closer = {
+            let mut state = lock(&self.state);
+            state.children -= 1;
+            state.closer.take()
+        };
+        if let Some(closer) = closer {
+            closer.wake();
+        }
+    }
+
+    fn advance(&self, to: RegionState) {
+        let mut state = lock(&self.state);
+        state.phase = state.phase.max(to);
+    }
+
+    /// Resolves when neither a task nor a child region is left.
+    async fn emptied(&self) {
+        poll_fn(|context| {
+            let mut state = lock(&self.state);
+            if state.live.is_empty() && state.children == 0 {
+                return Poll::Ready(());
+            }
+            state.closer = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Waits until the region is empty or `at` is reached; says whether it is empty.
+    async fn emptied_by(&self, at: MonoTime) -> bool {
+        let mut emptied = pin!(self.emptied());
+        let mut timer = self.rt.backend().sleep_until(at);
+        poll_fn(|context| {
+            if emptied.as_mut().poll(context).is_ready() {
+                return Poll::Ready(true);
+            }
+            timer.as_mut().poll(context).map(|()| false)
+        })
+        .await
+    }
+
+    /// The close protocol. With `natural`, tasks may end by themselves until that context or the
+    /// region is cancelled; then, or at once, they have `bound`.
+    pub(crate) async fn close(self: &Arc<Self>, natural: Option<&Cx>, bound: Duration) -> RegionReport {
+        let now = || self.rt.backend().now();
+        let started = now();
+        self.advance(RegionState::Closing);
+        let mut empty = false;
+        if let Some(cx) = natural {
+            let mut raised = pin!(self.token.raised());
+            let emptied = poll_fn(|context| match raised.as_mut().poll(context) {
+                Poll::Ready(_) => Poll::Ready(false),
+                Poll::Pending => Poll::Pending,
+            });
+            let mut emptied = pin!(emptied);
+            let mut all = pin!(self.emptied());
+            let either = poll_fn(|context| {
+                if all.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(true);
+                }
+                emptied.as_mut().poll(context)
+            });
+            match cx.or_cancel(either).await {
+                Ok(is_empty) => empty = is_empty,
+                Err(cancelled) => self.token.raise(cancelled.0),
+            }
+        }
+        if !empty {
+            self.advance(RegionState::Draining);
+            self.token
+                .raise(CancelReason::new(CancelKind::Shutdown, self.path(), now()));
+            let bound = self.rt.shutdown_signal().clamp(bound, now());
+            empty = self.emptied_by(now().after(bound)).await;
+        }
+        if !empty {
+            self.drop_stragglers().await;
+        }
+        self.advance(RegionState::Finalizing);
+        self.run_finalizers().await;
+        self.seal(started)
+    }
+
+    /// Names what outlived the bound and drops its futures. A task stuck inside a poll, or a
+    /// blocking call, cannot be dropped: it stays reported and the close does not wait for it.
+    async fn drop_stragglers(&self) {
+        let now = self.rt.backend().now();
+        let path = self.path();
+        let records: Vec<_> = {
+            let mut state = lock(&self.state);
+            let records: Vec<_> = state.live.values().cloned().collect();
+            state.drain.stragglers = records.iter().map(|r| r.info(path.clone(), now)).collect();
+            records
+        };
+        for record in &records {
+            tracing::warn!(task = record.name, region = %path, "task outlived its region's bound");
+            record.kill();
+        }
+        const GRACE: Duration = Duration::from_millis(100);
+        self.emptied_by(now.after(GRACE)).await;
+    }
+
+    async fn run_finalizers(self: &Arc<Self>) {
+        loop {
+            let Some(finalizer) = lock(&self.state).finalizers.pop() else {
+                return;
+            };
+            let cx = Cx::root(self.clone(), "finalizer");
+            let limit = self.rt.shutdown_signal().clamp(finalizer.limit, cx.now());
+            let run = finalizer.run;
+            let ended = cx.masked(limit, |cx| crate::cx::caught(finalizer.name, run(cx))).await;
+            match ended {
+                Ok(Ok(())) => {}
+                Ok(Err(panic)) => {
+                    lock(&self.state).drain.panicked += 1;
+                    tracing::error!(finalizer = finalizer.name, %panic, "finalizer panicked");
+                }
+                Err(exceeded) => tracing::warn!(finalizer = finalizer.name, %exceeded, "finalizer was cut short"),
+            }
+        }
+    }
+
+    fn seal(self: &Arc<Self>, started: MonoTime) -> RegionReport {
+        let open_permits = u64::try_from(self.permits.load(Ordering::Acquire)).unwrap_or(0);
+        let mut state = lock(&self.state);
+        state.phase = RegionState::Closed;
+        let mut drain = state.drain.clone();
+        drain.elapsed = self.rt.backend().now().since(started);
+        drain.open_permits = open_permits;
+        drain.quiescent = drain.stragglers.is_empty() && state.live.is_empty() && state.children == 0;
+        let mut tasks = std::mem::take(&mut state.reports);
+        drop(state);
+        tasks.sort_by_key(|t| t.index);
+        let mut overall = tasks
+            .iter()
+            .filter(|t| t.counts())
+            .map(|t| t.outcome)
+            .max()
+            .unwrap_or(OutcomeKind::Ok);
+        if drain.panicked > 0 {
+            overall = OutcomeKind::Panicked;
+        }
+        self.rt.registry().remove(&self.id);
+        self.rt.record_drain(&drain);
+        if let Some(parent) = &self.parent {
+            parent.child_closed();
+        }
+        RegionReport { overall, tasks, drain }
+    }
+
+    pub(crate) fn snapshot(&self) -> RegionSnapshot {
+        let state = lock(&self.state);
+        let reason = self.token.reason();
+        RegionSnapshot {
+            id: self.id,
+            parent: self.parent.as_ref().map(|p| p.id),
+            name: self.spec.name,
+            state: state.phase,
+            age: self.rt.backend().now().since(self.opened),
+            live_tasks: state.live.values().map(|r| r.name).collect(),
+            permits: u64::try_from(self.permits.load(Ordering::Acquire)).unwrap_or(0),
+            cancelled: reason,
+        }
+    }
+}
+
+/// One region as an operator sees it.
+#[derive(Debug, Clone)]
+pub struct RegionSnapshot {
+    /// Unique within its runtime.
+    pub id: u64,
+    /// The region it is a child of.
+    pub parent: Option<u64>,
+    /// Its name.
+    pub name: &'static str,
+    /// Where it is in its life.
+    pub state: RegionState,
+    /// Time since it was opened.
+    pub age: Duration,
+    /// Names of the tasks alive in it.
+    pub live_tasks: Vec<&'static str>,
+    /// Permits held in it.
+    pub permits: u64,
+    /// Why it was cancelled, if it was.
+    pub cancelled: Option<CancelReason>,
+}
+
+/// A task the region waits for.
+pub(crate) struct Live {
+    region: Arc<RegionInner>,
+    pub(crate) record: Arc<TaskRecord>,
+    finished: bool,
+}
+
+impl Live {
+    pub(crate) fn finish(mut self, outcome: OutcomeKind, verdict: Option<Verdict>) {
+        self.finished = true;
+        self.region.finish(&self.record, outcome, verdict);
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.region.finish(&self.record, OutcomeKind::Cancelled, None);
+        }
+    }
+}
+
+/// The guard of an open region: one owner.
+///
+/// Dropping it cancels the region; the parent waits for what is left in it.
+#[must_use = "dropping the guard cancels the region"]
+pub struct Region {
+    pub(crate) inner: Option<Arc<RegionInner>>,
+    cx: Cx,
+}
+
+impl Region {
+    pub(crate) fn guard(inner: Arc<RegionInner>, cx: Cx) -> Self {
+        Self { inner: Some(inner), cx }
+    }
+
+    /// The context whose tasks belong to this region.
+    pub fn cx(&self) -> &Cx {
+        &self.cx
+    }
+
+    /// Asks everything in the region to end.
+    pub fn cancel(&self, reason: CancelReason) {
+        self.cx.region_inner().token.raise(reason);
+    }
+
+    /// Where the region is in its life.
+    #[must_use]
+    pub fn state(&self) -> RegionState {
+        lock(&self.cx.region_inner().state).phase
+    }
+
+    /// Takes no new tasks and waits for the natural end of those that run. If `cx` is cancelled
+    /// meanwhile, so are they, and they have the region's cleanup time to end.
+    ///
+    /// # Errors
+    /// None: every task's outcome is in the report.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the region is cancelled and its parent waits for the rest.
+    pub async fn close(mut self, cx: &Cx) -> RegionReport {
+        let inner = self.cx.region_inner().clone();
+        let report = inner.close(Some(cx), inner.spec.cleanup).await;
+        self.inner = None;
+        report
+    }
+
+    /// Takes no new tasks, cancels those that run and waits at most `bound` for them.
+    ///
+    /// # Errors
+    /// None: what is left is named in the report.
+    ///
+    /// # Cancel safety
+    /// As [`Self::close`].
+    pub async fn close_within(mut self, bound: Duration) -> RegionReport {
+        let inner = self.cx.region_inner().clone();
+        let report = inner.close(None, bound).await;
+        self.inner = None;
+        report
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        let Some(inner) = self.inner.take() else { return };
+        let now = inner.rt.backend().now();
+        inner
+            .token
+            .raise(CancelReason::new(CancelKind::GuardDropped, inner.path(), now));
+        let rt = inner.rt.clone();
+        // Not a task of any region: the parent waits for its child, and so for this.
+        rt.backend().spawn(Box::pin(async move {
+            inner.close(None, inner.spec.cleanup).await;
+        }));
+    }
+}
+
+impl std::fmt::Debug for Region {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Region")
+            .field("name", &self.cx.region_inner().spec.name)
+            .field("state", &self.state())
+            .finish()
+    }
+}

@@ -1,0 +1,86 @@
+//! Signals, handled by threads of their own so that they work when every worker is stuck.
+//!
+//! The first SIGINT, SIGTERM or SIGHUP begins the drain; after the grace time what still runs is
+//! cancelled; after the cancel and hard times the process ends whatever happens. A second signal
+//! ends it at once: no destructor runs, and the database recovers from its log.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use annals_core::{CancelKind, CancelReason, Signal};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::runtime::Inner;
+use crate::shutdown::{ShutdownSignal, Stage};
+use crate::time::process_now;
+
+/// How long each stage of a shutdown may take.
+#[derive(Debug, Clone, Copy)]
+pub struct ShutdownBudget {
+    /// For units of work that have begun.
+    pub grace: Duration,
+    /// For cancelled tasks to clean up.
+    pub cancel: Duration,
+    /// For everything else, until the process is ended.
+    pub hard: Duration,
+}
+
+impl Default for ShutdownBudget {
+    fn default() -> Self {
+        Self {
+            grace: Duration::from_secs(10),
+            cancel: Duration::from_secs(3),
+            hard: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Starts the signal thread of the process.
+pub(crate) fn install(shutdown: ShutdownSignal, runtimes: Vec<Arc<Inner>>, budget: ShutdownBudget) -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    thread::Builder::new().name("annals-signals".into()).spawn(move || {
+        let mut escalation = Some((shutdown, runtimes));
+        for number in signals.forever() {
+            let signal = match number {
+                SIGTERM => Signal::Term,
+                SIGHUP => Signal::Hup,
+                _ => Signal::Int,
+            };
+            let Some((shutdown, runtimes)) = escalation.take() else {
+                end_process(signal)
+            };
+            let reason = CancelReason::new(CancelKind::Signal(signal), "signal", process_now());
+            shutdown.begin(reason.clone());
+            let escalated = thread::Builder::new()
+                .name("annals-stop".into())
+                .spawn(move || escalate(signal, &reason, &shutdown, &runtimes, budget));
+            if escalated.is_err() {
+                end_process(signal);
+            }
+        }
+    })?;
+    Ok(())
+}
+
+fn escalate(
+    signal: Signal,
+    reason: &CancelReason,
+    shutdown: &ShutdownSignal,
+    runtimes: &[Arc<Inner>],
+    budget: ShutdownBudget,
+) -> ! {
+    thread::sleep(budget.grace);
+    shutdown.advance(Stage::Cancelling, Some(process_now().after(budget.cancel)));
+    for runtime in runtimes {
+        runtime.cancel_root(reason.clone());
+    }
+    thread::sleep(budget.cancel + budget.hard);
+    end_process(signal)
+}
+
+fn end_process(signal: Signal) -> ! {
+    signal_hook::low_level::exit(i32::from(signal.exit_code()))
+}

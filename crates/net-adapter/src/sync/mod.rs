@@ -1,0 +1,12 @@
+//! Locks that can be waited for without blocking a thread, fair and cancellable.
+//!
+//! Made of std parts and wakers: they work on every runtime and between runtimes.
+
+mod mutex;
+mod notify;
+mod semaphore;
+
+pub use mutex::{Mutex, MutexGuard};
+pub use notify::Notify;
+pub(crate) use semaphore::Closed;
+pub use semaphore::{SemPermit, Semaphore};
