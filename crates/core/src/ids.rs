@@ -21,24 +21,10 @@ macro_rules! integer_id {
 }
 
 integer_id! {
-    /// The local row id of a forge.
-    ForgeId,
     /// The local row id of a project.
     ProjectId,
-    /// The local row id of a user.
-    UserId,
-    /// The local row id of an issue or merge request; means nothing without its [`EntityKind`].
-    EntityId,
-    /// The local row id of a discussion.
-    DiscussionId,
-    /// The local row id of a note.
-    NoteId,
-    /// The local row id of a document.
-    DocumentId,
     /// The number of an issue or merge request within its project.
     Iid,
-    /// The number of a transaction that changed content.
-    ContentSeq,
 }
 
 macro_rules! text_id {

@@ -4,7 +4,7 @@
 //! Read in this order: [`time`] and [`ids`] name things, [`outcome`] says how work can end,
 //! [`net`] how a network can fail, [`code`] names every failure a user can meet and [`report`] says
 //! what is told about one, [`secret`] holds what is told to nobody, [`backoff`] says how long to
-//! wait.
+//! wait, [`text`] decides what a word is and what may be printed.
 
 pub mod backoff;
 pub mod code;
@@ -13,14 +13,12 @@ pub mod net;
 pub mod outcome;
 pub mod report;
 pub mod secret;
+pub mod text;
 pub mod time;
 
 pub use backoff::Backoff;
 pub use code::{Code, Retry};
-pub use ids::{
-    BadId, ContentSeq, DiscussionId, DocumentId, EntityId, EntityKind, ForgeId, Iid, NativeId, NoteId, Oid, ProjectId,
-    RunId, UserId,
-};
+pub use ids::{BadId, EntityKind, Iid, NativeId, Oid, ProjectId, RunId};
 pub use net::{NetworkErrorKind, TlsFault};
 pub use outcome::{CancelKind, CancelReason, Cancelled, Outcome, OutcomeKind, PanicMsg, Signal, TaskError};
 pub use report::{Coded, FieldError, Problem, Report};
