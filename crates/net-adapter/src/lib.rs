@@ -31,6 +31,8 @@ mod signal;
 mod slices;
 pub mod sync;
 mod task;
+#[cfg(feature = "lab")]
+pub mod testing;
 mod time;
 mod token;
 

@@ -84,7 +84,7 @@ impl Backend for AsupersyncLab {
         Box::pin(async move {
             let left = at.since(now);
             if !left.is_zero() {
-                drop(timeout(Time::from_nanos(now.0), left, pending::<()>()).await);
+                let (Ok(()) | Err(_)) = timeout(Time::from_nanos(now.0), left, pending::<()>()).await;
             }
         })
     }

@@ -1,0 +1,400 @@
+//! Regions and tasks: nothing is left behind, nothing is lost.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use annals_net_adapter::{
+    CancelKind, CancelReason, Cancelled, Cx, Outcome, OutcomeKind, Policy, RegionSpec, SpawnError, on_every_host,
+    on_every_runtime,
+};
+
+#[derive(Debug, thiserror::Error)]
+#[error("it failed")]
+struct Failed;
+impl annals_net_adapter::TaskError for Failed {}
+
+fn reason(cx: &Cx) -> CancelReason {
+    CancelReason::new(CancelKind::User, "test", cx.now())
+}
+
+async fn region_close_waits_for_all_children(cx: Cx) {
+    let done = Arc::new(AtomicUsize::new(0));
+    let region = cx.open_region(RegionSpec::new("many")).unwrap();
+    for i in 0..1000 {
+        let done = done.clone();
+        region
+            .cx()
+            .spawn("child", move |cx| async move {
+                cx.sleep(Duration::from_millis(i % 3)).await?;
+                done.fetch_add(1, Ordering::SeqCst);
+                Ok::<_, Cancelled>(())
+            })
+            .unwrap();
+    }
+    let report = region.close(&cx).await;
+    assert_eq!(done.load(Ordering::SeqCst), 1000);
+    assert_eq!(report.drain.completed, 1000);
+    assert!(report.drain.quiescent);
+    assert!(
+        report.tasks.iter().map(|t| t.index).eq(0..1000),
+        "reports are in spawn order"
+    );
+}
+
+async fn spawn_after_close_is_rejected(cx: Cx) {
+    let region = cx.open_region(RegionSpec::new("closed")).unwrap();
+    let inside = region.cx().clone();
+    region.close(&cx).await;
+    let refused = inside.spawn("late", |_| async { Ok::<_, Cancelled>(()) });
+    assert!(matches!(refused, Err(SpawnError::RegionClosed { .. })));
+}
+
+async fn dropped_guard_never_detaches(cx: Cx) {
+    let ended = Arc::new(AtomicUsize::new(0));
+    let seen = ended.clone();
+    let outer = cx
+        .region(RegionSpec::new("outer"), |cx| async move {
+            let inner = cx.open_region(RegionSpec::new("inner")).unwrap();
+            inner
+                .cx()
+                .spawn("child", move |cx| async move {
+                    let reason = cx.cancelled().await;
+                    cx.sleep_full(Duration::from_millis(5)).await;
+                    seen.fetch_add(1, Ordering::SeqCst);
+                    Err::<(), _>(Cancelled(reason))
+                })
+                .unwrap();
+            drop(inner);
+            Ok::<_, Cancelled>(())
+        })
+        .await;
+    assert_eq!(
+        ended.load(Ordering::SeqCst),
+        1,
+        "the parent waited for the child of the dropped guard"
+    );
+    assert!(outer.body.is_ok());
+}
+
+async fn cancel_runs_finalizers_once_in_reverse_order(cx: Cx) {
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let region = cx.open_region(RegionSpec::new("finalized")).unwrap();
+    for i in 0..3 {
+        let order = order.clone();
+        region
+            .cx()
+            .defer("finalizer", Duration::from_secs(1), move |cx| async move {
+                cx.sleep(Duration::from_millis(1)).await.expect("a finalizer is masked");
+                order.lock().unwrap().push(i);
+            })
+            .unwrap();
+    }
+    region.cancel(reason(&cx));
+    region.close(&cx).await;
+    assert_eq!(*order.lock().unwrap(), [2, 1, 0]);
+}
+
+async fn noncooperative_task_is_reported_not_hidden(cx: Cx) {
+    let region = cx.open_region(RegionSpec::collect_all("stubborn")).unwrap();
+    let mut task = region
+        .cx()
+        .spawn("deaf", |_| async {
+            std::future::pending::<Result<(), Cancelled>>().await
+        })
+        .unwrap();
+    let report = region.close_within(Duration::from_millis(20)).await;
+    assert_eq!(
+        report.drain.stragglers.iter().map(|t| t.name).collect::<Vec<_>>(),
+        ["deaf"]
+    );
+    let outcome = task.join(&cx).await.unwrap();
+    assert!(matches!(outcome, Outcome::Cancelled(r) if r.kind == CancelKind::Straggler));
+}
+
+async fn panic_in_child_reaches_region_outcome(cx: Cx) {
+    let region = cx.open_region(RegionSpec::collect_all("panics")).unwrap();
+    region
+        .cx()
+        .spawn("bad", |_| async {
+            if true { panic!("boom") } else { Ok::<(), Cancelled>(()) }
+        })
+        .unwrap();
+    let report = region.close(&cx).await;
+    assert_eq!(report.overall, OutcomeKind::Panicked);
+    assert!(report.cause().unwrap().message.as_ref().unwrap().contains("boom"));
+}
+
+async fn fail_fast_shows_the_cause(cx: Cx) {
+    let outcome = cx
+        .region(RegionSpec::new("fragile"), |cx| async move {
+            for _ in 0..3 {
+                cx.spawn(
+                    "victim",
+                    |cx| async move { Err::<(), _>(Cancelled(cx.cancelled().await)) },
+                )
+                .unwrap();
+            }
+            cx.spawn("culprit", |cx| async move {
+                cx.yield_now().await;
+                Err::<(), _>(Failed)
+            })
+            .unwrap();
+            Ok::<_, Failed>(())
+        })
+        .await;
+    assert_eq!(outcome.report.overall, OutcomeKind::Err);
+    assert_eq!(outcome.report.cause().unwrap().name, "culprit");
+    assert_eq!(outcome.report.drain.cancelled, 3);
+}
+
+async fn collect_all_loses_nothing(cx: Cx) {
+    let region = cx.open_region(RegionSpec::collect_all("mixed")).unwrap();
+    for i in 0..20 {
+        region
+            .cx()
+            .spawn("item", move |cx| async move {
+                cx.sleep(Duration::from_millis(20 - i)).await.unwrap();
+                if i % 4 == 0 { Err(Failed) } else { Ok(()) }
+            })
+            .unwrap();
+    }
+    let report = region.close(&cx).await;
+    assert_eq!((report.drain.completed, report.drain.failed), (15, 5));
+    assert_eq!(report.tasks.len(), 20);
+}
+
+async fn cancel_child_never_touches_parent(cx: Cx) {
+    let child = cx.open_region(RegionSpec::new("child")).unwrap();
+    child.cancel(reason(&cx));
+    assert!(child.cx().is_cancelled());
+    child.close(&cx).await;
+    assert!(!cx.is_cancelled());
+}
+
+async fn sleep_full_is_full_after_cancel(cx: Cx) {
+    let region = cx.open_region(RegionSpec::new("sleepy")).unwrap();
+    region.cancel(reason(&cx));
+    let before = cx.now();
+    region.cx().sleep_full(Duration::from_millis(30)).await;
+    assert!(cx.now().since(before) >= Duration::from_millis(30));
+    region.close(&cx).await;
+}
+
+async fn mask_hides_then_shows_cancel(cx: Cx) {
+    let region = cx.open_region(RegionSpec::new("masked")).unwrap();
+    region.cancel(reason(&cx));
+    let inside = region
+        .cx()
+        .masked(Duration::from_secs(1), |cx| async move {
+            cx.sleep(Duration::from_millis(1)).await.expect("hidden");
+            cx.is_cancelled()
+        })
+        .await;
+    assert_eq!(inside, Ok(false));
+    assert!(region.cx().is_cancelled());
+    region.close(&cx).await;
+}
+
+async fn masked_is_bounded_by_time(cx: Cx) {
+    let limit = Duration::from_millis(20);
+    let result = cx.masked(limit, |_| std::future::pending::<()>()).await;
+    assert_eq!(result.unwrap_err().limit, limit);
+}
+
+async fn value_after_cancel_is_kept(cx: Cx) {
+    let mut task = cx
+        .spawn("late", |cx| async move {
+            cx.cancelled().await;
+            Ok::<_, Cancelled>(42)
+        })
+        .unwrap();
+    task.cancel(reason(&cx));
+    assert_eq!(task.join(&cx).await.unwrap(), Outcome::Ok(42));
+}
+
+async fn dropped_join_does_not_abort(cx: Cx) {
+    let mut task = cx
+        .spawn("slow", |cx| async move {
+            cx.sleep(Duration::from_millis(20)).await?;
+            Ok::<_, Cancelled>(7)
+        })
+        .unwrap();
+    assert!(cx.timeout(Duration::from_millis(1), task.join(&cx)).await.is_err());
+    assert_eq!(task.join(&cx).await.unwrap(), Outcome::Ok(7));
+}
+
+async fn join_obeys_caller_cancel(cx: Cx) {
+    let region = cx.open_region(RegionSpec::new("caller")).unwrap();
+    let mut task = cx
+        .spawn(
+            "other",
+            |cx| async move { Err::<(), _>(Cancelled(cx.cancelled().await)) },
+        )
+        .unwrap();
+    region.cancel(reason(&cx));
+    assert!(task.join(region.cx()).await.is_err());
+    task.cancel(reason(&cx));
+    assert!(!task.join(&cx).await.unwrap().is_ok());
+    region.close(&cx).await;
+}
+
+async fn first_reason_wins(cx: Cx) {
+    let region = cx.open_region(RegionSpec::new("twice")).unwrap();
+    region.cancel(CancelReason::new(CancelKind::User, "first", cx.now()));
+    region.cancel(CancelReason::new(CancelKind::Shutdown, "second", cx.now()));
+    assert_eq!(region.cx().cancel_reason().unwrap().origin, "first");
+    region.close(&cx).await;
+}
+
+async fn deadline_is_inherited_and_tightened(cx: Cx) {
+    use annals_net_adapter::Budget;
+    let near = cx.now().after(Duration::from_millis(20));
+    let far = cx.now().after(Duration::from_secs(3600));
+    let region = cx
+        .open_region(RegionSpec {
+            budget: Budget::until(near),
+            policy: Policy::CollectAll,
+            ..RegionSpec::new("timed")
+        })
+        .unwrap();
+    assert_eq!(
+        region.cx().with_budget(Budget::until(far)).budget().deadline,
+        Some(near)
+    );
+    let mut task = region
+        .cx()
+        .spawn(
+            "waits",
+            |cx| async move { Err::<(), _>(Cancelled(cx.cancelled().await)) },
+        )
+        .unwrap();
+    let outcome = task.join(&cx).await.unwrap();
+    assert!(matches!(outcome, Outcome::Cancelled(r) if r.kind == CancelKind::Deadline));
+    region.close(&cx).await;
+}
+
+async fn blocking_value_survives_cancel(cx: Cx) {
+    let region = cx.open_region(RegionSpec::new("blocks")).unwrap();
+    let inner = region.cx().clone();
+    let started = Arc::new(AtomicUsize::new(0));
+    let flag = started.clone();
+    let mut task = cx
+        .spawn("caller", move |_| async move {
+            Ok::<_, Cancelled>(
+                inner
+                    .blocking("work", move |b| {
+                        flag.store(1, Ordering::SeqCst);
+                        while !b.is_cancelled() {
+                            std::thread::yield_now();
+                        }
+                        Ok::<_, Cancelled>("kept")
+                    })
+                    .await,
+            )
+        })
+        .unwrap();
+    while started.load(Ordering::SeqCst) == 0 {
+        cx.sleep(Duration::from_millis(1)).await.unwrap();
+    }
+    region.cancel(reason(&cx));
+    assert_eq!(task.join(&cx).await.unwrap(), Outcome::Ok(Outcome::Ok("kept")));
+    region.close(&cx).await;
+}
+
+async fn blocking_not_started_when_cancelled(cx: Cx) {
+    let region = cx.open_region(RegionSpec::new("blocks")).unwrap();
+    region.cancel(reason(&cx));
+    let outcome = region
+        .cx()
+        .blocking("work", |_| -> Result<(), Cancelled> { panic!("must not start") })
+        .await;
+    assert_eq!(outcome.kind(), OutcomeKind::Cancelled);
+    region.close(&cx).await;
+}
+
+async fn serial_runs_in_order_and_finishes(cx: Cx) {
+    let serial = cx.serial("writer", 4.try_into().unwrap()).unwrap();
+    let last = Arc::new(AtomicU64::new(0));
+    for i in 1..=100 {
+        let last = last.clone();
+        let outcome = serial
+            .run(&cx, move |_| Ok::<_, Cancelled>(last.swap(i, Ordering::SeqCst)))
+            .await;
+        assert_eq!(outcome, Outcome::Ok(i - 1));
+    }
+}
+
+async fn inv3_no_new_unit_after_draining(cx: Cx) {
+    assert!(cx.may_start().is_ok());
+    cx.shutdown().begin(reason(&cx));
+    assert!(cx.may_start().is_err());
+    assert!(!cx.is_cancelled(), "what runs may finish");
+    assert!(
+        cx.pause(Duration::from_secs(3600)).await.is_err(),
+        "waits between units end at once"
+    );
+}
+
+on_every_host!(
+    region_close_waits_for_all_children,
+    spawn_after_close_is_rejected,
+    dropped_guard_never_detaches,
+    cancel_runs_finalizers_once_in_reverse_order,
+    fail_fast_shows_the_cause,
+    collect_all_loses_nothing,
+    cancel_child_never_touches_parent,
+    sleep_full_is_full_after_cancel,
+    mask_hides_then_shows_cancel,
+    masked_is_bounded_by_time,
+    value_after_cancel_is_kept,
+    dropped_join_does_not_abort,
+    join_obeys_caller_cancel,
+    first_reason_wins,
+    deadline_is_inherited_and_tightened,
+    blocking_not_started_when_cancelled,
+    serial_runs_in_order_and_finishes,
+    inv3_no_new_unit_after_draining,
+);
+on_every_runtime!(blocking_value_survives_cancel);
+
+/// These leave a straggler or a panic behind on purpose, which the hosts' own check would flag.
+mod leaves_something_behind {
+    use super::*;
+    use annals_net_adapter::{BackendKind, Runtime, RuntimeConfig, lab::LabConfig};
+
+    #[test]
+    fn noncooperative_task_is_reported_not_hidden() {
+        for &kind in BackendKind::compiled() {
+            let runtime = Runtime::build(kind, &RuntimeConfig::default()).unwrap();
+            let main = runtime.run_main(|cx| async move {
+                super::noncooperative_task_is_reported_not_hidden(cx).await;
+                Ok::<_, Cancelled>(())
+            });
+            assert!(main.outcome.is_ok(), "{:?}", main.outcome);
+            assert!(!main.drain.quiescent);
+            let report = LabConfig::new(1)
+                .on(kind)
+                .run(super::noncooperative_task_is_reported_not_hidden);
+            assert!(report.clean().is_err(), "the lab flags a stuck child");
+        }
+    }
+
+    #[test]
+    fn panic_in_child_reaches_region_outcome() {
+        for &kind in BackendKind::compiled() {
+            let runtime = Runtime::build(kind, &RuntimeConfig::default()).unwrap();
+            let main = runtime.run_main(|cx| async move {
+                super::panic_in_child_reaches_region_outcome(cx).await;
+                Ok::<_, Cancelled>(())
+            });
+            assert!(main.outcome.is_ok(), "{:?}", main.outcome);
+            assert_eq!(main.drain.panicked, 1);
+            let report = LabConfig::new(1)
+                .on(kind)
+                .run(super::panic_in_child_reaches_region_outcome);
+            assert!(report.clean().is_err(), "the lab flags a lost panic");
+        }
+    }
+}
