@@ -1,1 +1,6 @@
+//! Simulators and fault plans for the tests and the demo of Annals.
+//!
+//! [`forge`] is a GitLab that runs in the process, over real or virtual connections, with a model
+//! of what a mirror of it must contain.
 
+pub mod forge;
