@@ -229,10 +229,13 @@ impl RegionInner {
         }
     }
 
-    /// Opens a child region.
+    /// Opens a child region. A task that still runs may do so even while its region closes: a
+    /// request that is in flight when a server drains still needs regions of its own.
     pub(crate) fn open_child(self: &Arc<Self>, token: Arc<Token>, spec: RegionSpec) -> Result<Arc<Self>, SpawnError> {
         let mut state = lock(&self.state);
-        self.refuse_unless_open(state.phase)?;
+        if state.phase >= RegionState::Finalizing {
+            self.refuse_unless_open(state.phase)?;
+        }
         state.children += 1;
         drop(state);
         Ok(Self::new(&self.rt, Some(self), token, spec))

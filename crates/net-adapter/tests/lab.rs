@@ -1,0 +1,153 @@
+//! The lab: same seed, same run; and it notices what it must.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+use std::time::Duration;
+
+use annals_net_adapter::lab::{LabConfig, LabFailure, cancel_everywhere, check};
+use annals_net_adapter::{BackendKind, Cancelled, Cx, HostPort, Outcome, RegionSpec};
+use futures_util::{AsyncReadExt, AsyncWriteExt};
+
+async fn region_storm(cx: Cx) {
+    let outcome = cx
+        .region(RegionSpec::collect_all("storm"), |cx| async move {
+            for i in 0..20u64 {
+                cx.spawn("task", move |cx| async move {
+                    let pause = cx.rng().u64(0..5);
+                    cx.sleep(Duration::from_millis(pause)).await?;
+                    let inner = cx
+                        .open_region(RegionSpec::new("inner"))
+                        .map_err(|_| Cancelled(cx.cancel_reason().unwrap()))?;
+                    inner
+                        .cx()
+                        .spawn(
+                            "leaf",
+                            move |cx| async move { cx.sleep(Duration::from_millis(i)).await },
+                        )
+                        .unwrap();
+                    inner.close(&cx).await;
+                    Ok::<_, Cancelled>(())
+                })
+                .unwrap();
+            }
+            Ok::<_, Cancelled>(())
+        })
+        .await;
+    assert!(outcome.report.drain.quiescent);
+}
+
+async fn echo_over_the_virtual_net(cx: Cx) -> usize {
+    let mut listener = cx.net().listen(&cx, "127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let to = HostPort::new("localhost", listener.local_addr().port());
+    let mut server = cx
+        .spawn("server", |cx| async move {
+            let (mut stream, _) = listener
+                .accept(&cx)
+                .await
+                .map_err(|_| std::io::Error::other("accept"))?;
+            let mut bytes = vec![0; 200_000];
+            cx.or_cancel(stream.read_exact(&mut bytes))
+                .await
+                .map_err(|_| std::io::Error::other("cancelled"))??;
+            cx.or_cancel(stream.write_all(&bytes))
+                .await
+                .map_err(|_| std::io::Error::other("cancelled"))??;
+            Ok::<_, std::io::Error>(())
+        })
+        .unwrap();
+    let stream = cx.net().connect(&cx, &to, Duration::from_secs(1), None).await.unwrap();
+    let (mut read, mut write) = stream.split();
+    let sending = async {
+        write.write_all(&vec![7; 200_000]).await.unwrap();
+        write.close().await.unwrap();
+    };
+    let mut echoed = Vec::new();
+    futures_util::future::join(sending, read.read_to_end(&mut echoed))
+        .await
+        .1
+        .unwrap();
+    assert!(server.join(&cx).await.unwrap().is_ok());
+    echoed.len()
+}
+
+#[test]
+fn lab_same_seed_same_hash_and_seeds_differ() {
+    assert_eq!(
+        check(0..32, region_storm).unwrap(),
+        64 * BackendKind::compiled().len() as u64
+    );
+}
+
+#[test]
+fn virtual_net_carries_bytes_on_every_lab() {
+    for &kind in BackendKind::compiled() {
+        for seed in 0..8 {
+            let report = LabConfig::new(seed).on(kind).run(echo_over_the_virtual_net);
+            report.clean().unwrap();
+            assert_eq!(report.outcome.ok(), Some(200_000), "{kind} seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_day_passes_in_no_time() {
+    for &kind in BackendKind::compiled() {
+        let report = LabConfig::new(1).on(kind).run(|cx| async move {
+            let before = cx.unix_ms();
+            cx.sleep(Duration::from_secs(86_400)).await.unwrap();
+            cx.unix_ms().0 - before.0
+        });
+        report.clean().unwrap();
+        assert_eq!(report.outcome.ok(), Some(86_400_000), "{kind}");
+    }
+}
+
+#[test]
+fn lab_flags_wall_clock() {
+    for &kind in BackendKind::compiled() {
+        let mut hashes = std::collections::BTreeSet::new();
+        for _ in 0..20 {
+            let report = LabConfig::new(1).on(kind).run(|cx| async move {
+                let real = std::time::SystemTime::now()
+                    .duration_since(std::time::UNIX_EPOCH)
+                    .unwrap();
+                cx.sleep(Duration::from_nanos(u64::from(real.subsec_nanos())))
+                    .await
+                    .unwrap();
+            });
+            hashes.insert(report.trace_hash);
+        }
+        assert!(
+            hashes.len() > 1,
+            "{kind}: a run that reads the real clock must be seen to differ"
+        );
+    }
+}
+
+#[test]
+fn a_stuck_scenario_is_an_error_not_a_hang() {
+    for &kind in BackendKind::compiled() {
+        let report = LabConfig::new(1).on(kind).run(|_| std::future::pending::<()>());
+        let failure = report.clean().unwrap_err();
+        assert!(
+            matches!(failure, LabFailure::Stuck { seed: 1, .. }),
+            "{kind}: {failure}"
+        );
+        assert!(failure.to_string().contains("seed=1"), "says how to replay: {failure}");
+    }
+}
+
+#[test]
+fn cancellation_at_every_await_leaves_nothing_behind() {
+    for &kind in BackendKind::compiled() {
+        let mut endings = (0, 0);
+        let tried = cancel_everywhere(&LabConfig::new(3).on(kind), region_storm, |report| {
+            report.clean().unwrap();
+            match report.outcome {
+                Outcome::Ok(()) => endings.0 += 1,
+                _ => endings.1 += 1,
+            }
+        });
+        assert!(tried > 100, "{kind}: only {tried} points");
+        assert!(endings.0 > 0 && endings.1 > 0, "{kind}: {endings:?}");
+    }
+}

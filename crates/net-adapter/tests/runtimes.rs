@@ -1,0 +1,179 @@
+//! The choice of runtime, and several of them in one process.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+use std::time::Duration;
+
+use annals_net_adapter::channel::{RecvError, mpsc};
+use annals_net_adapter::{
+    BackendKind, BuildError, Cancelled, OutcomeKind, Runtime, RuntimeConfig, RuntimeSection, Runtimes, Slice,
+};
+
+fn build(kind: BackendKind) -> Runtime {
+    Runtime::build(
+        kind,
+        &RuntimeConfig {
+            workers: 2,
+            ..RuntimeConfig::default()
+        },
+    )
+    .unwrap()
+}
+
+#[test]
+fn uncompiled_backend_is_typed_error() {
+    for kind in [BackendKind::Tokio, BackendKind::Asupersync] {
+        let built = Runtime::build(kind, &RuntimeConfig::default());
+        if BackendKind::compiled().contains(&kind) {
+            assert_eq!(built.unwrap().kind(), kind);
+        } else {
+            let error = built.unwrap_err();
+            assert!(
+                matches!(&error, BuildError::NotCompiled { asked, compiled } if *asked == kind && compiled == BackendKind::compiled())
+            );
+            assert!(
+                error.to_string().contains(BackendKind::compiled()[0].as_str()),
+                "names what there is: {error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn config_switch_selects_backend() {
+    for &kind in BackendKind::compiled() {
+        let section = RuntimeSection {
+            slices: vec![(Slice::Server, kind)],
+            ..RuntimeSection::default()
+        };
+        let runtimes = Runtimes::start(&section).unwrap();
+        assert_eq!(runtimes.of(Slice::Server).kind(), kind);
+        assert_eq!(runtimes.of(Slice::Ingest).kind(), section.default);
+        assert_eq!(runtimes.describe().len(), 4);
+    }
+}
+
+#[test]
+fn second_shutdown_returns_first_report() {
+    for &kind in BackendKind::compiled() {
+        let runtime = build(kind);
+        let region = runtime.open_slice("server").unwrap();
+        region
+            .cx()
+            .spawn(
+                "waits",
+                |cx| async move { Err::<(), _>(Cancelled(cx.cancelled().await)) },
+            )
+            .unwrap();
+        drop(region);
+        let first = runtime.shutdown(Duration::from_secs(5));
+        assert!(first.quiescent && first.cancelled == 1, "{kind}: {first:?}");
+        assert_eq!(runtime.shutdown(Duration::from_secs(5)).cancelled, 1);
+        assert!(runtime.open_slice("late").is_err());
+    }
+}
+
+#[test]
+fn run_main_drains_children_after_panic() {
+    for &kind in BackendKind::compiled() {
+        let main = build(kind).run_main(|cx| async move {
+            cx.spawn(
+                "child",
+                |cx| async move { Err::<(), _>(Cancelled(cx.cancelled().await)) },
+            )
+            .unwrap();
+            if !cx.is_cancelled() {
+                panic!("main fails");
+            }
+            Ok::<_, Cancelled>(())
+        });
+        assert_eq!(main.outcome.kind(), OutcomeKind::Panicked, "{kind}");
+        assert!(
+            main.drain.quiescent && main.drain.cancelled == 1,
+            "{kind}: {:?}",
+            main.drain
+        );
+    }
+}
+
+/// A channel joins two runtimes; with one backend compiled in, two instances of it.
+#[test]
+fn two_runtimes_in_one_process() {
+    const ITEMS: u64 = 20_000;
+    let (first, second) = (BackendKind::compiled()[0], *BackendKind::compiled().last().unwrap());
+    let (here, there) = (build(first), build(second));
+    let (there_tx, mut there_rx) = mpsc::<u64>(64.try_into().unwrap());
+    let (here_tx, mut here_rx) = mpsc::<u64>(64.try_into().unwrap());
+    let slice = there.open_slice("echo").unwrap();
+    slice
+        .cx()
+        .spawn("echo", move |cx| async move {
+            loop {
+                match there_rx.recv(&cx).await {
+                    Ok(item) => here_tx.send(&cx, item + 1).await.unwrap(),
+                    Err(RecvError::Closed) => return Ok(()),
+                    Err(RecvError::Cancelled(reason)) => return Err(Cancelled(reason)),
+                }
+            }
+        })
+        .unwrap();
+    let main = here.run_main(|cx| async move {
+        let sender = cx
+            .spawn("send", move |cx| async move {
+                for i in 0..ITEMS {
+                    there_tx.send(&cx, i).await.unwrap();
+                }
+                Ok::<_, Cancelled>(())
+            })
+            .unwrap();
+        let mut sum = 0;
+        while let Ok(item) = here_rx.recv(&cx).await {
+            sum += item;
+        }
+        assert!(sender.is_finished());
+        Ok::<_, Cancelled>(sum)
+    });
+    assert_eq!(main.outcome.ok(), Some(ITEMS * (ITEMS - 1) / 2 + ITEMS));
+    drop(slice);
+    assert!(there.shutdown(Duration::from_secs(5)).quiescent);
+}
+
+/// A context of one runtime is used on a task of another, and on a plain thread.
+#[test]
+fn cx_methods_work_from_any_thread() {
+    for &owner in BackendKind::compiled() {
+        let owning = build(owner);
+        let region = owning.open_slice("owner").unwrap();
+        let foreign = region.cx().clone();
+        for &user in BackendKind::compiled() {
+            let foreign = foreign.clone();
+            let main = build(user).run_main(|_| async move {
+                foreign.sleep(Duration::from_millis(2)).await?;
+                let value = foreign.blocking("work", |_| Ok::<_, Cancelled>(5)).await;
+                let mut task = foreign
+                    .spawn("task", |cx| async move { cx.sleep(Duration::from_millis(1)).await })
+                    .unwrap();
+                assert!(task.join(&foreign).await?.is_ok());
+                let mut listener = foreign
+                    .net()
+                    .listen(&foreign, "127.0.0.1:0".parse().unwrap())
+                    .await
+                    .unwrap();
+                let to = annals_net_adapter::HostPort::new("127.0.0.1", listener.local_addr().port());
+                let stream = foreign
+                    .net()
+                    .connect(&foreign, &to, Duration::from_secs(5), None)
+                    .await
+                    .unwrap();
+                let mut accepted = foreign
+                    .spawn("accept", |cx| async move { listener.accept(&cx).await })
+                    .unwrap();
+                assert!(accepted.join(&foreign).await?.is_ok());
+                drop(stream);
+                Ok::<_, Cancelled>(value)
+            });
+            assert!(main.outcome.is_ok(), "{owner} used on {user}: {:?}", main.outcome);
+        }
+        drop(region);
+        assert!(owning.shutdown(Duration::from_secs(5)).quiescent);
+    }
+}
