@@ -1,0 +1,108 @@
+//! `cargo xtask audit [--fetch] [NAME…]`.
+
+use anyhow::bail;
+
+use super::builds;
+use super::exceptions::{self, Settings};
+use super::rules::{AUDITS, Audit, Needs};
+use super::tree::Tree;
+use crate::workspace::{Reach, Workspace};
+use crate::{Verdict, workspace};
+
+struct Options {
+    selected: Vec<&'static Audit>,
+    reach: Reach,
+}
+
+/// Runs the audits and prints what they find.
+pub fn command(workspace: &Workspace, args: &[String]) -> anyhow::Result<Verdict> {
+    if args.iter().any(|arg| arg == "--help" || arg == "-h") {
+        help();
+        return Ok(Verdict::Holds);
+    }
+    let options = parse(args)?;
+    let settings_text = std::fs::read_to_string(workspace.root.join(exceptions::PATH))?;
+    let settings = Settings::parse(&settings_text)?;
+    let unknown = settings.unknown_audits(&|name| AUDITS.iter().any(|audit| audit.name == name));
+    if !unknown.is_empty() {
+        bail!(
+            "{} excepts from audits that do not exist: {}",
+            exceptions::PATH,
+            unknown.join(", ")
+        );
+    }
+
+    let (tree, skipped) = look(workspace, &options, &settings)?;
+    let names: Vec<&'static str> = options.selected.iter().map(|audit| audit.name).collect();
+    let findings = options.selected.iter().flat_map(|audit| (audit.check)(&tree)).collect();
+    let mut findings = settings.apply(&settings_text, &names, findings);
+    findings.sort();
+    findings.dedup();
+
+    for finding in &findings {
+        println!("{finding}");
+    }
+    for what in &skipped {
+        println!(
+            "skipped: {what}: needs the package asupersync, which is not on this machine; \
+             read docs/licensing.md, then `cargo xtask audit --fetch`"
+        );
+    }
+    println!(
+        "audit: {} rules over {} Rust files, {} manifests, {} builds: {}",
+        options.selected.len(),
+        tree.sources.len(),
+        tree.manifests.len(),
+        tree.builds.len(),
+        match findings.len() {
+            0 => "nothing found".to_owned(),
+            1 => "1 finding".to_owned(),
+            n => format!("{n} findings"),
+        }
+    );
+    Ok(if findings.is_empty() {
+        Verdict::Holds
+    } else {
+        Verdict::Broken
+    })
+}
+
+fn look(workspace: &Workspace, options: &Options, settings: &Settings) -> anyhow::Result<(Tree, Vec<String>)> {
+    let mut tree = Tree::read(workspace)?;
+    let mut skipped = Vec::new();
+    if options.selected.iter().any(|audit| audit.needs == Needs::Builds) {
+        let answers = builds::resolve(workspace, settings.ceilings, options.reach)?;
+        tree.builds = answers.builds;
+        tree.licensed = answers.licensed;
+        skipped = answers.skipped;
+    }
+    Ok((tree, skipped))
+}
+
+fn parse(args: &[String]) -> anyhow::Result<Options> {
+    let mut options = Options {
+        selected: Vec::new(),
+        reach: workspace::Reach::Offline,
+    };
+    for arg in args {
+        if arg == "--fetch" {
+            options.reach = Reach::Network;
+        } else if let Some(audit) = AUDITS.iter().find(|audit| audit.name == arg) {
+            options.selected.push(audit);
+        } else {
+            bail!("no audit {arg:?}; `cargo xtask audit --help` lists them");
+        }
+    }
+    if options.selected.is_empty() {
+        options.selected = AUDITS.iter().collect();
+    }
+    Ok(options)
+}
+
+fn help() {
+    println!("cargo xtask audit [--fetch] [NAME...]      all of them when none is named\n");
+    for audit in AUDITS {
+        println!("  {:<11} {}", audit.name, audit.promises);
+    }
+    println!("\n--fetch also resolves the builds with asupersync, downloading that package: docs/licensing.md");
+}

@@ -1,0 +1,56 @@
+//! Runs cargo, shows what it prints as it comes, and reads along.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+
+use anyhow::Context;
+
+use super::libtest::Tally;
+use super::plan::Run;
+use super::skips::SKIP_LOG;
+use crate::Workspace;
+
+/// What became of one run.
+pub struct Ran {
+    pub tally: Tally,
+    /// Whether cargo itself was content.
+    pub succeeded: bool,
+}
+
+/// Runs one `cargo test` to its end.
+pub fn run(
+    workspace: &Workspace,
+    run: &Run,
+    programs: &[(&'static str, PathBuf)],
+    skip_log: &PathBuf,
+) -> anyhow::Result<Ran> {
+    // One pipe for both streams keeps cargo's announcements before the output they announce.
+    let (reader, writer) = std::io::pipe()?;
+    let mut command = workspace.cargo();
+    command
+        .args(&run.args)
+        .env(SKIP_LOG, skip_log)
+        .env_remove("ANNALS_RUNTIME_MODE");
+    command.envs(programs.iter().map(|(variable, program)| (variable, program)));
+    command.envs(run.mode.map(|mode| ("ANNALS_RUNTIME_MODE", mode)));
+    command.stdout(writer.try_clone()?).stderr(writer);
+    let mut child = command.spawn().context("cargo does not start")?;
+    // The command holds the writing ends; while they live the pipe never ends.
+    drop(command);
+
+    let mut tally = Tally::default();
+    let mut reader = BufReader::new(reader);
+    let mut line = Vec::new();
+    let mut out = std::io::stdout().lock();
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        out.write_all(&line)?;
+        out.flush()?;
+        tally.read(String::from_utf8_lossy(&line).trim_end_matches('\n'));
+        line.clear();
+    }
+    let status = child.wait()?;
+    Ok(Ran {
+        tally: tally.finish(),
+        succeeded: status.success(),
+    })
+}
