@@ -1,1 +1,24 @@
+//! The content store: one SQLite file that holds what was mirrored, what is still owed, and how the
+//! mirroring went.
+//!
+//! **What this promises:** a transaction is in the file whole or not at all, and everything that must
+//! agree with content (cursor, dirty marks, jobs, validators) commits with it.
+//!
+//! Read in this order: [`ids`] has the words and row ids of the schema; [`tx`] is one transaction.
+//! [`content`] writes what a forge sent and says what changed, [`work`] keeps what is owed for it, and
+//! [`control`] keeps runs and locks. A page of a sync is one closure that calls them in this order:
+//! [`control::check_fence`]; the entities, which bring their users, labels, milestones, links,
+//! revisions and dirty marks; [`work::job::enqueue`]; [`work::cursor::advance`];
+//! [`work::validator::put`].
 
+pub mod content;
+pub mod control;
+pub mod ids;
+pub mod tx;
+pub mod work;
+
+mod error;
+mod text;
+
+pub use error::Error;
+pub use tx::WriteTx;
