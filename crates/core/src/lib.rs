@@ -4,10 +4,12 @@
 //! Read in this order: [`time`] and [`ids`] name things, [`outcome`] says how work can end,
 //! [`net`] how a network can fail, [`code`] names every failure a user can meet and [`report`] says
 //! what is told about one, [`secret`] holds what is told to nobody, [`backoff`] says how long to
-//! wait, [`text`] decides what a word is and what may be printed.
+//! wait, [`text`] decides what a word is and what may be printed, [`config`]
+//! is everything that can be set.
 
 pub mod backoff;
 pub mod code;
+pub mod config;
 pub mod ids;
 pub mod net;
 pub mod outcome;
@@ -18,6 +20,7 @@ pub mod time;
 
 pub use backoff::Backoff;
 pub use code::{Code, Retry};
+pub use config::Config;
 pub use ids::{BadId, EntityKind, Iid, NativeId, Oid, ProjectId, RunId};
 pub use net::{NetworkErrorKind, TlsFault};
 pub use outcome::{CancelKind, CancelReason, Cancelled, Outcome, OutcomeKind, PanicMsg, Signal, TaskError};
