@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use annals_core::{MonoTime, UnixMs};
 
+use crate::http::server::shared::Connection;
 use crate::net::Stream;
 use crate::runtime::{BuildError, RuntimeConfig};
 
@@ -21,6 +22,8 @@ mod asupersync;
 mod asupersync_lab;
 #[cfg(feature = "tokio")]
 mod tokio;
+#[cfg(feature = "tokio")]
+mod tokio_server;
 #[cfg(all(feature = "tokio", feature = "lab"))]
 mod tokio_lab;
 
@@ -44,6 +47,11 @@ pub(crate) trait Backend: Send + Sync + 'static {
     fn connect(&self, to: SocketAddr) -> BoxFuture<'static, io::Result<Stream>>;
     /// Takes over a listening socket that is already non-blocking.
     fn listen(&self, socket: std::net::TcpListener) -> io::Result<Box<dyn RawListener>>;
+    /// Serves one HTTP connection to its end: with the adapter's own loop, unless the backend has a
+    /// server that is better at it.
+    fn serve_conn(&self, connection: Connection) -> BoxFuture<'static, ()> {
+        Box::pin(crate::http::server::own::serve(connection))
+    }
     /// Stops the workers; waits for them no longer than `bound`.
     fn shutdown(&self, bound: Duration);
 }

@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::{Backend, BoxFuture, RawListener};
+use crate::http::server::shared::Connection;
 use crate::net::{Io, Stream};
 use crate::runtime::{BuildError, RuntimeConfig};
 use crate::time::{instant_of, process_now, wall_now};
@@ -84,6 +85,10 @@ impl Backend for Tokio {
             socket: TcpListener::from_std(socket)?,
             handle: self.handle.clone(),
         }))
+    }
+
+    fn serve_conn(&self, connection: Connection) -> BoxFuture<'static, ()> {
+        Box::pin(super::tokio_server::serve(connection))
     }
 
     fn shutdown(&self, bound: Duration) {

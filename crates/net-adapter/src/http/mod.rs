@@ -1,0 +1,3 @@
+//! HTTP, client and server, above both runtimes.
+
+pub mod server;
