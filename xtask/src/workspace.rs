@@ -115,6 +115,14 @@ impl Metadata {
             .filter(|package| self.workspace_members.contains(&package.id))
     }
 
+    /// The test files of a package, by the names that cargo gives them.
+    pub fn tests_of(&self, package: &str) -> Vec<String> {
+        let packages = self.members().filter(|member| member.name == package);
+        let targets = packages.flat_map(|package| &package.targets);
+        let tests = targets.filter(|target| target.kind.iter().any(|kind| kind == "test"));
+        tests.map(|target| target.name.clone()).collect()
+    }
+
     /// Whether a package of this repository builds a program of this name.
     pub fn has_bin(&self, name: &str) -> bool {
         let is_bin = |target: &Target| target.name == name && target.kind.iter().any(|kind| kind == "bin");

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::libtest::Tally;
 use super::options::{HELP, parse};
-use super::plan::plan;
+use super::plan::{Tests, plan};
 use super::programs;
 use super::run::run;
 use super::skips;
@@ -30,11 +30,13 @@ pub fn command(here: &Workspace, args: &[String]) -> anyhow::Result<Verdict> {
         failed_runs: Vec::new(),
         filter: options.filter.clone(),
     };
-    let skip_log = metadata
-        .target_directory
-        .join("xtask")
-        .join(format!("skipped-{}.tsv", options.lane.as_str()));
-    for step in plan(&options) {
+    let folder = metadata.target_directory.join("xtask");
+    let skip_log = folder.join("skipped.tsv");
+    let tests = Tests {
+        adapter: metadata.tests_of("annals-net-adapter"),
+        black_box: metadata.tests_of("annals-tests"),
+    };
+    for step in plan(&options, &tests) {
         println!("\n== {} ==", step.title);
         workspace::remove(&skip_log)?;
         let ran = run(here, &step, &programs, &skip_log)?;
@@ -45,6 +47,9 @@ pub fn command(here: &Workspace, args: &[String]) -> anyhow::Result<Verdict> {
         }
     }
     summary.took = start.elapsed();
-    print!("{}", summary.text());
+    let text = summary.text();
+    print!("{text}");
+    // For whoever runs several lanes and sums up at the end.
+    std::fs::write(folder.join(format!("summary-{}.txt", options.lane.as_str())), text)?;
     Ok(summary.verdict())
 }

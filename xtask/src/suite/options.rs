@@ -22,7 +22,18 @@ impl Lane {
         }
     }
 
-    /// What cargo is told.
+    /// Which packages cargo is told to take; this tool has no runtime to choose.
+    pub const fn packages(self) -> &'static [&'static str] {
+        match self {
+            Self::Tokio => &["--workspace"],
+            Self::Asupersync | Self::Both => Self::PRODUCT,
+        }
+    }
+
+    /// Everything but this tool.
+    pub const PRODUCT: &'static [&'static str] = &["--workspace", "--exclude", "xtask"];
+
+    /// Which features.
     pub const fn features(self) -> &'static [&'static str] {
         match self {
             Self::Tokio => &[],
@@ -47,8 +58,8 @@ cargo xtask test [--lane tokio|asupersync|both] [FILTER] [-- ARGS]
 Builds and runs the whole suite on the default runtime; says by name what this machine could not run, why, and how to
 get what is missing. An ignored test counts as failed.
 
-  --lane LANE       tokio (default); asupersync: built with that runtime alone; both: built with both, the adapter's own
-                    tests and the black-box tests on each and with one slice moved. docs/licensing.md comes first.
+  --lane LANE       tokio (default); asupersync: built with that runtime alone; both: built with both, the libraries
+                    once, the programs on each and with one slice moved. Read docs/licensing.md before the last two.
   --features NAME   the same, named as cargo does: asupersync or both
   FILTER            only tests whose name contains it
   ARGS              for the test programs, such as --nocapture";
