@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use annals_core::{MonoTime, UnixMs};
 
+use crate::http::WireFault;
 use crate::http::server::shared::Connection;
+use crate::http::wire::{OwnWire, Wire};
 use crate::net::Stream;
 use crate::runtime::{BuildError, RuntimeConfig};
 
@@ -22,6 +24,8 @@ mod asupersync;
 mod asupersync_lab;
 #[cfg(feature = "tokio")]
 mod tokio;
+#[cfg(feature = "tokio")]
+mod tokio_client;
 #[cfg(feature = "tokio")]
 mod tokio_server;
 #[cfg(all(feature = "tokio", feature = "lab"))]
@@ -47,6 +51,11 @@ pub(crate) trait Backend: Send + Sync + 'static {
     fn connect(&self, to: SocketAddr) -> BoxFuture<'static, io::Result<Stream>>;
     /// Takes over a listening socket that is already non-blocking.
     fn listen(&self, socket: std::net::TcpListener) -> io::Result<Box<dyn RawListener>>;
+    /// A client's HTTP/1.1 connection over a stream that has just been opened: the adapter's own,
+    /// unless the backend has a better one.
+    fn http_wire(&self, stream: Stream) -> Result<Box<dyn Wire>, WireFault> {
+        Ok(Box::new(OwnWire::new(stream)))
+    }
     /// Serves one HTTP connection to its end: with the adapter's own loop, unless the backend has a
     /// server that is better at it.
     fn serve_conn(&self, connection: Connection) -> BoxFuture<'static, ()> {

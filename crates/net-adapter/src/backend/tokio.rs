@@ -15,7 +15,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::{Backend, BoxFuture, RawListener};
+use crate::http::WireFault;
 use crate::http::server::shared::Connection;
+use crate::http::wire::Wire;
 use crate::net::{Io, Stream};
 use crate::runtime::{BuildError, RuntimeConfig};
 use crate::time::{instant_of, process_now, wall_now};
@@ -85,6 +87,10 @@ impl Backend for Tokio {
             socket: TcpListener::from_std(socket)?,
             handle: self.handle.clone(),
         }))
+    }
+
+    fn http_wire(&self, stream: Stream) -> Result<Box<dyn Wire>, WireFault> {
+        super::tokio_client::wire(stream)
     }
 
     fn serve_conn(&self, connection: Connection) -> BoxFuture<'static, ()> {

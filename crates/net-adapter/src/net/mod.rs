@@ -7,6 +7,7 @@ mod addr;
 mod error;
 mod real;
 mod stream;
+mod tls;
 #[cfg(feature = "lab")]
 pub(crate) mod virtual_net;
 
@@ -21,6 +22,8 @@ pub use error::{NetError, NotAdmitted, kind_of_io};
 pub(crate) use real::RealNet;
 pub(crate) use stream::{Io, zero_linger};
 pub use stream::{Listener, Stream};
+pub(crate) use tls::tls_fault;
+pub use tls::{TlsClient, TlsError, TlsRoots};
 #[cfg(feature = "lab")]
 pub use virtual_net::VirtualNet;
 
