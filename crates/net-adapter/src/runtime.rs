@@ -203,6 +203,10 @@ impl Runtime {
     /// Cancels everything, waits at most `bound` for it, and stops the workers. A second call
     /// returns the first report.
     pub fn shutdown(&self, bound: Duration) -> DrainReport {
+        if let Some(report) = lock(&self.inner.report).clone() {
+            self.inner.stop(bound);
+            return report;
+        }
         let mut report = DrainReport::default();
         let drained = async { report = self.inner.drain(bound).await };
         self.inner.backend.block_on(pin!(drained));

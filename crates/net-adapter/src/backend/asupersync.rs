@@ -8,7 +8,7 @@ use std::future::{pending, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -38,21 +38,42 @@ pub(super) fn build(config: &RuntimeConfig) -> Result<Arc<dyn Backend>, BuildErr
         .thread_name_prefix(config.name)
         .build()
         .map_err(|e| BuildError::Config(e.to_string()))?;
-    Ok(Arc::new(Asupersync {
-        handle: runtime.handle(),
-        runtime: Mutex::new(Some(runtime)),
-    }))
+    Ok(Arc::new(Asupersync { handle: Door::new(runtime.handle()), runtime: Mutex::new(Some(runtime)) }))
 }
 
 struct Asupersync {
-    handle: RuntimeHandle,
+    handle: Door,
     runtime: Mutex<Option<Runtime>>,
+}
+
+/// The way onto the runtime's workers. A handle keeps the runtime alive and its shutdown waiting,
+/// so this one is taken away when it ends.
+#[derive(Clone)]
+struct Door(Arc<RwLock<Option<RuntimeHandle>>>);
+
+impl Door {
+    fn new(handle: RuntimeHandle) -> Self {
+        Self(Arc::new(RwLock::new(Some(handle))))
+    }
+
+    /// Starts a future; says whether the runtime took it.
+    fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> bool {
+        let handle = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        handle.as_ref().is_some_and(|h| h.try_spawn(future).is_ok())
+    }
+
+    fn shut(&self) {
+        let handle = self.0.write().unwrap_or_else(PoisonError::into_inner).take();
+        drop(handle);
+    }
 }
 
 impl Backend for Asupersync {
     fn spawn(&self, task: BoxFuture<'static, ()>) {
-        // A refused task is dropped, and its driver then reports it as cancelled.
-        drop(self.handle.try_spawn(task));
+        if !self.handle.spawn(task) {
+            // The task was dropped, and its driver has reported it as cancelled.
+            tracing::debug!("the runtime refused a task");
+        }
     }
 
     fn block_on(&self, future: Pin<&mut dyn Future<Output = ()>>) {
@@ -98,6 +119,7 @@ impl Backend for Asupersync {
     }
 
     fn shutdown(&self, bound: Duration) {
+        self.handle.shut();
         let runtime = lock(&self.runtime).take();
         if let Some(runtime) = runtime
             && !runtime.shutdown_timeout(bound)
@@ -121,13 +143,12 @@ async fn local_sleep(at: MonoTime) {
 
 /// Runs a future on a task of the runtime, for a caller on a foreign thread.
 async fn on_runtime<T: Send + 'static>(
-    handle: &RuntimeHandle,
+    handle: &Door,
     future: impl Future<Output = T> + Send + 'static,
 ) -> Option<T> {
     let slot = Arc::new(Slot::<T, std::convert::Infallible>::new());
     let filled = slot.clone();
-    let spawned = handle.try_spawn(async move { filled.put(annals_core::Outcome::Ok(future.await)) });
-    if spawned.is_err() {
+    if !handle.spawn(async move { filled.put(annals_core::Outcome::Ok(future.await)) }) {
         return None;
     }
     poll_fn(|context| slot.poll(context)).await?.ok()
