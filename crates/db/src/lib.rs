@@ -4,7 +4,8 @@
 //! **What this promises:** a transaction is in the file whole or not at all, and everything that must
 //! agree with content (cursor, dirty marks, jobs, validators) commits with it.
 //!
-//! Read in this order: [`ids`] has the words and row ids of the schema; [`tx`] is one transaction.
+//! Read in this order: [`ids`] has the words and row ids of the schema; [`tx`] is one transaction;
+//! [`store`] is the file as the rest of Annals holds it, [`migrate`] how its schema grows.
 //! [`content`] writes what a forge sent and says what changed, [`work`] keeps what is owed for it, and
 //! [`control`] keeps runs and locks. A page of a sync is one closure that calls them in this order:
 //! [`control::check_fence`]; the entities, which bring their users, labels, milestones, links,
@@ -14,11 +15,16 @@
 pub mod content;
 pub mod control;
 pub mod ids;
+pub mod migrate;
+pub mod store;
 pub mod tx;
 pub mod work;
 
 mod error;
+mod file;
+mod openers;
 mod text;
 
 pub use error::Error;
-pub use tx::WriteTx;
+pub use store::{Access, AutoMigrate, Db, OpenOptions};
+pub use tx::{ReadConn, WriteTx};

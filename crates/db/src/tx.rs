@@ -70,12 +70,10 @@ impl<'c> WriteTx<'c> {
         patience: impl Fn() -> Patience,
         f: impl FnOnce(&WriteTx<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        begin(conn, "BEGIN IMMEDIATE", patience)?;
-        let open = Open { conn };
+        let open = begin_immediate(conn, patience)?;
         let tx = WriteTx::new(conn, now);
         let value = f(&tx)?;
-        conn.execute_batch("COMMIT")?;
-        drop(open);
+        open.commit()?;
         Ok(value)
     }
 
@@ -130,19 +128,57 @@ impl<'c> WriteTx<'c> {
     }
 }
 
-/// Runs `f` on one snapshot of the file.
-///
-/// # Errors
-/// [`Error::Locked`] if another process kept the file busy, or what `f` returned.
-pub(crate) fn read<T>(
-    conn: &Connection,
-    patience: impl Fn() -> Patience,
-    f: impl FnOnce(&Connection) -> Result<T, Error>,
-) -> Result<T, Error> {
-    // The snapshot is taken by the first read, so that is done here, where it may be tried again.
-    begin(conn, "BEGIN; SELECT count(*) FROM sqlite_schema", patience)?;
-    let _open = Open { conn };
-    f(conn)
+/// A read of the file: everything in it sees one snapshot. It dereferences to its connection.
+pub struct ReadConn<'c> {
+    conn: &'c Connection,
+    now: UnixMs,
+}
+
+impl Deref for ReadConn<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.conn
+    }
+}
+
+impl ReadConn<'_> {
+    /// Runs `f` on one snapshot of the file.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] if another process kept the file busy, or what `f` returned.
+    pub fn run<T>(
+        conn: &Connection,
+        now: UnixMs,
+        f: impl FnOnce(&ReadConn<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        Self::run_patiently(conn, now, || Patience::Wait, f)
+    }
+
+    /// The same, asking `patience` now and then while another process holds the file.
+    pub(crate) fn run_patiently<T>(
+        conn: &Connection,
+        now: UnixMs,
+        patience: impl Fn() -> Patience,
+        f: impl FnOnce(&ReadConn<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        // The first read takes the snapshot, so that is done where it may be tried again.
+        begin(conn, "BEGIN; SELECT count(*) FROM sqlite_schema", patience)?;
+        let _open = Open { conn };
+        f(&ReadConn { conn, now })
+    }
+
+    /// When the read began.
+    #[must_use]
+    pub fn now(&self) -> UnixMs {
+        self.now
+    }
+}
+
+/// Begins a write transaction that is undone unless it is committed.
+pub(crate) fn begin_immediate(conn: &Connection, patience: impl Fn() -> Patience) -> Result<Open<'_>, Error> {
+    begin(conn, "BEGIN IMMEDIATE", patience)?;
+    Ok(Open { conn })
 }
 
 /// Begins, in short waits whose sum is [`BUSY_TRIES`] times [`BUSY_TIMEOUT`].
@@ -165,9 +201,15 @@ fn begin(conn: &Connection, sql: &str, patience: impl Fn() -> Patience) -> Resul
     result
 }
 
-/// Undoes what is open when it goes, whichever way that happens.
-struct Open<'c> {
+/// An open transaction; it is undone when it goes, whichever way that happens.
+pub(crate) struct Open<'c> {
     conn: &'c Connection,
+}
+
+impl Open<'_> {
+    pub(crate) fn commit(self) -> Result<(), Error> {
+        Ok(self.conn.execute_batch("COMMIT")?)
+    }
 }
 
 impl Drop for Open<'_> {
