@@ -3,13 +3,14 @@
 //! The promise: a string becomes a forge's base address and a project path, or it is refused with
 //! the words that help, and nothing secret that was pasted into it is ever repeated.
 
+use annals_core::config::BaseUrl;
 use url::Url;
 
 /// The address of a project at a forge, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProjectUrl {
-    /// Scheme and host folded, port and path kept, no final `/`: what the `forges` table holds.
-    pub base_url: String,
+    /// The forge.
+    pub base_url: BaseUrl,
     /// `group/…/project`, percent-decoded, in the case it was given.
     pub path: String,
 }
@@ -115,33 +116,15 @@ impl ProjectUrl {
         if let Some(bare) = path.strip_suffix(".git") {
             path.truncate(bare.len());
         }
+        let base_url = base_url.parse().map_err(|error| not_a_url(text, &format!("{error}")))?;
         Ok(Self { base_url, path })
     }
 
     /// The address a person would open.
     #[must_use]
     pub fn web_url(&self) -> String {
-        format!("{}/{}", self.base_url, self.path)
+        format!("{}/{}", self.base_url.as_str(), self.path)
     }
-}
-
-/// Folds a base address to the one spelling that is stored: scheme and host in lower case, default
-/// port left out, path kept, no final `/`.
-///
-/// # Errors
-/// The same refusals as for a project's address.
-pub fn fold_base_url(text: &str) -> Result<String, TargetError> {
-    let url = Url::parse(text.trim()).map_err(|e| not_a_url(text, &e.to_string()))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(TargetError::Scheme {
-            scheme: url.scheme().to_owned(),
-        });
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(TargetError::Credentials);
-    }
-    let path = url.path().trim_end_matches('/');
-    Ok(format!("{}{path}", url.origin().ascii_serialization()))
 }
 
 fn not_a_url(text: &str, reason: &str) -> TargetError {
@@ -225,7 +208,7 @@ mod tests {
 
     fn parse(text: &str) -> Result<(String, String), TargetError> {
         ProjectUrl::parse(text, ["https://code.example.org/git", "https://code.example.org"])
-            .map(|u| (u.base_url, u.path))
+            .map(|u| (u.base_url.as_str().to_owned(), u.path))
     }
 
     #[test]
@@ -331,15 +314,5 @@ mod tests {
         let error = parse("https://me:glpat-secret@gitlab.com/g/p").unwrap_err();
         assert_eq!(error, TargetError::Credentials);
         assert!(!format!("{error} {error:?}").contains("glpat"));
-    }
-
-    #[test]
-    fn base_urls_fold_to_one_spelling() {
-        assert_eq!(fold_base_url("HTTPS://GitLab.com/").unwrap(), "https://gitlab.com");
-        assert_eq!(
-            fold_base_url("http://host:8080/Base/").unwrap(),
-            "http://host:8080/Base"
-        );
-        assert!(fold_base_url("ftp://host").is_err());
     }
 }

@@ -27,10 +27,12 @@ pub enum ForgeError {
         variables: Vec<String>,
     },
     /// The token cannot be a header.
-    #[error("the token for {host} holds a character that no token has")]
+    #[error("the token for {host} cannot be used: {why}")]
     TokenUnusable {
         /// Host and port.
         host: String,
+        /// Why.
+        why: &'static str,
     },
     /// The forge asks for more patience than this run has.
     #[error("{host} asks to wait {}", seconds(*.retry_after))]
@@ -125,7 +127,10 @@ fn seconds(d: Duration) -> String {
 impl ForgeError {
     /// A page or item that is not what it should be.
     pub(crate) fn protocol(host: &str, what: impl Into<String>) -> Self {
-        Self::Protocol { host: host.to_owned(), what: what.into() }
+        Self::Protocol {
+            host: host.to_owned(),
+            what: what.into(),
+        }
     }
 
     /// A body that is not the JSON it should be.
@@ -137,7 +142,11 @@ impl ForgeError {
     pub(crate) fn http(host: &str, error: HttpError) -> Self {
         match error.cancel_reason() {
             Some(reason) => Self::Stopped(Stop::Cancelled(reason.clone())),
-            None => Self::Network { host: host.to_owned(), kind: error.kind, source: Some(Box::new(error)) },
+            None => Self::Network {
+                host: host.to_owned(),
+                kind: error.kind,
+                source: Some(Box::new(error)),
+            },
         }
     }
 
@@ -153,7 +162,10 @@ impl ForgeError {
     /// Whether nothing else of this host can succeed in this run.
     #[must_use]
     pub fn ends_host(&self) -> bool {
-        matches!(self, Self::AuthRejected { .. } | Self::TokenMissing { .. } | Self::TokenUnusable { .. })
+        matches!(
+            self,
+            Self::AuthRejected { .. } | Self::TokenMissing { .. } | Self::TokenUnusable { .. }
+        )
     }
 
     /// Whether the host, not the item, is what failed: the items behind it will fail alike.
@@ -190,9 +202,18 @@ impl Coded for ForgeError {
             Self::Network { kind, .. } => kind.code(),
             Self::Server { .. } => Code::Network,
             Self::Protocol { .. } | Self::Refused { .. } => Code::Protocol,
-            Self::Paging { fault: PagingFault::Loop { .. }, .. } => Code::PageLoop,
-            Self::Paging { fault: PagingFault::ForeignLink { .. }, .. } => Code::PageLinkForeign,
-            Self::Paging { fault: PagingFault::Header { .. }, .. } => Code::Protocol,
+            Self::Paging {
+                fault: PagingFault::Loop { .. },
+                ..
+            } => Code::PageLoop,
+            Self::Paging {
+                fault: PagingFault::ForeignLink { .. },
+                ..
+            } => Code::PageLinkForeign,
+            Self::Paging {
+                fault: PagingFault::Header { .. },
+                ..
+            } => Code::Protocol,
             Self::WindowUnstable { .. } => Code::WindowUnstable,
             Self::SetTooLarge { .. } => Code::SetTooLarge,
             Self::Stopped(stop) => stop.reason().code(),

@@ -155,7 +155,10 @@ impl Host {
                     waits += 1;
                     if wait > self.policy.max_wait || waits > MAX_TRIES {
                         self.close_until(cx.now().after(wait));
-                        return Err(ForgeError::RateLimited { host: self.name.clone(), retry_after: wait });
+                        return Err(ForgeError::RateLimited {
+                            host: self.name.clone(),
+                            retry_after: wait,
+                        });
                     }
                     // Everybody else on this host waits too.
                     self.window.pause_until(cx.now().after(wait));
@@ -176,14 +179,19 @@ impl Host {
 
     fn may_ask(&self, cx: &Cx) -> Result<(), ForgeError> {
         if self.rejected.load(Ordering::Relaxed) {
-            return Err(ForgeError::AuthRejected { host: self.name.clone() });
+            return Err(ForgeError::AuthRejected {
+                host: self.name.clone(),
+            });
         }
         let until = *self.closed_until.lock().unwrap_or_else(PoisonError::into_inner);
         let left = until.since(cx.now());
         if left.is_zero() {
             Ok(())
         } else {
-            Err(ForgeError::RateLimited { host: self.name.clone(), retry_after: left })
+            Err(ForgeError::RateLimited {
+                host: self.name.clone(),
+                retry_after: left,
+            })
         }
     }
 
@@ -245,7 +253,10 @@ impl Host {
     }
 
     async fn read(&self, cx: &Cx, ask: &Ask<'_>, response: Response) -> Result<Try, ForgeError> {
-        let final_url = response.extensions().get::<FinalUrl>().map_or_else(|| ask.url.clone(), |f| f.0.clone());
+        let final_url = response
+            .extensions()
+            .get::<FinalUrl>()
+            .map_or_else(|| ask.url.clone(), |f| f.0.clone());
         if final_url.origin() != ask.url.origin() {
             // Whoever answered is not the forge we asked; the body is not read.
             return Err(ForgeError::Network {
@@ -258,9 +269,12 @@ impl Host {
         let now = cx.unix_ms();
         let date = rate::date(&parts.headers);
         if let Some(spread) = RateHeaders::read(&parts.headers, now).spread() {
-            self.window.pause_until(cx.now().after(spread.min(self.policy.max_wait)));
+            self.window
+                .pause_until(cx.now().after(spread.min(self.policy.max_wait)));
         }
-        let conditional = ask.validators.is_some_and(|v| v.etag.is_some() || v.last_modified.is_some());
+        let conditional = ask
+            .validators
+            .is_some_and(|v| v.etag.is_some() || v.last_modified.is_some());
         Ok(Try::Done(match classify(parts.status, &parts.headers, now) {
             Class::Success => {
                 self.expect_json(&parts.headers)?;
@@ -269,9 +283,13 @@ impl Host {
                     last_modified: text(&parts.headers, &header::LAST_MODIFIED),
                 };
                 match self.body(cx, ask, body).await? {
-                    Ok(body) => {
-                        Reply::Fresh(Box::new(Fresh { body, url: final_url, headers: parts.headers, validators, date }))
-                    }
+                    Ok(body) => Reply::Fresh(Box::new(Fresh {
+                        body,
+                        url: final_url,
+                        headers: parts.headers,
+                        validators,
+                        date,
+                    })),
                     Err(failed) => return Ok(failed),
                 }
             }
@@ -290,10 +308,16 @@ impl Host {
             Class::Refused => Reply::Refused(parts.status.as_u16()),
             Class::ServerError => {
                 let status = parts.status.as_u16();
-                return Ok(Try::Failed(ForgeError::Server { host: self.name.clone(), status }));
+                return Ok(Try::Failed(ForgeError::Server {
+                    host: self.name.clone(),
+                    status,
+                }));
             }
             Class::Unexpected => {
-                return Err(ForgeError::protocol(&self.name, format!("status {}", parts.status.as_u16())));
+                return Err(ForgeError::protocol(
+                    &self.name,
+                    format!("status {}", parts.status.as_u16()),
+                ));
             }
         }))
     }
@@ -301,9 +325,14 @@ impl Host {
     fn unauthorised(&self, ask: &Ask<'_>) -> ForgeError {
         if ask.auth.is_some() {
             self.rejected.store(true, Ordering::Relaxed);
-            ForgeError::AuthRejected { host: self.name.clone() }
+            ForgeError::AuthRejected {
+                host: self.name.clone(),
+            }
         } else {
-            ForgeError::TokenMissing { host: self.name.clone(), variables: ask.token_variables.to_vec() }
+            ForgeError::TokenMissing {
+                host: self.name.clone(),
+                variables: ask.token_variables.to_vec(),
+            }
         }
     }
 
@@ -311,7 +340,13 @@ impl Host {
         match headers.get(header::CONTENT_TYPE) {
             // Some proxies leave it out; the body is judged anyway.
             None => Ok(()),
-            Some(value) if String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase().contains("json") => Ok(()),
+            Some(value)
+                if String::from_utf8_lossy(value.as_bytes())
+                    .to_ascii_lowercase()
+                    .contains("json") =>
+            {
+                Ok(())
+            }
             Some(_) => Err(ForgeError::protocol(&self.name, "something that is not JSON")),
         }
     }
@@ -326,7 +361,9 @@ impl Host {
         while let Some(chunk) = body.chunk(cx).await {
             match chunk {
                 Ok(chunk) => {
-                    ask.flight.take(cx, u64::try_from(chunk.len()).unwrap_or(u64::MAX)).await?;
+                    ask.flight
+                        .take(cx, u64::try_from(chunk.len()).unwrap_or(u64::MAX))
+                        .await?;
                     whole.extend_from_slice(&chunk);
                 }
                 Err(error) => return self.failed(error).map(Err),
@@ -358,6 +395,9 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 
 impl std::fmt::Debug for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Host").field("name", &self.name).field("policy", &self.policy).finish_non_exhaustive()
+        f.debug_struct("Host")
+            .field("name", &self.name)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
     }
 }

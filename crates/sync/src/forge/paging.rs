@@ -312,10 +312,7 @@ impl LoopGuard {
     ///
     /// # Errors
     /// [`PagingFault::Loop`] when the page before had the same rows.
-    pub fn after_page<'a>(
-        &mut self,
-        rows: impl IntoIterator<Item = (&'a str, Option<UnixMs>)>,
-    ) -> Result<(), PagingFault> {
+    pub fn after_page<T: Hash>(&mut self, rows: impl IntoIterator<Item = T>) -> Result<(), PagingFault> {
         let mut hasher = DefaultHasher::new();
         let mut any = false;
         for row in rows {
@@ -519,8 +516,8 @@ mod tests {
         ));
         // Two empty pages are no loop: an empty page ends the list anyway.
         let mut guard = LoopGuard::default();
-        guard.after_page([]).unwrap();
-        guard.after_page([]).unwrap();
+        guard.after_page::<u8>([]).unwrap();
+        guard.after_page::<u8>([]).unwrap();
         // The same row with another time is another page.
         guard.after_page([("1", Some(UnixMs(1)))]).unwrap();
         guard.after_page([("1", Some(UnixMs(2)))]).unwrap();

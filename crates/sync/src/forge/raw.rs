@@ -57,6 +57,15 @@ impl RawItem {
         String::from_utf8_lossy(&self.bytes)
     }
 
+    /// A value inside an item that was split before; its depth was counted with the whole.
+    #[must_use]
+    pub fn nested(text: &str) -> Self {
+        Self {
+            bytes: Bytes::copy_from_slice(text.as_bytes()),
+            depth: 0,
+        }
+    }
+
     /// The whole body as one item, when it is one JSON object.
     ///
     /// # Errors

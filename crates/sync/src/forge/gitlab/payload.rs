@@ -46,10 +46,6 @@ pub struct WireMilestone {
     pub start_date: Value,
     #[serde(default)]
     pub due_date: Value,
-    #[serde(default)]
-    pub updated_at: Value,
-    #[serde(default)]
-    pub created_at: Value,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -57,7 +53,6 @@ pub struct WireProject {
     pub id: i64,
     pub path_with_namespace: String,
     pub name: Option<String>,
-    pub name_with_namespace: Option<String>,
     pub description: Option<String>,
     pub default_branch: Option<String>,
     pub visibility: Option<String>,
@@ -67,8 +62,6 @@ pub struct WireProject {
     pub created_at: Value,
     #[serde(default)]
     pub updated_at: Value,
-    #[serde(default)]
-    pub last_activity_at: Value,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -236,6 +229,18 @@ pub struct WireCommit {
     #[serde(default)]
     pub committed_date: Value,
     pub parent_ids: Option<Vec<String>>,
+}
+
+/// An issue as far as it is a reference.
+#[derive(Debug, Clone, Deserialize)]
+pub struct WireReference {
+    pub iid: i64,
+    pub references: Option<WireReferenceNames>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct WireReferenceNames {
+    pub full: Option<String>,
 }
 
 /// What is read from an item that did not decode, to give it a name and a way to be fetched alone.

@@ -1,0 +1,110 @@
+//! One page of issues or merge requests.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use annals_core::{Code, Iid};
+use annals_net_adapter::Cx;
+use annals_net_adapter::http::Validators;
+
+use super::project::{MrShape, Projection};
+use super::url::Keyset;
+use super::{GitLab, keep, now, row};
+use crate::forge::error::ForgeError;
+use crate::forge::host::Reply;
+use crate::forge::paging::{LoopGuard, More, PageHead};
+use crate::forge::raw::RawItem;
+use crate::forge::{Answer, Bad, Fetch, Page, PagePosition, Row, Stream, Via};
+
+impl GitLab {
+    #[expect(clippy::too_many_arguments, reason = "the trait's own list")]
+    pub(super) async fn fetch_page(
+        &self,
+        cx: &Cx,
+        via: Via<'_>,
+        project: &str,
+        stream: Stream,
+        at: &PagePosition,
+        guard: &mut LoopGuard,
+        kept: Option<&Validators>,
+    ) -> Fetch<Page> {
+        loop {
+            let keyset = self.capabilities.keyset(stream);
+            let url = self.urls.page(project, stream, at, keyset)?;
+            guard.before_request(&url).map_err(|fault| self.paging(fault))?;
+            let fresh = match self.get(cx, via, &url, kept).await? {
+                Reply::Fresh(fresh) => fresh,
+                // This installation does not page this list by position: ask without, once and for all.
+                Reply::Refused(405) if keyset == Keyset::Ask && asks_for_keyset(at) => {
+                    self.capabilities.without_keyset(stream);
+                    continue;
+                }
+                other => return self.other(other),
+            };
+            let head = PageHead::read(&fresh.headers, &url).map_err(|fault| self.paging(fault))?;
+            let items = RawItem::array(&fresh.body).map_err(|bad| ForgeError::body(self.host.name(), bad))?;
+            let number = if let PagePosition::Window(window) = at {
+                window.page
+            } else {
+                1
+            };
+            let more = head.more(number, items.len(), items.len());
+            let mut projection = Projection::new(now(cx, &fresh));
+            let mut bad = Vec::new();
+            let rows = keep(&mut bad, &items, |item| {
+                row(item, stream.kind(), MrShape::Row, &mut projection)
+            });
+            let identities = rows.iter().map(|row| (row.native_id.as_str(), row.at));
+            guard.after_page(identities).map_err(|fault| self.paging(fault))?;
+            let rows = distinct(rows, &mut bad);
+            let is_whole = number == 1 && more == More::End && !matches!(at, PagePosition::Opaque(_));
+            return Ok(Answer::New(Page {
+                rows,
+                bad,
+                odd: projection.odd,
+                more,
+                kept: is_whole.then(|| self.kept(&url, &fresh.validators)),
+                date: fresh.date,
+                bytes: u64::try_from(fresh.body.len()).unwrap_or(u64::MAX),
+            }));
+        }
+    }
+}
+
+fn asks_for_keyset(at: &PagePosition) -> bool {
+    matches!(at, PagePosition::Window(window) if window.page == 1)
+}
+
+/// One row per id, the newest; and no two ids with one number: nobody can say which of them is
+/// right, so both are put aside.
+fn distinct(rows: Vec<Row>, bad: &mut Vec<Bad>) -> Vec<Row> {
+    let mut newest: BTreeMap<String, usize> = BTreeMap::new();
+    for (at, row) in rows.iter().enumerate() {
+        let known = newest.entry(row.native_id.0.clone()).or_insert(at);
+        if rows.get(*known).is_some_and(|other| other.at <= row.at) {
+            *known = at;
+        }
+    }
+    let chosen: BTreeSet<usize> = newest.into_values().collect();
+    let mut claims: BTreeMap<Iid, usize> = BTreeMap::new();
+    for row in chosen.iter().filter_map(|at| rows.get(*at)) {
+        *claims.entry(row.iid).or_default() += 1;
+    }
+    let mut kept = Vec::with_capacity(rows.len());
+    for (at, row) in rows.into_iter().enumerate() {
+        if !chosen.contains(&at) {
+            continue;
+        }
+        if claims.get(&row.iid).is_some_and(|n| *n > 1) {
+            bad.push(Bad {
+                native_ref: row.native_id.0,
+                iid: Some(row.iid),
+                raw: row.raw,
+                code: Code::IidConflict,
+                message: format!("number {} is claimed by two ids of one page", row.iid),
+            });
+        } else {
+            kept.push(row);
+        }
+    }
+    kept
+}

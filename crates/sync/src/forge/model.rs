@@ -1,0 +1,433 @@
+//! What a forge client hands to the engine, in the mirror's words.
+
+use std::pin::Pin;
+
+use annals_core::{Code, EntityKind, Iid, NativeId, Oid, UnixMs};
+use annals_db::content::blob::{self, Hash};
+use annals_db::content::{
+    DiscussionSetIn, EventSetIn, FileSetIn, IssueIn, LabelIn, MergeRequestIn, MilestoneIn, Payload, ProjectIn,
+};
+use annals_db::ids::{GoneReason, JobType};
+use annals_net_adapter::http::Validators;
+use bytes::Bytes;
+use url::Url;
+
+use super::budget::Flight;
+use super::error::ForgeError;
+use super::meter::Meter;
+use super::paging::{LoopGuard, More, Window};
+
+/// The future of a trait method: boxed, so that one engine drives every forge.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a fetch comes back with.
+pub type Fetch<T> = Result<Answer<T>, ForgeError>;
+
+/// An answer of a forge.
+#[derive(Debug)]
+pub enum Answer<T> {
+    /// It has something.
+    New(T),
+    /// Nothing has changed since the validators that were sent.
+    NotModified,
+    /// It is not there: deleted, or missing, which may also mean hidden.
+    Gone(GoneReason),
+    /// It is there, but not for us.
+    Hidden,
+}
+
+/// What a fetch runs with.
+#[derive(Clone, Copy)]
+pub struct Via<'a> {
+    /// Where its bytes are counted.
+    pub flight: &'a Flight,
+    /// Where its requests are counted.
+    pub meter: &'a Meter,
+}
+
+/// A list of a project that has a cursor, in the order in which they are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stream {
+    /// Issues.
+    Issues,
+    /// Merge requests.
+    MergeRequests,
+}
+
+impl Stream {
+    /// Every stream, in order.
+    pub const ALL: [Self; 2] = [Self::Issues, Self::MergeRequests];
+
+    /// The name in tables and events.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Issues => "issues",
+            Self::MergeRequests => "merge_requests",
+        }
+    }
+
+    /// What its rows are.
+    #[must_use]
+    pub const fn kind(self) -> EntityKind {
+        match self {
+            Self::Issues => EntityKind::Issue,
+            Self::MergeRequests => EntityKind::MergeRequest,
+        }
+    }
+
+    /// The stream of a kind.
+    #[must_use]
+    pub const fn of(kind: EntityKind) -> Self {
+        match kind {
+            EntityKind::Issue => Self::Issues,
+            EntityKind::MergeRequest => Self::MergeRequests,
+        }
+    }
+
+    /// The stream of a name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stream| stream.as_str() == name)
+    }
+}
+
+/// A list of a project without a cursor, fetched whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Catalogue {
+    /// Labels.
+    Labels,
+    /// Milestones.
+    Milestones,
+}
+
+impl Catalogue {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Labels, Self::Milestones];
+
+    /// The name in tables and events.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Labels => "labels",
+            Self::Milestones => "milestones",
+        }
+    }
+}
+
+/// How a project is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProjectRef {
+    /// By the path a person typed; the first time only.
+    Path(String),
+    /// By the forge's own id, from then on.
+    Id(String),
+}
+
+/// Where a stream is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PagePosition {
+    /// A page of a window.
+    Window(Window),
+    /// Where an opaque link leads; for this pass only.
+    Opaque(Url),
+}
+
+/// A set to fetch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetKey {
+    /// Kind of the parent.
+    pub kind: EntityKind,
+    /// Its number.
+    pub iid: Iid,
+    /// Which set.
+    pub job: JobType,
+    /// The head that is known, for what belongs to one.
+    pub head_oid: Option<Oid>,
+    /// The parent's time that made it owed.
+    pub cause_at: UnixMs,
+}
+
+/// Something a forge can be asked for; what a validator is remembered for.
+#[derive(Debug, Clone)]
+pub enum Question<'a> {
+    /// A project by id.
+    Project(&'a ProjectRef),
+    /// A whole list.
+    Catalogue(&'a str, Catalogue),
+    /// A page of a stream.
+    Page(&'a str, Stream, &'a PagePosition),
+    /// A set.
+    Set(&'a str, &'a SetKey),
+}
+
+/// Validators together with the very request they belong to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Method, URL and token identity.
+    pub request: Hash,
+    /// What to send with it next time.
+    pub validators: Validators,
+}
+
+/// An issue or a merge request, in the words of the store.
+#[derive(Debug, Clone)]
+pub enum EntityRow {
+    /// An issue.
+    Issue(Box<IssueIn>),
+    /// A merge request.
+    MergeRequest(Box<MergeRequestIn>),
+}
+
+/// A row of a page.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// What it says.
+    pub entity: EntityRow,
+    /// Its id, which decides ties.
+    pub native_id: NativeId,
+    /// Its number.
+    pub iid: Iid,
+    /// When it was updated, where that can be trusted: only such rows move a cursor.
+    pub at: Option<UnixMs>,
+    /// Its bytes.
+    pub raw: Bytes,
+}
+
+/// Something odd that was kept; one warning per value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Oddity {
+    /// What was odd.
+    pub what: &'static str,
+    /// The word that was not known.
+    pub value: String,
+}
+
+impl Oddity {
+    /// An oddity; a long value is cut.
+    #[must_use]
+    pub fn new(what: &'static str, value: &str) -> Self {
+        Self {
+            what,
+            value: value.chars().take(40).collect(),
+        }
+    }
+}
+
+/// An item that could not be projected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bad {
+    /// The forge's id, or the hash of the bytes.
+    pub native_ref: String,
+    /// Its number, where that can be read: it can then be fetched alone.
+    pub iid: Option<Iid>,
+    /// Its bytes.
+    pub raw: Bytes,
+    /// `transform` or `iid_conflict`.
+    pub code: Code,
+    /// What is wrong, without a word of the item.
+    pub message: String,
+}
+
+impl Bad {
+    /// An item that cannot be read. Without id or number it is named by the hash of its bytes.
+    #[must_use]
+    pub fn unreadable(id: Option<String>, iid: Option<Iid>, raw: &Bytes, message: impl Into<String>) -> Self {
+        let native_ref = id
+            .filter(|_| iid.is_some())
+            .unwrap_or_else(|| blob::hex(&blob::hash(raw)));
+        Self {
+            native_ref,
+            iid,
+            raw: raw.clone(),
+            code: Code::Transform,
+            message: message.into(),
+        }
+    }
+}
+
+/// One page of a stream.
+#[derive(Debug)]
+pub struct Page {
+    /// Rows that could be read, in the order they came.
+    pub rows: Vec<Row>,
+    /// Items that could not.
+    pub bad: Vec<Bad>,
+    /// What was odd about them.
+    pub odd: Vec<Oddity>,
+    /// Where the list goes on.
+    pub more: More,
+    /// Validators, where this page is the whole answer.
+    pub kept: Option<Kept>,
+    /// The server's time.
+    pub date: Option<UnixMs>,
+    /// Decoded bytes.
+    pub bytes: u64,
+}
+
+/// A project's own payload.
+#[derive(Debug)]
+pub struct ProjectAnswer {
+    /// What it says.
+    pub project: ProjectIn,
+    /// What was odd about it.
+    pub odd: Vec<Oddity>,
+    /// Validators.
+    pub kept: Option<Kept>,
+}
+
+/// A whole catalogue.
+#[derive(Debug)]
+pub struct CatalogueAnswer {
+    /// Its rows.
+    pub rows: CatalogueRows,
+    /// Rows that could not be read.
+    pub bad: Vec<Bad>,
+    /// What was odd about them.
+    pub odd: Vec<Oddity>,
+    /// In how many pages it came.
+    pub shape: annals_db::content::SetShape,
+    /// Validators, if in one.
+    pub kept: Option<Kept>,
+}
+
+/// The rows of a catalogue.
+#[derive(Debug)]
+pub enum CatalogueRows {
+    /// Labels.
+    Labels(Vec<LabelIn>),
+    /// Milestones.
+    Milestones(Vec<MilestoneIn>),
+}
+
+/// A whole set.
+#[derive(Debug)]
+pub struct SetAnswer {
+    /// Its children.
+    pub set: SetIn,
+    /// How many.
+    pub items: usize,
+    /// Children that could not be read.
+    pub bad: Vec<Bad>,
+    /// What was odd about them.
+    pub odd: Vec<Oddity>,
+    /// Its raw pages, where no child keeps its own.
+    pub payload: Option<Payload>,
+    /// Validators, if it was one answer.
+    pub kept: Option<Kept>,
+    /// When the fetch began.
+    pub began_at: UnixMs,
+}
+
+/// The children of a set.
+#[derive(Debug)]
+pub enum SetIn {
+    /// The page of a merge request.
+    Detail(Box<MergeRequestIn>),
+    /// Discussions with their notes.
+    Discussions(DiscussionSetIn),
+    /// Resource events.
+    Events(EventSetIn),
+    /// Changed files.
+    Diffs(FileSetIn),
+    /// Commits, newest first as the forge lists them.
+    Commits(Vec<CommitIn>),
+    /// What a merge closes.
+    Closes(Vec<ReferenceIn>),
+}
+
+/// A commit of a merge request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitIn {
+    /// Its id.
+    pub oid: Oid,
+    /// First line of its message.
+    pub title: String,
+    /// All of it.
+    pub message: String,
+    /// Who wrote it.
+    pub author_name: Option<String>,
+    /// Their address.
+    pub author_email: Option<String>,
+    /// When it was written.
+    pub author_at: Option<UnixMs>,
+    /// When it was committed.
+    pub committer_at: Option<UnixMs>,
+    /// Ids of its parents.
+    pub parents: Vec<Oid>,
+}
+
+/// An entity that another one refers to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReferenceIn {
+    /// The project, as people write it.
+    pub path: String,
+    /// Issue or merge request.
+    pub kind: EntityKind,
+    /// Its number there.
+    pub iid: Iid,
+}
+
+/// A forge that can be mirrored. Nothing but GET leaves through it.
+pub trait Forge: Send + Sync {
+    /// Host and port, for events and errors.
+    fn host(&self) -> &str;
+
+    /// What was learnt about this installation so far: stored with the forge, given back to the
+    /// next client of it.
+    fn capabilities(&self) -> serde_json::Value;
+
+    /// What identifies the request behind a question, token included; none if it is several.
+    fn request_of(&self, question: &Question<'_>) -> Option<Hash>;
+
+    /// A project.
+    fn project<'a>(
+        &'a self,
+        cx: &'a annals_net_adapter::Cx,
+        via: Via<'a>,
+        at: &'a ProjectRef,
+        kept: Option<&'a Validators>,
+    ) -> BoxFuture<'a, Fetch<ProjectAnswer>>;
+
+    /// A whole list of a project.
+    fn catalogue<'a>(
+        &'a self,
+        cx: &'a annals_net_adapter::Cx,
+        via: Via<'a>,
+        project: &'a str,
+        which: Catalogue,
+        kept: Option<&'a Validators>,
+    ) -> BoxFuture<'a, Fetch<CatalogueAnswer>>;
+
+    /// One page of a stream. `guard` belongs to the pass that reads it.
+    fn page<'a>(
+        &'a self,
+        cx: &'a annals_net_adapter::Cx,
+        via: Via<'a>,
+        project: &'a str,
+        stream: Stream,
+        at: &'a PagePosition,
+        guard: &'a mut LoopGuard,
+        kept: Option<&'a Validators>,
+    ) -> BoxFuture<'a, Fetch<Page>>;
+
+    /// One entity by its number.
+    fn one<'a>(
+        &'a self,
+        cx: &'a annals_net_adapter::Cx,
+        via: Via<'a>,
+        project: &'a str,
+        kind: EntityKind,
+        iid: Iid,
+    ) -> BoxFuture<'a, Fetch<Result<Row, Bad>>>;
+
+    /// All pages of one set.
+    fn set<'a>(
+        &'a self,
+        cx: &'a annals_net_adapter::Cx,
+        via: Via<'a>,
+        project: &'a str,
+        key: &'a SetKey,
+        kept: Option<&'a Validators>,
+    ) -> BoxFuture<'a, Fetch<SetAnswer>>;
+}
