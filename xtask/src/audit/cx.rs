@@ -1,8 +1,9 @@
-//! An async function that can wait takes `cx: &Cx` first; an axum handler takes `ReqCx`.
+//! An async function that can wait takes `cx: &Cx` first. The body of a task is given its own context and takes it by
+//! value; an axum handler takes `ReqCx`.
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
-use syn::{Block, FnArg, Pat, ReturnType, Signature, Type, TypeParamBound};
+use syn::{Block, Expr, FnArg, Pat, ReturnType, Signature, Type, TypeParamBound};
 
 use super::finding::Finding;
 use super::source::Source;
@@ -98,12 +99,16 @@ fn takes_context(signature: &Signature) -> bool {
         FnArg::Typed(typed) => Some(typed),
         FnArg::Receiver(_) => None,
     });
-    first.is_some_and(|first| match &*first.ty {
-        Type::Reference(reference) if reference.mutability.is_none() => {
-            let named = matches!(&*first.pat, Pat::Ident(name) if name.ident == "cx" || name.ident == "_cx");
-            named && type_name(&reference.elem).as_deref() == Some("Cx")
+    first.is_some_and(|first| {
+        let named_cx = matches!(&*first.pat, Pat::Ident(name) if name.ident == "cx" || name.ident == "_cx");
+        match &*first.ty {
+            Type::Reference(reference) if reference.mutability.is_some() => false,
+            of => match type_name(of).as_deref() {
+                Some("Cx") => named_cx,
+                Some("ReqCx") => true,
+                _ => false,
+            },
         }
-        by_value => type_name(by_value).as_deref() == Some("ReqCx"),
     })
 }
 
@@ -142,8 +147,11 @@ fn waits(body: &Block, depth: Depth) -> bool {
         found: bool,
     }
     impl<'ast> Visit<'ast> for Awaits {
-        fn visit_expr_await(&mut self, _: &'ast syn::ExprAwait) {
-            self.found = true;
+        fn visit_expr_await(&mut self, wait: &'ast syn::ExprAwait) {
+            // Bounded, and not to be cancelled: the close itself.
+            let closes = matches!(&*wait.base, Expr::MethodCall(call) if call.method == "close_within");
+            self.found |= !closes;
+            visit::visit_expr_await(self, wait);
         }
 
         fn visit_expr_async(&mut self, block: &'ast syn::ExprAsync) {
