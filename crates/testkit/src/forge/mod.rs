@@ -7,16 +7,20 @@
 //! that can go wrong on the way, and [`server`] puts it all behind a listener, real or virtual.
 
 pub mod calendar;
+pub mod faults;
 pub mod generate;
 pub mod gitlab;
 pub mod model;
 pub mod project;
 pub mod rng;
 pub mod sample;
+pub mod server;
 pub mod state;
 
+pub use faults::{Effect, Fault, FaultPlan, Rule, When};
 pub use generate::GenSpec;
 pub use gitlab::{Access, Keyset, Policy, Reply, Request};
 pub use project::Key;
 pub use sample::{SAMPLE_PATH, sample};
+pub use server::{Latency, SimOptions, Simulator};
 pub use state::{State, Viewer};
