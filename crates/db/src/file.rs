@@ -73,8 +73,17 @@ pub(crate) fn presence(path: &Path) -> Result<Presence, Error> {
     }
 }
 
+/// What to do where a file is already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Existing {
+    /// Leave it as it is.
+    Keep,
+    /// Fail.
+    Refuse,
+}
+
 /// Makes an empty file that only its owner can read; SQLite gives its log the same mode.
-pub(crate) fn create_private(path: &Path) -> Result<(), Error> {
+pub(crate) fn create_private(path: &Path, existing: Existing) -> Result<(), Error> {
     let failed = |source| Error::File {
         what: "create",
         path: path.into(),
@@ -84,7 +93,11 @@ pub(crate) fn create_private(path: &Path) -> Result<(), Error> {
         std::fs::create_dir_all(folder).map_err(failed)?;
     }
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false);
+    options.write(true).truncate(false);
+    match existing {
+        Existing::Keep => options.create(true),
+        Existing::Refuse => options.create_new(true),
+    };
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).map_err(failed)?;

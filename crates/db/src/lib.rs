@@ -28,3 +28,6 @@ mod text;
 pub use error::Error;
 pub use store::{Access, AutoMigrate, Db, OpenOptions};
 pub use tx::{ReadConn, WriteTx};
+
+#[cfg(test)]
+mod schema_tests;

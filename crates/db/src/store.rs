@@ -13,7 +13,7 @@ use annals_net_adapter::{BlockingCx, Cx, Serial};
 use rusqlite::Connection;
 
 use crate::control::Alive;
-use crate::file::{self, Presence, Role};
+use crate::file::{self, Existing, Presence, Role};
 use crate::migrate::{self, Keep, Report};
 use crate::tx::Patience;
 use crate::{Error, ReadConn, WriteTx, openers};
@@ -344,7 +344,7 @@ fn open_to_write(
     now: UnixMs,
 ) -> Result<(Connection, Report), Error> {
     match file::presence(path)? {
-        Presence::Absent => file::create_private(path)?,
+        Presence::Absent => file::create_private(path, Existing::Keep)?,
         Presence::Present => {
             // Looked at through a connection that cannot write, so that a refused file stays as it is.
             let status = migrate::inspect(&file::connect(path, Role::Reader)?, migrate::embedded())?;

@@ -44,3 +44,6 @@ pub use thread::{DiscussionIn, DiscussionSetIn, DiscussionsApplied, known_note, 
 pub use user::{UserIn, upsert_user};
 
 pub(crate) use user::UserCache;
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,7 @@ pub(super) fn before_migration(
     name.push(format!(".v{version}-{utc}.bak"));
     let copy = PathBuf::from(name);
     // An empty file is a valid target, and it already has the right mode.
-    file::create_private(&copy)?;
+    file::create_private(&copy, file::Existing::Refuse)?;
     let made = make(conn, &copy);
     if made.is_err() && std::fs::remove_file(&copy).is_err() {
         tracing::warn!(path = %copy.display(), "an incomplete backup could not be removed");
