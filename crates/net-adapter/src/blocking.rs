@@ -360,7 +360,8 @@ impl Serial {
         T: Send + 'static,
         E: TaskError,
     {
-        let permit: SemPermit = match self.room.acquire(cx, 1).await {
+        // Not counted in the caller's region: the thread gives it back a moment after the value.
+        let permit: SemPermit = match self.room.acquire_uncounted(cx, 1).await {
             Ok(permit) => permit,
             Err(cancelled) => return Outcome::Cancelled(cancelled.0),
         };
