@@ -10,12 +10,13 @@
 //! [`control`] keeps runs and locks. A page of a sync is one closure that calls them in this order:
 //! [`control::check_fence`]; the entities, which bring their users, labels, milestones, links,
 //! revisions and dirty marks; [`work::job::enqueue`]; [`work::cursor::advance`];
-//! [`work::validator::put`].
+//! [`work::validator::put`]. [`read`] is what commands, API and pages ask.
 
 pub mod content;
 pub mod control;
 pub mod ids;
 pub mod migrate;
+pub mod read;
 pub mod store;
 pub mod tx;
 pub mod work;
@@ -26,6 +27,7 @@ mod openers;
 mod text;
 
 pub use error::Error;
+pub use read::Visibility;
 pub use store::{Access, AutoMigrate, Db, OpenOptions};
 pub use tx::{ReadConn, WriteTx};
 
