@@ -42,11 +42,17 @@ pub fn command(workspace: &Workspace, args: &[String]) -> anyhow::Result<Verdict
     for finding in &findings {
         println!("{finding}");
     }
-    for what in &skipped {
+    if !skipped.is_empty() {
         println!(
-            "skipped: {what}: needs the package asupersync, which is not on this machine; \
-             read docs/licensing.md, then `cargo xtask audit --fetch`"
+            "skipped, because the package asupersync is not on this machine: {}",
+            skipped.join(", ")
         );
+        println!("to check these too, read docs/licensing.md, then `cargo xtask audit --fetch`");
+    }
+    for build in &tree.builds {
+        if let Some(ceiling) = build.ceiling {
+            println!("{} of {ceiling} packages: {}", build.packages.len(), build.command);
+        }
     }
     println!(
         "audit: {} rules over {} Rust files, {} manifests, {} builds: {}",
@@ -75,6 +81,8 @@ fn look(workspace: &Workspace, options: &Options, settings: &Settings) -> anyhow
         tree.builds = answers.builds;
         tree.licensed = answers.licensed;
         skipped = answers.skipped;
+        skipped.sort();
+        skipped.dedup();
     }
     Ok((tree, skipped))
 }
