@@ -1,5 +1,20 @@
 //! Documents and full-text search over a mirror.
 //!
-//! [`query`] is the language a person types.
+//! **What this promises:** the same file and the same query give the same answer, to the byte; totals and facets are
+//! exact; nothing gone, removed or invisible is returned or counted; and the index can never be ahead of or behind the
+//! documents, because both are written in one transaction.
+//!
+//! Read in this order: [`documents`] are made from what a sync stored; [`query`] is the language a person types;
+//! [`index`] finds documents by their words; [`answer`] puts them in order and shows them.
 
+pub mod answer;
+pub mod documents;
+pub mod index;
 pub mod query;
+
+pub mod visibility;
+
+mod error;
+
+pub use answer::{SearchRequest, SearchResults, run};
+pub use error::Error;

@@ -2,6 +2,7 @@
 
 use annals_core::time::{When, Zone};
 use annals_core::{UnixMs, text};
+use annals_db::ids::SourceKind;
 
 use super::scan::{Value, Values};
 use super::{Invalid, Sign};
@@ -23,7 +24,7 @@ pub enum Condition {
     /// `forge:` the forge's configured name.
     Forge(Vec<String>),
     /// `kind:` the kind of document.
-    Kind(Vec<Kind>),
+    Kind(Vec<SourceKind>),
     /// `author:`, `assignee:`, `reviewer:` a user name.
     Person(Role, Vec<Name>),
     /// `label:` a label; a discussion has its parent's.
@@ -63,7 +64,7 @@ pub enum Name {
 }
 
 macro_rules! words {
-    ($(#[$doc:meta])* $type:ident, $($(#[$vdoc:meta])* $variant:ident = $name:literal $(| $alias:literal)*),+ $(,)?) => {
+    ($(#[$doc:meta])* $type:ident, $($(#[$vdoc:meta])* $variant:ident = $name:literal),+ $(,)?) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $type { $($(#[$vdoc])* $variant),+ }
@@ -81,24 +82,11 @@ macro_rules! words {
             /// What a reader may write for it.
             #[must_use]
             pub fn of(text: &str) -> Option<Self> {
-                match text { $($name $(| $alias)* => Some(Self::$variant),)+ _ => None }
+                match text { $($name => Some(Self::$variant),)+ _ => None }
             }
         }
     };
 }
-
-words!(
-    /// What a document is made from.
-    Kind,
-    /// An issue.
-    Issue = "issue",
-    /// A merge request.
-    MergeRequest = "merge_request" | "mr",
-    /// A discussion of either.
-    Discussion = "discussion",
-    /// A commit.
-    Commit = "commit",
-);
 
 words!(
     /// Where an entity stands.
@@ -248,7 +236,11 @@ pub(super) fn condition(key: Key, values: &Values, now: UnixMs) -> Result<Condit
         Key::Project => Condition::Project(each(items, |v| project(key, v))?),
         Key::Forge => Condition::Forge(each(items, |v| Ok(text::fold(&v.text)))?),
         Key::Kind => Condition::Kind(each(items, |v| {
-            Kind::of(&lower(v)).ok_or_else(|| key.refuse(v, "kinds are issue, mr, discussion and commit"))
+            let kind = match lower(v).as_str() {
+                "mr" => Some(SourceKind::MergeRequest),
+                word => SourceKind::parse(word),
+            };
+            kind.ok_or_else(|| key.refuse(v, "kinds are issue, mr, discussion and commit"))
         })?),
         Key::Author => Condition::Person(Role::Author, people(items)),
         Key::Assignee => Condition::Person(Role::Assignee, people(items)),
@@ -304,7 +296,8 @@ fn people(items: &[Value]) -> Vec<Name> {
 }
 
 fn project(key: Key, value: &Value) -> Result<Pattern, Invalid> {
-    let folded = text::fold(&value.text);
+    // Paths differ by accents, not by case.
+    let folded = value.text.to_lowercase();
     let path = folded.trim_matches('/');
     if path.is_empty() {
         return Err(key.refuse(value, "a project is named by its path"));

@@ -12,7 +12,7 @@ mod scan;
 
 use annals_core::{UnixMs, text};
 
-pub use filter::{Bound, Condition, Fact, Filter, Kind, Name, Pattern, Role, State, TimeField};
+pub use filter::{Bound, Condition, Fact, Filter, Name, Pattern, Role, State, TimeField};
 
 /// The longest query, in characters.
 pub const MAX_CHARS: usize = 1_024;
@@ -66,7 +66,7 @@ impl Query {
 
 /// A filter value (or a query as a whole) that cannot be meant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("understand `{found}` at character {position}: {reason}; for example `{example}`")]
+#[error("`{found}` at character {position}: {reason}; for example `{example}`")]
 pub struct Invalid {
     /// Characters before the value.
     pub position: usize,
@@ -131,6 +131,22 @@ pub fn parse(written: &str, now: UnixMs) -> Result<Query, Invalid> {
         }
     }
     Ok(query)
+}
+
+/// Reads one filter that stands in a field of its own, such as a parameter of a URL: commas mean any, quotes keep a
+/// value together. `None` is an unknown key.
+///
+/// # Errors
+/// [`Invalid`] for a value the filter cannot have; its position counts from the beginning of `value`.
+pub fn filter(key: &str, value: &str, now: UnixMs) -> Result<Option<Filter>, Invalid> {
+    let Some(key) = filter::Key::of(key) else {
+        return Ok(None);
+    };
+    let condition = filter::condition(key, &scan::values(value), now)?;
+    Ok(Some(Filter {
+        sign: Sign::Require,
+        condition,
+    }))
 }
 
 const EXAMPLE: &str = "cutover race label:bug after:30d";

@@ -41,6 +41,21 @@ pub(super) fn pieces(text: &str) -> impl Iterator<Item = Piece> {
     }
 }
 
+/// The values of a filter whose text is all there is: a blank is part of a value, as in a form's field.
+pub(super) fn values(text: &str) -> Values {
+    let mut scanner = Scanner {
+        chars: text.chars().collect(),
+        at: 0,
+        glued: None,
+    };
+    let Values { position, mut items } = scanner.values(|_| false);
+    for item in items.iter_mut().filter(|item| !item.quoted) {
+        item.text = item.text.trim().to_owned();
+    }
+    items.retain(|item| !item.text.is_empty());
+    Values { position, items }
+}
+
 struct Scanner {
     chars: Vec<char>,
     at: usize,
@@ -61,7 +76,7 @@ impl Iterator for Scanner {
         let what = if self.peek(0)? == '"' {
             What::Phrase(self.quoted())
         } else if let Some(key) = self.key() {
-            What::Filter(key, self.values())
+            What::Filter(key, self.values(char::is_whitespace))
         } else {
             let word = self.take_while(|c| !c.is_whitespace() && c != '"');
             self.glued = (self.peek(0) == Some('"')).then_some(sign);
@@ -104,8 +119,8 @@ impl Scanner {
         Some(key)
     }
 
-    /// Values up to a blank, separated by commas; empty ones are left out.
-    fn values(&mut self) -> Values {
+    /// Values up to where they end, separated by commas; empty ones are left out.
+    fn values(&mut self, ends: fn(char) -> bool) -> Values {
         let start = self.at;
         let mut items = Vec::new();
         loop {
@@ -113,7 +128,7 @@ impl Scanner {
             let (text, quoted) = if self.peek(0) == Some('"') {
                 (self.quoted(), true)
             } else {
-                (self.take_while(|c| !c.is_whitespace() && c != ',' && c != '"'), false)
+                (self.take_while(|c| !ends(c) && c != ',' && c != '"'), false)
             };
             if !text.is_empty() {
                 items.push(Value { position, text, quoted });

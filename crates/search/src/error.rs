@@ -1,0 +1,54 @@
+//! What can go wrong in a search, in the words a caller acts on.
+
+use annals_core::{CancelReason, Code, Coded, Report, TaskError};
+
+use crate::query::Invalid;
+
+/// A failure of searching or of making documents.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A filter has a value it cannot have, or the query is too long.
+    #[error(transparent)]
+    Query(#[from] Invalid),
+    /// The store failed, or `cx` was cancelled.
+    #[error(transparent)]
+    Db(#[from] annals_db::Error),
+}
+
+impl Error {
+    /// The code of this failure.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Query(_) => Code::QueryInvalid,
+            Self::Db(error) => error.code(),
+        }
+    }
+}
+
+impl Coded for Error {
+    fn code(&self) -> Code {
+        Self::code(self)
+    }
+
+    fn report(&self) -> Report {
+        match self {
+            Self::Query(invalid) => Report::new(self.code(), self.to_string())
+                .with_action(format!("annals search '{}'", invalid.example))
+                .with_detail("position", invalid.position)
+                .with_detail("key", invalid.key)
+                .with_detail("found", invalid.found.as_str())
+                .with_detail("example", invalid.example),
+            Self::Db(error) => error.report(),
+        }
+    }
+}
+
+impl TaskError for Error {
+    fn cancel_reason(&self) -> Option<&CancelReason> {
+        match self {
+            Self::Query(_) => None,
+            Self::Db(error) => error.cancel_reason(),
+        }
+    }
+}
