@@ -12,8 +12,6 @@ pub mod documents;
 pub mod index;
 pub mod query;
 
-pub mod visibility;
-
 mod error;
 
 pub use answer::{SearchRequest, SearchResults, run};

@@ -4,12 +4,15 @@
 
 mod support;
 
-use annals_core::UnixMs;
+use std::collections::BTreeSet;
+
+use annals_core::{ProjectId, UnixMs};
+use annals_db::Visibility;
 use annals_db::content::UserIn;
 use annals_db::ids::{State, UserKind};
+use annals_db::read::{Confidential, VisibleProjects};
 use annals_search::answer::{Facet, SearchRequest};
 use annals_search::query;
-use annals_search::visibility::Visibility;
 use support::{
     DAY, Mirror, NOW, ada, bob, diff_note, discussion, issue, labels, merge_request, milestone, note, reviewer, sorted,
     user,
@@ -330,10 +333,7 @@ fn visibility_excludes_confidential() {
         mirror.ask(&request)
     };
     assert_eq!(ask("shared", Visibility::all()).total, 6);
-    let public = Visibility {
-        projects: None,
-        confidential: false,
-    };
+    let public = Visibility::without_confidential();
     let seen = ask("shared", public.clone());
     assert_eq!(seen.total, 3);
     assert_eq!(seen.hits.len(), 3);
@@ -351,28 +351,21 @@ fn visibility_excludes_confidential() {
         let seen = ask(query, public.clone());
         assert_eq!((seen.total, seen.hits.len()), (0, 0), "{query}");
     }
-    let one = Visibility {
-        projects: Some(vec![elsewhere.0]),
-        confidential: true,
+    let only = |projects: &[ProjectId]| Visibility {
+        projects: VisibleProjects::Only(projects.iter().copied().collect::<BTreeSet<_>>()),
+        confidential: Confidential::Shown,
     };
-    let seen = ask("shared", one);
+    let seen = ask("shared", only(&[elsewhere]));
     assert_eq!((seen.total, seen.hits[0].reference.as_str()), (1, "other/app#1"));
     assert_eq!(seen.facets[&Facet::Project].values.len(), 1);
-    assert_eq!(
-        ask(
-            "shared",
-            Visibility {
-                projects: Some(vec![]),
-                confidential: true
-            }
-        )
-        .total,
-        0
-    );
+    assert_eq!(ask("shared", only(&[])).total, 0);
     // What becomes confidential is hidden with its discussions.
     let mut closed_off = issue(2, "Open plan", "shared word");
     closed_off.confidential = true;
     mirror.issue(&closed_off);
+    // At once, not only when its documents have been made again.
+    assert_eq!(ask("shared", public.clone()).total, 1);
+    assert_eq!(ask("shared", Visibility::all()).total, 6);
     mirror.drain();
     assert_eq!(ask("shared", public).total, 1);
 }

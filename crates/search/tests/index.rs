@@ -8,13 +8,12 @@ use std::collections::BTreeMap;
 
 use annals_core::UnixMs;
 use annals_core::text::tokens;
-use annals_db::WriteTx;
 use annals_db::content::{UserIn, mark_entity_gone};
 use annals_db::ids::{EntityId, GoneReason, State};
+use annals_db::{Visibility, WriteTx};
 use annals_search::documents::{Text, drain_page, owe_everything};
 use annals_search::index::{Fts5, Scope, TextIndex};
 use annals_search::query::{self, Query};
-use annals_search::visibility::Visibility;
 use proptest::prelude::*;
 use proptest::test_runner::TestRng;
 use support::{DAY, Mirror, NOW, ada, bob, discussion, issue, labels, merge_request, note, user};

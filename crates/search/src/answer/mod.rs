@@ -7,9 +7,8 @@ mod facet;
 mod hits;
 mod order;
 
-use crate::visibility::Visibility;
 use annals_core::UnixMs;
-use annals_db::Db;
+use annals_db::{Db, Visibility};
 use annals_net_adapter::Cx;
 use rusqlite::Connection;
 

@@ -7,13 +7,13 @@ mod path;
 mod relation;
 mod values;
 
+use annals_db::Visibility;
 use rusqlite::{Connection, types::Value};
 
 use values::Values;
 
 use crate::documents::Flags;
 use crate::query::{Bound, Condition, Fact, Filter, Query, Sign, TimeField};
-use crate::visibility::Visibility;
 
 /// A condition over `documents d`; `?1` is left for the engine's words.
 #[derive(Debug, Clone)]
@@ -32,10 +32,17 @@ impl Scope {
         let mut values = Values(Vec::new());
         let hidden = Flags::PURGED
             .with(Flags::GONE, !query.asks_for_gone())
-            .with(Flags::CONFIDENTIAL, !visibility.confidential);
+            .with(Flags::CONFIDENTIAL, !visibility.shows_confidential());
         let mut all = vec![format!("d.flags & {} = 0", hidden.0)];
-        if let Some(projects) = &visibility.projects {
-            all.push(format!("d.project_id IN {}", values.numbers(projects.iter().copied())));
+        if let Some(projects) = visibility.project_ids() {
+            all.push(format!("d.project_id IN {}", values.listed(projects)));
+        }
+        if !visibility.shows_confidential() {
+            // What changed since its document was made may have become confidential.
+            all.push(
+                "NOT EXISTS (SELECT 1 FROM dirty_sources s WHERE s.source_kind = d.kind AND s.source_id = d.source_id)"
+                    .to_owned(),
+            );
         }
         for Filter { sign, condition } in &query.filters {
             let any = conditions(conn, &mut values, condition)?;

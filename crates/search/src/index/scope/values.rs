@@ -24,7 +24,12 @@ impl Values {
 
     /// One parameter for any number of values, so that queries of one shape are one statement.
     fn list(&mut self, values: Vec<serde_json::Value>) -> String {
-        let list = self.bind(serde_json::Value::Array(values).to_string());
+        self.listed(serde_json::Value::Array(values).to_string())
+    }
+
+    /// The same for a list that is JSON already.
+    pub(super) fn listed(&mut self, json: String) -> String {
+        let list = self.bind(json);
         format!("(SELECT value FROM json_each({list}))")
     }
 }
