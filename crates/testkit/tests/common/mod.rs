@@ -39,7 +39,11 @@ pub fn rows(state: &State, policy: &Policy, target: &str) -> Vec<Value> {
 
 /// Where the next page is, as path and query.
 pub fn next_link(reply: &Reply) -> Option<String> {
-    let link = reply.header("link")?.split(", ").find(|link| link.ends_with("rel=\"next\""))?.to_owned();
+    let link = reply
+        .header("link")?
+        .split(", ")
+        .find(|link| link.ends_with("rel=\"next\""))?
+        .to_owned();
     let address = link.split(['<', '>']).nth(1)?.to_owned();
     Some(address.trim_start_matches("http://forge.example").to_owned())
 }

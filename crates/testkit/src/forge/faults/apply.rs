@@ -63,7 +63,11 @@ pub struct Answer {
 
 impl From<Reply> for Answer {
     fn from(reply: Reply) -> Self {
-        Self { reply, delivery: Delivery::Whole, then: None }
+        Self {
+            reply,
+            delivery: Delivery::Whole,
+            then: None,
+        }
     }
 }
 
@@ -93,8 +97,16 @@ pub fn apply(
         return answer;
     }
     match fault {
-        Fault::RowMoves => answer.then = listed(request).and_then(|kind| first_row(kind, &answer.reply)).map(Aftermath::Touch),
-        Fault::ItemEdited => answer.then = listed(request).and_then(|kind| newest(state, kind)).map(Aftermath::Retitle),
+        Fault::RowMoves => {
+            answer.then = listed(request)
+                .and_then(|kind| first_row(kind, &answer.reply))
+                .map(Aftermath::Touch)
+        }
+        Fault::ItemEdited => {
+            answer.then = listed(request)
+                .and_then(|kind| newest(state, kind))
+                .map(Aftermath::Retitle)
+        }
         Fault::RepeatedPage => {
             // The page before this one is sent in its place, with this one's headers.
             if let Some(body) = earlier() {
@@ -127,7 +139,13 @@ fn delivery(fault: Fault, reply: &Reply) -> Option<Delivery> {
 }
 
 fn other_reply(fault: Fault, context: &Context, request: &Request) -> Option<Reply> {
-    let here = || format!("http://{}{}", request.header("host").unwrap_or_default(), request.target);
+    let here = || {
+        format!(
+            "http://{}{}",
+            request.header("host").unwrap_or_default(),
+            request.target
+        )
+    };
     let redirect = |to: &str| Reply::error(302, "message", "302 Found").with("Location", to);
     Some(match fault {
         Fault::TooManyRequests => {
@@ -137,15 +155,19 @@ fn other_reply(fault: Fault, context: &Context, request: &Request) -> Option<Rep
             Reply::error(503, "message", "503 Service Unavailable").with("Retry-After", &context.retry_after)
         }
         Fault::InternalError => Reply::error(500, "message", "500 Internal Server Error"),
-        Fault::BadGateway => {
-            Reply::new(502, "text/html", b"<html><title>502 Bad Gateway</title></html>\n".to_vec())
-        }
+        Fault::BadGateway => Reply::new(
+            502,
+            "text/html",
+            b"<html><title>502 Bad Gateway</title></html>\n".to_vec(),
+        ),
         Fault::Unauthorized => Reply::error(401, "message", "401 Unauthorized"),
         Fault::Forbidden => Reply::error(403, "message", "403 Forbidden"),
         Fault::MalformedJson => Reply::new(200, "application/json", b"[{\"id\": 1,, }]".to_vec()),
-        Fault::HtmlPage => {
-            Reply::new(200, "text/html", b"<!doctype html><title>Sign in</title><p>Please sign in.\n".to_vec())
-        }
+        Fault::HtmlPage => Reply::new(
+            200,
+            "text/html",
+            b"<!doctype html><title>Sign in</title><p>Please sign in.\n".to_vec(),
+        ),
         Fault::NotModifiedUnasked if request.header("if-none-match").is_none() => {
             Reply::new(304, "application/json", Vec::new())
         }
@@ -180,19 +202,28 @@ fn spoil(fault: Fault, context: &Context, request: &Request, reply: &mut Reply) 
         Fault::NoLink => reply.remove("Link"),
         Fault::NoValidator => reply.remove("ETag"),
         Fault::NextIsHere => {
-            let here = format!("<http://{}{}>; rel=\"next\"", request.header("host").unwrap_or_default(), request.target);
+            let here = format!(
+                "<http://{}{}>; rel=\"next\"",
+                request.header("host").unwrap_or_default(),
+                request.target
+            );
             reply.set("Link", here);
             reply.set("X-Next-Page", request.param("page").unwrap_or_else(|| "1".to_owned()));
         }
         Fault::ForeignNext => {
-            reply.set("Link", format!("<{}{}>; rel=\"next\"", context.elsewhere, request.target));
+            reply.set(
+                "Link",
+                format!("<{}{}>; rel=\"next\"", context.elsewhere, request.target),
+            );
         }
         _ => spoil_rows(fault, reply),
     }
 }
 
 fn spoil_rows(fault: Fault, reply: &mut Reply) {
-    let Ok(Value::Array(mut rows)) = serde_json::from_slice(&reply.body) else { return };
+    let Ok(Value::Array(mut rows)) = serde_json::from_slice(&reply.body) else {
+        return;
+    };
     let Some(first) = rows.first_mut() else { return };
     match (fault, first) {
         (Fault::DuplicateRow, first) => {
@@ -218,7 +249,15 @@ fn spoil_rows(fault: Fault, reply: &mut Reply) {
 }
 
 fn drop_paging(reply: &mut Reply) {
-    for name in ["Link", "X-Page", "X-Per-Page", "X-Next-Page", "X-Prev-Page", "X-Total", "X-Total-Pages"] {
+    for name in [
+        "Link",
+        "X-Page",
+        "X-Per-Page",
+        "X-Next-Page",
+        "X-Prev-Page",
+        "X-Total",
+        "X-Total-Pages",
+    ] {
         reply.remove(name);
     }
 }
@@ -234,11 +273,18 @@ pub(in crate::forge) fn listed(request: &Request) -> Option<EntityKind> {
 
 fn first_row(kind: EntityKind, reply: &Reply) -> Option<Key> {
     let rows: Vec<Value> = serde_json::from_slice(&reply.body).ok()?;
-    Some(Key { kind, iid: rows.first()?.get("iid")?.as_i64()? })
+    Some(Key {
+        kind,
+        iid: rows.first()?.get("iid")?.as_i64()?,
+    })
 }
 
 fn newest(state: &State, kind: EntityKind) -> Option<Key> {
-    state.list(kind).sorted(Order::Updated).last().map(|slot| Key { kind, iid: slot.iid() })
+    state
+        .list(kind)
+        .sorted(Order::Updated)
+        .last()
+        .map(|slot| Key { kind, iid: slot.iid() })
 }
 
 /// The same request for the page before, if it asks for a page by number that has one.
@@ -247,6 +293,12 @@ pub(in crate::forge) fn page_before(request: &Request) -> Option<Request> {
     let from = format!("page={number}");
     let earlier = format!("page={}", number.checked_sub(1).filter(|n| *n > 0)?);
     let (path, query) = request.target.split_once('?')?;
-    let pairs: Vec<&str> = query.split('&').map(|pair| if pair == from { earlier.as_str() } else { pair }).collect();
-    Some(Request { target: format!("{path}?{}", pairs.join("&")), ..request.clone() })
+    let pairs: Vec<&str> = query
+        .split('&')
+        .map(|pair| if pair == from { earlier.as_str() } else { pair })
+        .collect();
+    Some(Request {
+        target: format!("{path}?{}", pairs.join("&")),
+        ..request.clone()
+    })
 }

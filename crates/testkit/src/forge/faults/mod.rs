@@ -8,8 +8,8 @@
 mod apply;
 mod plan;
 
-pub(super) use apply::{listed, page_before};
 pub use apply::{Aftermath, Answer, Delivery, apply};
+pub(super) use apply::{listed, page_before};
 pub use plan::{Context, FaultPlan, Rule, When};
 
 /// What a correct reader makes of a fault that happens once.

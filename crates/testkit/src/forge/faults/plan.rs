@@ -34,7 +34,11 @@ impl Rule {
     /// Hits requests to `target` when `when` says so.
     #[must_use]
     pub fn new(fault: Fault, target: &str, when: When) -> Self {
-        Self { fault, target: target.to_owned(), when }
+        Self {
+            fault,
+            target: target.to_owned(),
+            when,
+        }
     }
 
     /// Hits the first request to `target`.
@@ -55,7 +59,10 @@ pub struct Context {
 
 impl Default for Context {
     fn default() -> Self {
-        Self { retry_after: "1".to_owned(), elsewhere: "http://elsewhere.invalid".to_owned() }
+        Self {
+            retry_after: "1".to_owned(),
+            elsewhere: "http://elsewhere.invalid".to_owned(),
+        }
     }
 }
 
@@ -76,13 +83,19 @@ impl FaultPlan {
     /// Nothing goes wrong.
     #[must_use]
     pub const fn none() -> Self {
-        Self { rules: Vec::new(), rng: Rng::new(0) }
+        Self {
+            rules: Vec::new(),
+            rng: Rng::new(0),
+        }
     }
 
     /// The same faults at the same draws for the same seed.
     #[must_use]
     pub const fn seeded(seed: u64) -> Self {
-        Self { rules: Vec::new(), rng: Rng::new(seed) }
+        Self {
+            rules: Vec::new(),
+            rng: Rng::new(seed),
+        }
     }
 
     /// The plan with one more rule.
@@ -117,12 +130,18 @@ impl FaultPlan {
 
 /// Whether `text` is what `pattern` says, where `*` stands for any characters.
 fn matches(pattern: &str, text: &str) -> bool {
-    let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
-    let Some(mut left) = text.strip_prefix(first) else { return false };
+    let Some((first, rest)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    let Some(mut left) = text.strip_prefix(first) else {
+        return false;
+    };
     let mut parts: Vec<&str> = rest.split('*').collect();
     let last = parts.pop().unwrap_or_default();
     for part in parts {
-        let Some((_, after)) = left.split_once(part) else { return false };
+        let Some((_, after)) = left.split_once(part) else {
+            return false;
+        };
         left = after;
     }
     left.ends_with(last)
@@ -156,7 +175,9 @@ mod tests {
             .with(Rule::new(Fault::InternalError, "*/issues*", When::Nth(2)))
             .with(Rule::new(Fault::BadGateway, "*", When::Every(2)));
         let (issues, labels) = (Request::get("/p/issues"), Request::get("/p/labels"));
-        let got: Vec<_> = [&issues, &issues, &labels, &labels].map(|request| plan.decide(request)).to_vec();
+        let got: Vec<_> = [&issues, &issues, &labels, &labels]
+            .map(|request| plan.decide(request))
+            .to_vec();
         assert_eq!(got, [None, Some(Fault::InternalError), None, Some(Fault::BadGateway)]);
     }
 
@@ -164,7 +185,9 @@ mod tests {
     fn a_seed_draws_the_same_faults() {
         let draw = |seed| {
             let mut plan = FaultPlan::seeded(seed).with(Rule::new(Fault::InternalError, "*", When::Permille(300)));
-            (0..200).map(|_| plan.decide(&Request::get("/")).is_some()).collect::<Vec<_>>()
+            (0..200)
+                .map(|_| plan.decide(&Request::get("/")).is_some())
+                .collect::<Vec<_>>()
         };
         assert_eq!(draw(4), draw(4));
         assert_ne!(draw(4), draw(5));

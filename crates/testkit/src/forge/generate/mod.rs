@@ -8,12 +8,14 @@
 //! the dates and state of one entity, [`head::head`] its row, [`thread::thread`] what hangs under it.
 
 mod head;
+mod pushes;
 mod thread;
 mod words;
 
 pub use head::head;
+pub(in crate::forge) use pushes::cut_by_the_forge;
 pub use thread::thread;
-pub(in crate::forge) use thread::{IDS_PER_ENTITY, cut_by_the_forge, reply};
+pub(in crate::forge) use thread::{IDS_PER_ENTITY, reply};
 pub(in crate::forge) use words::code_line;
 
 use annals_core::{EntityKind, UnixMs};
@@ -115,7 +117,7 @@ pub fn frame(spec: &GenSpec, key: Key) -> Frame {
         0
     } else {
         // Lives double in length from ten minutes to about two months.
-        (10 * MINUTE << rng.below(13)) * rng.within(500, 1500) / 1000
+        ((10 * MINUTE) << rng.below(13)) * rng.within(500, 1500) / 1000
     };
     let mut updated = (created + life).min(last);
     if rng.permille(30) {

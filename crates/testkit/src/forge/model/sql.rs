@@ -38,7 +38,7 @@ pub const fn query(section: Section) -> &'static str {
 /// The dump of one project. `lines` runs a query with the project's local id bound and returns its
 /// one text column:
 ///
-/// ```ignore
+/// ```text
 /// let id: i64 = db.query_row(sql::PROJECT, ["4200017"], |row| row.get(0))?;
 /// let found = sql::dump(|query| db.prepare(query)?.query_map([id], |row| row.get(0))?.collect())?;
 /// ```
@@ -57,30 +57,49 @@ const PROJECTS: &str = "
 SELECT json_array(native_id, path, coalesce(description, ''), default_branch, visibility, archived, web_url, created_at)
   FROM projects WHERE id = ?1";
 
-const USERS: &str = "
-WITH mine(kind, id) AS (
-  SELECT 'i', id FROM issues WHERE project_id = ?1 AND gone_at IS NULL
-  UNION ALL SELECT 'm', id FROM merge_requests WHERE project_id = ?1 AND gone_at IS NULL),
-talk(id) AS (
-  SELECT d.id FROM discussions d JOIN mine m
-    ON (m.kind = 'i' AND m.id = d.issue_id) OR (m.kind = 'm' AND m.id = d.mr_id)
-   WHERE d.project_id = ?1 AND d.gone_at IS NULL AND d.missing_since IS NULL),
-named(id) AS (
-  SELECT author_id FROM issues WHERE project_id = ?1 AND gone_at IS NULL
-  UNION SELECT closed_by_id FROM issues WHERE project_id = ?1 AND gone_at IS NULL
-  UNION SELECT author_id FROM merge_requests WHERE project_id = ?1 AND gone_at IS NULL
-  UNION SELECT closed_by_id FROM merge_requests WHERE project_id = ?1 AND gone_at IS NULL
-  UNION SELECT merged_by_id FROM merge_requests WHERE project_id = ?1 AND gone_at IS NULL
-  UNION SELECT user_id FROM issue_assignees JOIN mine ON kind = 'i' AND mine.id = issue_id
-  UNION SELECT user_id FROM mr_assignees JOIN mine ON kind = 'm' AND mine.id = mr_id
-  UNION SELECT user_id FROM mr_reviewers JOIN mine ON kind = 'm' AND mine.id = mr_id
-  UNION SELECT resolved_by_id FROM discussions JOIN talk USING (id)
-  UNION SELECT n.author_id FROM notes n JOIN talk ON talk.id = n.discussion_id
-   WHERE n.gone_at IS NULL AND n.missing_since IS NULL
-  UNION SELECT e.actor_id FROM resource_events e JOIN mine m
-    ON (m.kind = 'i' AND m.id = e.issue_id) OR (m.kind = 'm' AND m.id = e.mr_id)
-   WHERE e.project_id = ?1 AND e.gone_at IS NULL)
-SELECT json_array(native_id, username, display_name, kind, web_url) FROM users JOIN named USING (id)";
+// The entity that something hangs under: its kind and number, and that the forge still shows it.
+macro_rules! parent {
+    ($alias:literal) => {
+        concat!(
+            " LEFT JOIN issues i ON i.id = ",
+            $alias,
+            ".issue_id",
+            " LEFT JOIN merge_requests r ON r.id = ",
+            $alias,
+            ".mr_id",
+            " WHERE ",
+            $alias,
+            ".project_id = ?1 AND ",
+            $alias,
+            ".gone_at IS NULL",
+            " AND i.gone_at IS NULL AND r.gone_at IS NULL"
+        )
+    };
+}
+
+const USERS: &str = concat!(
+    "WITH issue(id) AS (SELECT id FROM issues WHERE project_id = ?1 AND gone_at IS NULL),
+    mr(id) AS (SELECT id FROM merge_requests WHERE project_id = ?1 AND gone_at IS NULL),
+    talk(id) AS (SELECT d.id FROM discussions d",
+    parent!("d"),
+    " AND d.missing_since IS NULL),
+    named(id) AS (
+      SELECT author_id FROM issues JOIN issue USING (id)
+      UNION SELECT closed_by_id FROM issues JOIN issue USING (id)
+      UNION SELECT author_id FROM merge_requests JOIN mr USING (id)
+      UNION SELECT closed_by_id FROM merge_requests JOIN mr USING (id)
+      UNION SELECT merged_by_id FROM merge_requests JOIN mr USING (id)
+      UNION SELECT user_id FROM issue_assignees JOIN issue ON issue.id = issue_id
+      UNION SELECT user_id FROM mr_assignees JOIN mr ON mr.id = mr_id
+      UNION SELECT user_id FROM mr_reviewers JOIN mr ON mr.id = mr_id
+      UNION SELECT resolved_by_id FROM discussions JOIN talk USING (id)
+      UNION SELECT author_id FROM notes JOIN talk ON talk.id = discussion_id
+       WHERE gone_at IS NULL AND missing_since IS NULL
+      UNION SELECT e.actor_id FROM resource_events e",
+    parent!("e"),
+    ")
+    SELECT json_array(native_id, username, display_name, kind, web_url) FROM users JOIN named USING (id)"
+);
 
 const LABELS: &str = "
 SELECT json_array(native_id, name, color, coalesce(description, ''))
@@ -120,26 +139,6 @@ SELECT json_array(r.iid, r.native_id, r.title, r.body, r.state, r.confidential, 
             FROM mr_reviewers x JOIN users u ON u.id = x.user_id WHERE x.mr_id = r.id)),
     r.detail, r.files)
   FROM merge_requests r WHERE r.project_id = ?1 AND r.gone_at IS NULL";
-
-// The entity that something hangs under: its kind and number, and that the forge still shows it.
-macro_rules! parent {
-    ($alias:literal) => {
-        concat!(
-            " LEFT JOIN issues i ON i.id = ",
-            $alias,
-            ".issue_id",
-            " LEFT JOIN merge_requests r ON r.id = ",
-            $alias,
-            ".mr_id",
-            " WHERE ",
-            $alias,
-            ".project_id = ?1 AND ",
-            $alias,
-            ".gone_at IS NULL",
-            " AND i.gone_at IS NULL AND r.gone_at IS NULL"
-        )
-    };
-}
 
 const DISCUSSIONS: &str = concat!(
     "SELECT json_array(iif(d.issue_id IS NULL, 'merge_request', 'issue'), coalesce(i.iid, r.iid), d.native_id, d.kind,

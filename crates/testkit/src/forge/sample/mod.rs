@@ -5,7 +5,9 @@
 //! something to show. The project, its people and every word are made up. The bytes never change
 //! by themselves: what a test or a transcript shows today it shows tomorrow.
 
+mod finish;
 mod parse;
+mod words;
 
 use annals_core::UnixMs;
 

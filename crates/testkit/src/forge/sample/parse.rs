@@ -19,15 +19,15 @@
 use annals_core::{EntityKind, UnixMs};
 use thiserror::Error;
 
-use super::super::calendar::{DAY, HOUR, MINUTE, parse as parse_time};
+use super::super::calendar::{MINUTE, parse as parse_time};
 use super::super::generate::{IDS_PER_ENTITY, reply};
 use super::super::project::{
-    Action, Commit, DiffRefs, DiffText, Discussion, DiscussionShape, FileChange, FileChangeKind, Head, ItemState, Key,
-    LabelEvent, Merge, MilestoneEvent, Note, NoteOrigin, Position, Project, Resolution, Secrecy, StateEvent, Thread,
-    UserIx, Version,
+    Action, Commit, Discussion, DiscussionShape, Head, ItemState, Key, LabelEvent, Merge, MilestoneEvent, Note,
+    NoteOrigin, Position, Project, Resolution, Secrecy, StateEvent, Thread, UserIx,
 };
 use super::super::rng::{fingerprint, oid};
 use super::super::state::Entity;
+use super::words::{Parsed, append, commit_oid, duration, file, first_version, refs};
 
 /// A line of a story that is not in the form above.
 #[derive(Debug, Error)]
@@ -36,8 +36,6 @@ pub struct BadStory {
     line: String,
     problem: &'static str,
 }
-
-type Parsed<T> = Result<T, &'static str>;
 
 pub(super) fn parse(project: &Project, text: &str) -> Result<Vec<Entity>, BadStory> {
     let mut stories: Vec<Story<'_>> = Vec::new();
@@ -62,15 +60,15 @@ enum Place {
     Note,
 }
 
-struct Story<'a> {
-    project: &'a Project,
-    head: Head,
-    thread: Thread,
+pub(super) struct Story<'a> {
+    pub(super) project: &'a Project,
+    pub(super) head: Head,
+    pub(super) thread: Thread,
     place: Place,
-    ids: i64,
+    pub(super) ids: i64,
     /// When the last note was written.
-    clock: UnixMs,
-    resolved: bool,
+    pub(super) clock: UnixMs,
+    pub(super) resolved: bool,
 }
 
 impl<'a> Story<'a> {
@@ -116,7 +114,7 @@ impl<'a> Story<'a> {
         };
         let mut thread = Thread::default();
         if head.merge.is_some() {
-            thread.versions.push(version(key, 0, UnixMs(0)));
+            thread.versions.push(first_version(key));
         }
         let ids = key.number() * IDS_PER_ENTITY;
         Ok(Self {
@@ -383,69 +381,12 @@ impl<'a> Story<'a> {
         })
     }
 
-    /// Closes the discussion whose last note said `resolved`.
-    fn settle(&mut self) {
-        if !std::mem::take(&mut self.resolved) {
-            return;
-        }
-        let Some(talk) = self.thread.discussions.last_mut() else {
-            return;
-        };
-        let Some(by) = talk.notes.last().map(|note| note.author) else {
-            return;
-        };
-        let at = UnixMs(self.clock.0 + MINUTE);
-        talk.notes
-            .iter_mut()
-            .for_each(|note| note.resolution = Resolution::Resolved { by, at });
-    }
-
-    fn finish(mut self) -> Entity {
-        self.settle();
-        trim(self.head.body.as_mut());
-        for note in self.thread.discussions.iter_mut().flat_map(|d| &mut d.notes) {
-            trim(Some(&mut note.body));
-        }
-        if let (Some(merge), Some(last)) = (&mut self.head.merge, self.thread.versions.last()) {
-            merge.refs = last.refs.clone();
-            if merge.draft {
-                self.head.title = format!("Draft: {}", self.head.title);
-            }
-        }
-        self.head.updated_at = self.last_change();
-        Entity {
-            head: self.head,
-            thread: self.thread,
-        }
-    }
-
-    fn last_change(&self) -> UnixMs {
-        let resolved = |note: &Note| match note.resolution {
-            Resolution::Resolved { at, .. } => at,
-            _ => note.updated_at,
-        };
-        let notes = self.thread.discussions.iter().flat_map(|d| &d.notes).map(resolved);
-        let states = self.thread.states.iter().map(|event| event.at);
-        let pushes = self.thread.versions.iter().map(|version| version.created_at);
-        let rest = if self.head.labels.is_empty() {
-            self.head.created_at
-        } else {
-            self.soon()
-        };
-        notes
-            .chain(states)
-            .chain(pushes)
-            .chain([rest])
-            .max()
-            .unwrap_or(self.head.created_at)
-    }
-
-    fn id(&mut self) -> i64 {
+    pub(super) fn id(&mut self) -> i64 {
         self.ids += 1;
         self.ids
     }
 
-    fn soon(&self) -> UnixMs {
+    pub(super) fn soon(&self) -> UnixMs {
         UnixMs(self.head.created_at.0 + MINUTE)
     }
 
@@ -463,95 +404,4 @@ impl<'a> Story<'a> {
     fn users(&self, names: &str) -> Parsed<Vec<UserIx>> {
         names.split(", ").map(|name| self.user(name)).collect()
     }
-}
-
-fn append(text: &mut String, line: &str) {
-    if !text.is_empty() {
-        text.push('\n');
-    }
-    text.push_str(line);
-}
-
-fn trim(text: Option<&mut String>) {
-    if let Some(text) = text {
-        text.truncate(text.trim_end().len());
-    }
-}
-
-fn refs(key: Key, push: u64) -> DiffRefs {
-    let base = oid(fingerprint(b"base"), &[u64::try_from(key.iid).unwrap_or(0)]);
-    DiffRefs {
-        head: commit_oid(key, push, 0),
-        start: base.clone(),
-        base,
-    }
-}
-
-fn version(key: Key, push: u64, at: UnixMs) -> Version {
-    Version {
-        id: key.iid * 16,
-        refs: refs(key, push),
-        created_at: at,
-        commits: Vec::new(),
-        files: Vec::new(),
-    }
-}
-
-fn commit_oid(key: Key, push: u64, number: u64) -> String {
-    oid(
-        fingerprint(b"commit"),
-        &[u64::try_from(key.iid).unwrap_or(0), push, number],
-    )
-}
-
-fn duration(text: &str) -> Parsed<i64> {
-    let text = text.strip_prefix('+').ok_or("a duration begins with +")?;
-    let unit = match text.chars().last() {
-        Some('m') => MINUTE,
-        Some('h') => HOUR,
-        Some('d') => DAY,
-        _ => return Err("a duration ends in m, h or d"),
-    };
-    let number: i64 = text
-        .get(..text.len() - 1)
-        .and_then(|n| n.parse().ok())
-        .ok_or("not a duration")?;
-    Ok(number * unit)
-}
-
-fn file(text: &str) -> Parsed<FileChange> {
-    let (kind, rest) = text.split_once(' ').ok_or("file KIND PATH")?;
-    let words: Vec<&str> = rest.split(' ').collect();
-    let count = |sign: char| {
-        words
-            .iter()
-            .find_map(|word| word.strip_prefix(sign)?.parse::<u32>().ok())
-            .unwrap_or(0)
-    };
-    let old_path = (*words.first().ok_or("no path")?).to_owned();
-    let new_path = match words.get(1..3) {
-        Some(["->", new]) => (*new).to_owned(),
-        _ => old_path.clone(),
-    };
-    let lines = DiffText::Lines {
-        added: count('+'),
-        removed: count('-'),
-    };
-    let (kind, text) = match kind {
-        "A" => (FileChangeKind::Added, lines),
-        "M" => (FileChangeKind::Modified, lines),
-        "D" => (FileChangeKind::Deleted, lines),
-        "R" => (FileChangeKind::Renamed, lines),
-        "X" => (FileChangeKind::Mode, lines),
-        "B" => (FileChangeKind::Modified, DiffText::Binary),
-        _ => return Err("unknown kind of change"),
-    };
-    let seed = fingerprint(new_path.as_bytes());
-    Ok(FileChange {
-        old_path,
-        new_path,
-        kind,
-        text,
-        seed,
-    })
 }

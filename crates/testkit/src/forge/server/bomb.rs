@@ -3,7 +3,10 @@
 /// The bytes of a gzip member that unpacks to about `size` zeros. Its checksum is wrong: a reader
 /// that gets that far has read too much already.
 pub(super) fn zeros(size: u64) -> Vec<u8> {
-    let mut bits = Bits { bytes: vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255], used: 0 };
+    let mut bits = Bits {
+        bytes: vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255],
+        used: 0,
+    };
     // One last block with fixed codes: a literal zero, then "copy 258 bytes from 1 back" again and again.
     bits.put(0b1, 1);
     bits.put(0b01, 2);
@@ -45,5 +48,22 @@ impl Bits {
             *last |= u8::from(bit == 1) << self.used;
         }
         self.used = (self.used + 1) % 8;
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::io::Read as _;
+
+    #[test]
+    fn a_kilobyte_unpacks_to_much_more() {
+        let packed = super::zeros(1 << 20);
+        assert!(packed.len() < 8 << 10);
+        let mut unpacked = Vec::new();
+        let mut reader = flate2::read::GzDecoder::new(packed.as_slice());
+        // The checksum at the end is wrong on purpose.
+        assert!(reader.read_to_end(&mut unpacked).is_err());
+        assert!(unpacked.len() > (1 << 20) - 258 && unpacked.iter().all(|byte| *byte == 0));
     }
 }

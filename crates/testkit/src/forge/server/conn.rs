@@ -54,7 +54,10 @@ impl From<io::Error> for Over {
 }
 
 async fn serve(cx: Cx, stream: Stream, shared: Arc<Shared>) -> Result<(), Error> {
-    let mut connection = Connection { stream: Some(stream), read: Vec::new() };
+    let mut connection = Connection {
+        stream: Some(stream),
+        read: Vec::new(),
+    };
     loop {
         match connection.turn(&cx, &shared).await {
             Ok(()) => {}
@@ -85,7 +88,9 @@ impl Connection {
         let request = self.head(cx).await?;
         if request.target == "/-/stats" {
             let body = serde_json::to_vec(lock(&shared.log).stats()).unwrap_or_default();
-            return self.send(cx, shared, &request, Reply::new(200, "application/json", body).into()).await;
+            return self
+                .send(cx, shared, &request, Reply::new(200, "application/json", body).into())
+                .await;
         }
         let number = lock(&shared.log).begin();
         let _in_flight = InFlight(shared);
@@ -123,8 +128,12 @@ impl Connection {
 
     async fn send(&mut self, cx: &Cx, shared: &Shared, request: &Request, answer: Answer) -> Result<(), Over> {
         let reply = answer.reply;
-        let closes = reply.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
-            || request.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+        let closes = reply
+            .header("connection")
+            .is_some_and(|value| value.eq_ignore_ascii_case("close"))
+            || request
+                .header("connection")
+                .is_some_and(|value| value.eq_ignore_ascii_case("close"));
         let length = reply.hidden_length.unwrap_or(reply.body.len());
         match answer.delivery {
             Delivery::Whole => {
@@ -141,12 +150,18 @@ impl Connection {
             }
             Delivery::CutBody | Delivery::ResetBody => {
                 self.write(cx, &head(&reply, &framing(&reply, length.max(2)))).await?;
-                self.write(cx, reply.body.get(..reply.body.len() / 2).unwrap_or_default()).await?;
-                return if answer.delivery == Delivery::CutBody { Err(Over::Closed) } else { self.reset() };
+                self.write(cx, reply.body.get(..reply.body.len() / 2).unwrap_or_default())
+                    .await?;
+                return if answer.delivery == Delivery::CutBody {
+                    Err(Over::Closed)
+                } else {
+                    self.reset()
+                };
             }
             Delivery::CutChunks => {
                 self.write(cx, &head(&reply, CHUNKED)).await?;
-                self.chunks(cx, reply.body.get(..reply.body.len() / 2).unwrap_or_default(), 1024).await?;
+                self.chunks(cx, reply.body.get(..reply.body.len() / 2).unwrap_or_default(), 1024)
+                    .await?;
                 return Err(Over::Closed);
             }
             Delivery::Length(wrong) => {
@@ -171,7 +186,8 @@ impl Connection {
                 self.write(cx, b"0\r\n\r\n").await?;
             }
             Delivery::Blanks(size) => {
-                self.write(cx, &head(&reply, &format!("Content-Length: {size}\r\n"))).await?;
+                self.write(cx, &head(&reply, &format!("Content-Length: {size}\r\n")))
+                    .await?;
                 return self.flood(cx, size, |blanks| blanks.to_vec()).await;
             }
             Delivery::Endless => {
@@ -236,11 +252,17 @@ const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
 
 fn framing(reply: &Reply, length: usize) -> String {
     // A 304 has no body whatever it says; saying nothing leaves no doubt.
-    if reply.status == 304 { String::new() } else { format!("Content-Length: {length}\r\n") }
+    if reply.status == 304 {
+        String::new()
+    } else {
+        format!("Content-Length: {length}\r\n")
+    }
 }
 
 fn head(reply: &Reply, framing: &str) -> Vec<u8> {
-    let reason = http::StatusCode::from_u16(reply.status).ok().and_then(|status| status.canonical_reason());
+    let reason = http::StatusCode::from_u16(reply.status)
+        .ok()
+        .and_then(|status| status.canonical_reason());
     let mut text = format!("HTTP/1.1 {} {}\r\n", reply.status, reason.unwrap_or("Unknown"));
     for (name, value) in &reply.headers {
         text.push_str(&format!("{name}: {value}\r\n"));
@@ -264,7 +286,10 @@ fn parse(bytes: &[u8]) -> Result<Option<(Request, usize)>, Over> {
     match parsed.parse(bytes) {
         Ok(httparse::Status::Complete(length)) => {
             let headers = parsed.headers.iter().map(|header| {
-                (header.name.to_owned(), String::from_utf8_lossy(header.value).into_owned())
+                (
+                    header.name.to_owned(),
+                    String::from_utf8_lossy(header.value).into_owned(),
+                )
             });
             let request = Request {
                 method: parsed.method.unwrap_or_default().to_owned(),

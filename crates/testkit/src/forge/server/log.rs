@@ -64,7 +64,11 @@ pub(super) struct Log {
 
 impl Log {
     pub(super) fn new(limit: usize) -> Self {
-        Self { stats: Stats::default(), entries: VecDeque::new(), limit }
+        Self {
+            stats: Stats::default(),
+            entries: VecDeque::new(),
+            limit,
+        }
     }
 
     pub(super) const fn stats(&self) -> &Stats {
@@ -78,7 +82,10 @@ impl Log {
     pub(super) fn clear(&mut self) {
         self.entries.clear();
         // What is being answered now still is.
-        self.stats = Stats { in_flight: self.stats.in_flight, ..Stats::default() };
+        self.stats = Stats {
+            in_flight: self.stats.in_flight,
+            ..Stats::default()
+        };
     }
 
     pub(super) fn connected(&mut self) {
@@ -94,10 +101,20 @@ impl Log {
     }
 
     /// Notes what it was and what it gets.
-    pub(super) fn answered(&mut self, number: u64, request: &Request, status: u16, bytes: usize, fault: Option<&'static str>) {
+    pub(super) fn answered(
+        &mut self,
+        number: u64,
+        request: &Request,
+        status: u16,
+        bytes: usize,
+        fault: Option<&'static str>,
+    ) {
         let stats = &mut self.stats;
         let bytes = bytes as u64;
-        let conditional = request.header("if-none-match").or(request.header("if-modified-since")).is_some();
+        let conditional = request
+            .header("if-none-match")
+            .or(request.header("if-modified-since"))
+            .is_some();
         *stats.by_method.entry(request.method.clone()).or_default() += 1;
         *stats.by_path.entry(shape(request.path())).or_default() += 1;
         *stats.by_status.entry(status).or_default() += 1;
@@ -117,7 +134,10 @@ impl Log {
                 method: request.method.clone(),
                 target: request.target.clone(),
                 conditional,
-                token: request.header("private-token").or(request.header("authorization")).is_some(),
+                token: request
+                    .header("private-token")
+                    .or(request.header("authorization"))
+                    .is_some(),
                 status,
                 bytes,
                 fault,
@@ -133,6 +153,8 @@ impl Log {
 
 /// A path without what makes it one of many.
 fn shape(path: &str) -> String {
-    let parts = path.split('/').map(|part| if part.parse::<u64>().is_ok() { ":n" } else { part });
+    let parts = path
+        .split('/')
+        .map(|part| if part.parse::<u64>().is_ok() { ":n" } else { part });
     parts.collect::<Vec<_>>().join("/")
 }

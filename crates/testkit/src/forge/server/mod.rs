@@ -145,10 +145,15 @@ impl Simulator {
             // The same forge under another name: what it answers there must not be believed.
             options.context.elsewhere = format!("http://localhost:{}", addr.port());
         }
-        let region = cx.open_region(RegionSpec { cleanup: Duration::from_secs(1), ..RegionSpec::collect_all("forge-sim") })?;
+        let region = cx.open_region(RegionSpec {
+            cleanup: Duration::from_secs(1),
+            ..RegionSpec::collect_all("forge-sim")
+        })?;
         let shared = Arc::new(Shared::new(state, options));
         let serving = shared.clone();
-        region.cx().spawn("forge-sim accept", |cx| conn::accept(cx, listener, serving))?;
+        region
+            .cx()
+            .spawn("forge-sim accept", |cx| conn::accept(cx, listener, serving))?;
         Ok(Self { shared, addr, region })
     }
 
@@ -167,7 +172,11 @@ impl Simulator {
     /// The address of the project, as a person would paste it.
     #[must_use]
     pub fn project_url(&self) -> String {
-        format!("{}/{}", self.url(), self.with_state(|state| state.project().path.clone()))
+        format!(
+            "{}/{}",
+            self.url(),
+            self.with_state(|state| state.project().path.clone())
+        )
     }
 
     /// Reads or changes the forge; no request is answered meanwhile.
@@ -219,7 +228,9 @@ impl Simulator {
 
 impl fmt::Debug for Simulator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Simulator").field("addr", &self.addr).finish_non_exhaustive()
+        f.debug_struct("Simulator")
+            .field("addr", &self.addr)
+            .finish_non_exhaustive()
     }
 }
 
@@ -264,7 +275,10 @@ impl Shared {
             Some(fault) => {
                 let before = || page_before(request).map(|other| gitlab::answer(&state, &policy, &other).body);
                 let earlier = || remembered.or_else(before);
-                (apply(fault, &self.context, &state, request, reply, earlier), Some(fault.name()))
+                (
+                    apply(fault, &self.context, &state, request, reply, earlier),
+                    Some(fault.name()),
+                )
             }
         }
     }

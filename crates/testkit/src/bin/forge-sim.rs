@@ -1,0 +1,126 @@
+//! The simulated forge as a process of its own, for tests that start real binaries.
+//!
+//! ```text
+//! forge-sim [--port N] [--seed N] [--issues N] [--mrs N] [--sample] [--latency-ms N] [--token T]
+//!           [--fault NAME]… [--fault-target PATTERN] [--fault-when nth:N|first:N|every:N|permille:N|always]
+//!           [--policy keyset-ignored|keyset-refused|no-etags|no-rate-headers]…
+//! ```
+//! Prints `listening on http://127.0.0.1:PORT` and serves until it is killed. `GET /-/stats` tells
+//! what was asked so far. `--fault-target` and `--fault-when` hold for the faults after them.
+
+#![expect(clippy::disallowed_methods, reason = "a main reads the command line")]
+
+use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use annals_net_adapter::{BackendKind, Cx, Outcome, Runtime, RuntimeConfig};
+use annals_testkit::forge::gitlab::Etags;
+use annals_testkit::forge::server::Error;
+use annals_testkit::forge::{
+    Access, Fault, FaultPlan, GenSpec, Keyset, Latency, Policy, Rule, SimOptions, Simulator, State, When, sample,
+};
+
+fn main() -> ExitCode {
+    match run(std::env::args().skip(1)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            // Nobody is left to tell when standard error is gone.
+            drop(writeln!(std::io::stderr(), "forge-sim: {problem}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: impl Iterator<Item = String>) -> Result<(), String> {
+    let (state, options) = read(arguments)?;
+    let kind = *BackendKind::compiled().first().ok_or("no runtime is compiled in")?;
+    let runtime = Runtime::build(kind, &RuntimeConfig::default()).map_err(|error| error.to_string())?;
+    match runtime.run_main(|cx| serve(cx, state, options)).outcome {
+        Outcome::Ok(()) => Ok(()),
+        Outcome::Err(error) => Err(error.to_string()),
+        Outcome::Cancelled(reason) => Err(format!("cancelled: {reason:?}")),
+        Outcome::Panicked(message) => Err(format!("{message:?}")),
+    }
+}
+
+async fn serve(cx: Cx, state: State, options: SimOptions) -> Result<(), Error> {
+    let simulator = Simulator::start(&cx, state, options).await?;
+    let line = format!("listening on {}\n", simulator.url());
+    let mut out = std::io::stdout();
+    if out.write_all(line.as_bytes()).and_then(|()| out.flush()).is_ok() {
+        cx.cancelled().await;
+    }
+    simulator.stop().await;
+    Ok(())
+}
+
+fn read(mut arguments: impl Iterator<Item = String>) -> Result<(State, SimOptions), String> {
+    let mut options = SimOptions::default();
+    let (mut seed, mut issues, mut mrs, mut curated) = (1, 60, 40, false);
+    let (mut faults, mut target, mut when) = (Vec::new(), "*".to_owned(), When::Nth(1));
+    while let Some(name) = arguments.next() {
+        if name == "--sample" {
+            curated = true;
+            continue;
+        }
+        let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
+        match name.as_str() {
+            "--port" => options.addr = SocketAddr::from((Ipv4Addr::LOCALHOST, number(&name, &value)?)),
+            "--seed" => seed = number(&name, &value)?,
+            "--issues" => issues = number(&name, &value)?,
+            "--mrs" => mrs = number(&name, &value)?,
+            "--latency-ms" => options.latency = Latency::Fixed(Duration::from_millis(number(&name, &value)?)),
+            "--token" => options.policy.access = Access::TokenRequired(value),
+            "--fault" => {
+                let fault = Fault::from_name(&value).ok_or_else(|| unknown_fault(&value))?;
+                faults.push(Rule::new(fault, &target, when));
+            }
+            "--fault-target" => target = value,
+            "--fault-when" => when = read_when(&value)?,
+            "--policy" => set_policy(&mut options.policy, &value)?,
+            _ => return Err(format!("unknown argument {name}")),
+        }
+    }
+    options.faults = faults.into_iter().fold(FaultPlan::seeded(seed), FaultPlan::with);
+    let state = if curated {
+        sample().map_err(|error| error.to_string())?
+    } else {
+        State::generated(GenSpec::new(seed).sized(issues, mrs))
+    };
+    Ok((state, options))
+}
+
+fn set_policy(policy: &mut Policy, name: &str) -> Result<(), String> {
+    match name {
+        "keyset-ignored" => policy.keyset = Keyset::Ignored,
+        "keyset-refused" => policy.keyset = Keyset::Refused,
+        "no-etags" => policy.etags = Etags::Left,
+        "no-rate-headers" => policy.rate = None,
+        _ => return Err(format!("unknown policy {name}")),
+    }
+    Ok(())
+}
+
+fn read_when(text: &str) -> Result<When, String> {
+    let (name, count) = text.split_once(':').unwrap_or((text, "1"));
+    let count = number("--fault-when", count)?;
+    match name {
+        "nth" => Ok(When::Nth(count)),
+        "first" => Ok(When::First(count)),
+        "every" => Ok(When::Every(count)),
+        "permille" => Ok(When::Permille(count)),
+        "always" => Ok(When::Always),
+        _ => Err(format!("unknown time {text}")),
+    }
+}
+
+fn unknown_fault(name: &str) -> String {
+    let known: Vec<&str> = Fault::ALL.iter().map(|fault| fault.name()).collect();
+    format!("unknown fault {name}; known are {}", known.join(", "))
+}
+
+fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, String> {
+    value.parse().map_err(|_| format!("{name}: {value} is not a number"))
+}
