@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use annals_core::{EntityKind, Iid};
+use annals_core::EntityKind;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
 macro_rules! row_id {
@@ -124,11 +124,6 @@ pub(crate) fn entity_kind(text: &str) -> FromSqlResult<EntityKind> {
 pub(crate) fn kind_at(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<EntityKind> {
     let text = row.get_ref(index)?.as_str()?;
     entity_kind(text).map_err(rusqlite::Error::from)
-}
-
-/// Reads an iid from column `index` of a row.
-pub(crate) fn iid_at(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<Iid> {
-    row.get(index).map(Iid)
 }
 
 pub(crate) fn unknown_word(of: &'static str, word: &str) -> FromSqlError {

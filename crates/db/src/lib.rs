@@ -10,10 +10,12 @@
 //! [`control`] keeps runs and locks. A page of a sync is one closure that calls them in this order:
 //! [`control::check_fence`]; the entities, which bring their users, labels, milestones, links,
 //! revisions and dirty marks; [`work::job::enqueue`]; [`work::cursor::advance`];
-//! [`work::validator::put`]. [`read`] is what commands, API and pages ask.
+//! [`work::validator::put`]. [`read`] is what commands, API and pages ask,
+//! [`dump`] what tests compare.
 
 pub mod content;
 pub mod control;
+pub mod dump;
 pub mod ids;
 pub mod migrate;
 pub mod read;
