@@ -3,6 +3,9 @@
 //! hyper writes the answers and knows when one follows another. It reads nothing of the client: the gate hands it a fixed head
 //! per request, so its own head timer, its body decoding and its view of `Connection` never meet untrusted bytes.
 
+#[cfg(test)]
+mod traps;
+
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -27,7 +30,12 @@ pub(super) async fn serve(connection: Connection) {
             .serve_connection(Socket(gate.clone()), Service(gate.clone())),
     );
     let end = poll_fn(|context| {
-        let done = hyper.as_mut().poll(context);
+        let done = loop {
+            let done = hyper.as_mut().poll(context);
+            if done.is_ready() || !gate.take_readable() {
+                break done;
+            }
+        };
         leftovers.tend(context);
         match done {
             Poll::Ready(Ok(())) => Poll::Ready(End::Close),

@@ -235,7 +235,6 @@ fn length_limit_error(limit: u64) -> BoxError {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use http_body_util::{BodyExt, LengthLimitError};
 

@@ -43,6 +43,8 @@ struct State {
     unread: &'static [u8],
     asked: Option<Question>,
     expired: bool,
+    /// A read that was put off can go on.
+    readable: bool,
     /// How to end when the answer in flight cannot be completed.
     cut: End,
 }
@@ -80,6 +82,7 @@ impl Gate {
             unread: b"",
             asked: None,
             expired: false,
+            readable: false,
             cut: End::Cut,
         };
         (Self(Arc::new(Mutex::new(state))), seat)
@@ -183,6 +186,7 @@ impl Gate {
     /// The body of an answer is over.
     fn ended(&self, whole: bool) {
         let mut state = lock(&self.0);
+        state.readable = true;
         match state.phase {
             Phase::Exchange if whole => {
                 state.link.answer_ended();
@@ -191,6 +195,12 @@ impl Gate {
             Phase::Refusal => state.phase = Phase::Ended,
             Phase::Exchange | Phase::Heads | Phase::Rest | Phase::Ended => {}
         }
+    }
+
+    /// True, once, if an answer ended and the foreign server should be polled again: it found nothing to read before, and
+    /// relies on being told.
+    pub(crate) fn take_readable(&self) -> bool {
+        std::mem::take(&mut lock(&self.0).readable)
     }
 
     /// End the connection after the foreign server, and what it held of the gate, is gone.

@@ -256,3 +256,57 @@ async fn turn_away(connection: Connection) {
     link.turn_away();
     part(link, seat, End::Close).await;
 }
+
+#[cfg(all(test, feature = "lab"))]
+mod tests {
+    use std::collections::VecDeque;
+    use std::task::{Context, Poll};
+
+    use super::*;
+    use crate::backend::RawListener;
+
+    /// Fails in these ways, then has nothing more.
+    struct Failing(VecDeque<io::Error>);
+
+    impl RawListener for Failing {
+        fn poll_accept(&mut self, _: &mut Context<'_>) -> Poll<io::Result<Stream>> {
+            self.0
+                .pop_front()
+                .map_or(Poll::Pending, |error| Poll::Ready(Err(error)))
+        }
+    }
+
+    #[test]
+    fn a_failing_listener_is_asked_again_later() {
+        let too_many_files = || io::Error::from_raw_os_error(24);
+        let errors = [
+            too_many_files(),
+            io::ErrorKind::ConnectionAborted.into(),
+            too_many_files(),
+            too_many_files(),
+            too_many_files(),
+            too_many_files(),
+            too_many_files(),
+        ];
+        let report = crate::lab::run(1, |cx| async move {
+            let at = "127.0.0.1:1".parse().unwrap();
+            let listener = Listener::new(Box::new(Failing(errors.into())), at);
+            let server = HttpServer::new(Router::new(), ServerLimits::default());
+            let begun = cx.now();
+            let mut serving = cx
+                .spawn("server", move |cx| async move { server.serve(&cx, listener).await })
+                .unwrap();
+            // 50 + 100 + 200 + 400 + 800 + 1000 ms, and nothing for the client that left.
+            cx.sleep(Duration::from_millis(2_549)).await.unwrap();
+            let reason = CancelReason::new(annals_core::CancelKind::User, "test", cx.now());
+            cx.sleep(Duration::from_millis(2)).await.unwrap();
+            cx.shutdown().begin(reason);
+            let served = serving.join(&cx).await.unwrap().ok().unwrap();
+            (served.accept_errors, cx.now().since(begun))
+        });
+        report.clean().unwrap();
+        let (errors, time) = report.outcome.ok().unwrap();
+        assert_eq!(errors, 7);
+        assert!(time < Duration::from_secs(3), "{time:?}");
+    }
+}

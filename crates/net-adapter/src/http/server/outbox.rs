@@ -105,7 +105,6 @@ impl Outbox {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use std::task::Waker;
 

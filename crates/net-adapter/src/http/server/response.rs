@@ -189,7 +189,6 @@ fn imf_fixdate(unix_second: i64) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use axum::response::IntoResponse;
 

@@ -90,7 +90,6 @@ impl Drop for Seat {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use futures_util::FutureExt as _;
 

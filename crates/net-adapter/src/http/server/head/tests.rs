@@ -1,5 +1,4 @@
 //! Tables of heads by the numbers of the conformance list (runtime.md §11).
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use proptest::prelude::*;
 

@@ -1,0 +1,189 @@
+//! The routes the tests call.
+
+use std::convert::Infallible;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use annals_net_adapter::channel::mpsc;
+use annals_net_adapter::http::server::{PeerAddr, ReqCx, RouteLimits};
+use annals_net_adapter::sync::Notify;
+use annals_net_adapter::{Cancelled, Cx};
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use futures_util::stream;
+
+/// What handlers noted, in order.
+#[derive(Clone, Default)]
+pub struct Journal(Arc<(Mutex<Vec<String>>, Notify)>);
+
+impl Journal {
+    pub fn note(&self, what: impl Into<String>) {
+        self.0.0.lock().unwrap().push(what.into());
+        self.0.1.notify_one();
+    }
+
+    pub fn all(&self) -> Vec<String> {
+        self.0.0.lock().unwrap().clone()
+    }
+
+    /// Wait until so many notes begin with `what`.
+    pub async fn wait(&self, cx: &Cx, what: &str, count: usize) {
+        let seen = async {
+            while self.all().iter().filter(|note| note.starts_with(what)).count() < count {
+                self.0.1.notified(cx).await.unwrap();
+            }
+        };
+        let in_time = cx.timeout(Duration::from_secs(20), seen).await;
+        assert!(in_time.is_ok(), "{count} × {what:?} did not come: {:?}", self.all());
+    }
+}
+
+pub fn routes(journal: Journal) -> Router {
+    Router::new()
+        .route("/hello", get(async || "hello"))
+        .route(
+            "/target",
+            get(async |uri: Uri, headers: HeaderMap| format!("{} {:?}", uri, headers.get("host"))),
+        )
+        .route("/peer", get(async |PeerAddr(peer): PeerAddr| peer.ip().to_string()))
+        .route("/echo", post(async |body: Bytes| body))
+        .route(
+            "/headers",
+            post(async |headers: HeaderMap, _: Bytes| format!("{headers:?}")),
+        )
+        .route("/stream-echo", post(async |body: Body| Response::new(body)))
+        .route("/ignore", post(async || "ignored"))
+        .route(
+            "/small",
+            post(async |body: Bytes| body.len().to_string()).layer(RouteLimits::new().body_bytes(10)),
+        )
+        .route(
+            "/large",
+            post(async |body: Bytes| body.len().to_string()).layer(RouteLimits::new().body_bytes(3 << 20)),
+        )
+        .route("/stream", get(pieces))
+        .route("/empty", get(async || StatusCode::OK))
+        .route("/none", get(async || StatusCode::NO_CONTENT))
+        .route("/unchanged", get(async || (StatusCode::NOT_MODIFIED, "not sent")))
+        .route("/panic", get(async || -> &'static str { panic!("as told") }))
+        .route("/panic-body", get(panicking_body))
+        .route("/broken-body", get(broken_body))
+        .route("/evil", get(evil))
+        .route("/wait", get(wait))
+        .route(
+            "/brief",
+            get(wait).layer(RouteLimits::new().handler(Duration::from_millis(50))),
+        )
+        .route("/short", get(short))
+        .route("/slow-body", post(slow_body))
+        .route("/produce", get(produce))
+        .route(
+            "/megabytes/{count}",
+            get(async |Path(count): Path<usize>| Response::new(Body::from(vec![b'm'; count << 20]))),
+        )
+        .with_state(journal)
+}
+
+async fn pieces() -> Response {
+    Response::new(Body::from_stream(stream::iter(
+        ["one ", "", "two ", "three"].map(Ok::<_, Infallible>),
+    )))
+}
+
+async fn panicking_body() -> Response {
+    Response::new(Body::from_stream(stream::iter(0..2).map_each(|number| {
+        assert!(number == 0, "as told");
+        Ok::<_, Infallible>("first")
+    })))
+}
+
+async fn broken_body() -> Response {
+    Response::new(Body::from_stream(stream::iter([
+        Ok("first"),
+        Err(std::io::Error::other("as told")),
+    ])))
+}
+
+trait MapEach: stream::Stream + Sized {
+    fn map_each<T>(self, f: impl FnMut(Self::Item) -> T) -> impl stream::Stream<Item = T> {
+        futures_util::StreamExt::map(self, f)
+    }
+}
+
+impl<S: stream::Stream> MapEach for S {}
+
+impl IntoResponse for Note {
+    fn into_response(self) -> Response {
+        self.0.into_response()
+    }
+}
+
+struct Note(&'static str);
+
+async fn evil(State(journal): State<Journal>) -> Note {
+    journal.note("evil");
+    Note("evil")
+}
+
+/// Waits until it is cancelled, then cleans up, and says both.
+async fn wait(ReqCx(cx): ReqCx, State(journal): State<Journal>) -> String {
+    journal.note("waiting");
+    let reason = cx.cancelled().await;
+    journal.note(format!("cancelled {:?}", reason.kind));
+    cx.sleep_full(Duration::from_millis(20)).await;
+    journal.note("cleaned");
+    "too late".to_owned()
+}
+
+/// Works for a while that is shorter than any limit.
+async fn short(ReqCx(cx): ReqCx, State(journal): State<Journal>) -> Result<&'static str, StatusCode> {
+    journal.note("working");
+    cx.sleep(Duration::from_millis(100))
+        .await
+        .map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    Ok("done")
+}
+
+/// Says when it begins to read.
+async fn slow_body(State(journal): State<Journal>, body: Body) -> Response {
+    journal.note("reading");
+    match axum::body::to_bytes(body, usize::MAX).await {
+        Ok(body) => body.len().to_string().into_response(),
+        Err(_) => StatusCode::IM_A_TEAPOT.into_response(),
+    }
+}
+
+/// A task of the request's region makes the body, for ever.
+async fn produce(ReqCx(cx): ReqCx, State(journal): State<Journal>) -> Result<Response, StatusCode> {
+    let (tx, rx) = mpsc::<Bytes>(NonZeroUsize::MIN);
+    let made = cx.spawn("producer", move |cx| async move {
+        let mut sent = 0;
+        let ended = loop {
+            if let Err(error) = tx.send(&cx, Bytes::from_static(b"tick ")).await {
+                break format!(
+                    "{:?}",
+                    cx.cancel_reason().map(|reason| reason.kind).ok_or(error.to_string())
+                );
+            }
+            sent += 1;
+            if sent == 1 {
+                journal.note("producing");
+            }
+            cx.sleep(Duration::from_millis(5)).await.ok();
+        };
+        cx.sleep_full(Duration::from_millis(20)).await;
+        journal.note(format!("produced {ended}"));
+        Ok::<(), Cancelled>(())
+    });
+    made.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    let body = stream::unfold((rx, cx), async |(mut rx, cx)| {
+        let item = rx.recv(&cx).await.ok()?;
+        Some((Ok::<_, Infallible>(item), (rx, cx)))
+    });
+    Ok(Response::new(Body::from_stream(body)))
+}
