@@ -123,6 +123,49 @@ fn document_golden_discussion() {
 }
 
 #[test]
+fn document_golden_commit() {
+    let mirror = Mirror::new();
+    let oid = "0123456789abcdef0123456789abcdef01234567";
+    mirror
+        .conn
+        .execute(
+            "INSERT INTO commits (project_id, oid, title, message, author_name, author_at, committer_at, parents)
+             VALUES (?1, ?2, 'Fix the lock', 'Fix the lock\n\nIt was held too long.\n', 'Ada Lovelace', 1, 2, '[]')",
+            rusqlite::params![mirror.project.0, oid],
+        )
+        .unwrap();
+    assert_eq!(
+        rendered(&mirror, SourceKind::Commit, 1),
+        Rendered {
+            doc_key: format!("gitlab.example:100:commit:{oid}"),
+            project_id: mirror.project.0,
+            source: Source {
+                kind: SourceKind::Commit,
+                id: 1
+            },
+            text: Text {
+                title: "Fix the lock".to_owned(),
+                body: "It was held too long.\n".to_owned(),
+                meta: "Ada Lovelace".to_owned(),
+            },
+            author_id: None,
+            state: None,
+            created_at: Some(1),
+            updated_at: Some(2),
+            flags: Flags::default(),
+        }
+    );
+    mirror.write(|tx| dirty::mark(tx, SourceKind::Commit, 1, "new"));
+    mirror.drain();
+    let hit = mirror.search("held kind:commit").hits.remove(0);
+    assert_eq!(hit.reference, "group/app@0123456789ab");
+    assert_eq!(
+        hit.url,
+        Some(format!("https://gitlab.example/group/app/-/commit/{oid}"))
+    );
+}
+
+#[test]
 fn a_thread_in_which_nobody_spoke_is_no_document() {
     let mirror = Mirror::new();
     let id = mirror.issue(&issue(1, "Quiet", ""));
@@ -373,6 +416,7 @@ fn rebuild_restores_what_was_lost_and_survives_its_own_interruption() {
             [mirror.project.0],
         )
         .unwrap();
+    assert_eq!(mirror.search("").total, 6);
     mirror.write(|tx| Fts5.clear(tx));
 
     mirror.write(|tx| owe_everything(tx, &Fts5));

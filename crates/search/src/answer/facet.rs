@@ -158,40 +158,54 @@ impl Tally {
         for ((kind, id), count) in &self.sources {
             *rows.entry(parent(conn, *kind, *id)?).or_default() += count;
         }
+        let names = label_names(conn)?;
+        let mut of_issue = conn.prepare_cached("SELECT label_id FROM issue_labels WHERE issue_id = ?1")?;
+        let mut of_mr = conn.prepare_cached("SELECT label_id FROM mr_labels WHERE mr_id = ?1")?;
         let mut named = Named::new();
         for ((kind, id), count) in rows {
-            let sql = match kind {
-                Labelled::MergeRequest => {
-                    "SELECT l.name_folded, min(l.name) FROM mr_labels j JOIN labels l ON l.id = j.label_id
-                      WHERE j.mr_id = ?1 GROUP BY l.name_folded"
-                }
-                Labelled::Issue | Labelled::Discussion => {
-                    "SELECT l.name_folded, min(l.name) FROM issue_labels j JOIN labels l ON l.id = j.label_id
-                      WHERE j.issue_id = ?1 GROUP BY l.name_folded"
-                }
+            let statement = if kind == Labelled::MergeRequest {
+                &mut of_mr
+            } else {
+                &mut of_issue
             };
-            let mut statement = conn.prepare_cached(sql)?;
             let mut labels = statement.query(params![id])?;
+            let mut worn = Vec::new();
             while let Some(label) = labels.next()? {
-                count_as(&mut named, label.get(0)?, label.get(1)?, count);
+                worn.extend(names.get(&label.get(0)?));
+            }
+            worn.sort_unstable();
+            worn.dedup_by(|a, b| a.0 == b.0);
+            for (folded, shown) in worn {
+                count_as(&mut named, folded, shown, count);
             }
         }
         Ok(named)
     }
 }
 
+/// Row → folded name and name of every label.
+fn label_names(conn: &Connection) -> Result<BTreeMap<i64, (String, String)>, annals_db::Error> {
+    let mut statement = conn.prepare_cached("SELECT id, name_folded, name FROM labels")?;
+    let names = statement.query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?;
+    Ok(names.collect::<Result<_, _>>()?)
+}
+
 /// Folded name → the spelling shown, and the count. Two labels that differ in case are one value, as they are for
 /// the filter.
 type Named = BTreeMap<String, (String, u64)>;
 
-fn count_as(named: &mut Named, folded: String, shown: String, count: u64) {
-    if folded.is_empty() {
-        return;
-    }
-    let value = named.entry(folded).or_insert_with(|| (shown.clone(), 0));
-    value.1 += count;
-    if shown < value.0 {
-        value.0 = shown;
+fn count_as(named: &mut Named, folded: &str, shown: &str, count: u64) {
+    match named.get_mut(folded) {
+        Some(value) => {
+            value.1 += count;
+            if shown < value.0.as_str() {
+                shown.clone_into(&mut value.0);
+            }
+        }
+        None if folded.is_empty() => {}
+        None => {
+            named.insert(folded.to_owned(), (shown.to_owned(), count));
+        }
     }
 }
 
@@ -215,11 +229,11 @@ fn folded(conn: &Connection, sql: &str, counts: &BTreeMap<i64, u64>) -> Result<N
     let mut named = Named::new();
     let mut statement = conn.prepare_cached(sql)?;
     for (id, count) in counts {
-        let row = statement
+        let row: Option<(String, String)> = statement
             .query_row(params![id], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         if let Some((folded, shown)) = row {
-            count_as(&mut named, folded, shown, *count);
+            count_as(&mut named, &folded, &shown, *count);
         }
     }
     Ok(named)

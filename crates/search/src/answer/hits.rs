@@ -5,7 +5,7 @@ use std::ops::Range;
 use annals_core::text::{self, Snippet};
 use annals_core::{EntityKind, UnixMs};
 use annals_db::ids::{ForgeKind, SourceKind};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::order::Ranked;
 use crate::query::{Query, Sign};
@@ -80,7 +80,13 @@ fn hit(conn: &Connection, ranked: &Ranked, terms: &[text::Term]) -> Result<Hit, 
         })
     };
     let document = conn.prepare_cached(sql)?.query_row(params![ranked.id], read)?;
-    let Shown { reference, title, url } = shown(conn, &document)?;
+    // A document that lost its source is damage for `docs rebuild`, and no reason to show nothing else either.
+    let lost = || Shown {
+        reference: document.place.path.clone(),
+        title: document.title.clone(),
+        url: None,
+    };
+    let Shown { reference, title, url } = shown(conn, &document).optional()?.unwrap_or_else(lost);
     let Snippet { text, highlights } = snippet(&document, terms);
     Ok(Hit {
         doc_key: ranked.doc_key.clone(),
@@ -149,7 +155,7 @@ fn entity(conn: &Connection, kind: EntityKind, id: i64, place: &Place) -> rusqli
 
 fn discussion(conn: &Connection, id: i64, place: &Place) -> rusqlite::Result<Shown> {
     let sql = "SELECT issue_id, mr_id, (SELECT n.native_id FROM notes n WHERE n.discussion_id = x.id AND NOT n.system
-                                         ORDER BY n.position, n.id LIMIT 1)
+                                         ORDER BY n.gone_at IS NOT NULL, n.position, n.id LIMIT 1)
                  FROM discussions x WHERE x.id = ?1";
     let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
     let (issue, mr, note): (Option<i64>, Option<i64>, Option<String>) =
