@@ -80,7 +80,7 @@ pub fn raw(conn: &Connection) -> Result<String, Error> {
 pub fn canonical(conn: &Connection) -> Result<String, Error> {
     let mut out = String::new();
     for (name, sql) in canonical::QUERIES {
-        append(conn, &mut out, name, sql)?;
+        append(conn, &mut out, name, &format!("{}{sql}", canonical::KEYED))?;
     }
     Ok(out)
 }
@@ -135,7 +135,7 @@ mod tests {
         known.sort_unstable();
         assert_eq!(tables_of(&conn).unwrap(), known);
         for (_, sql) in canonical::QUERIES {
-            conn.prepare(sql).unwrap();
+            conn.prepare(&format!("{}{sql}", canonical::KEYED)).unwrap();
         }
     }
 }

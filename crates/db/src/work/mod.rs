@@ -18,3 +18,6 @@ pub use job::{Failure, Job, JobEnd, JobIn};
 pub use quarantine::{QuarantineIn, Quarantined};
 pub use set::SetRow;
 pub use validator::StoredValidators;
+
+#[cfg(test)]
+mod tests;
