@@ -1,7 +1,7 @@
 //! Answering a query: hits in their one order, exact totals and facets, and what a reader should know about them.
 //!
 //! Everything is read in one snapshot. [`run`] is the door; `order` keeps the best of what the index finds, `hits`
-//! shows them, [`facet`] counts the whole match set.
+//! shows them, `facet` counts the whole match set.
 
 mod facet;
 mod hits;
