@@ -24,6 +24,7 @@ pub mod http;
 #[cfg(feature = "lab")]
 pub mod lab;
 pub mod net;
+pub mod process;
 mod region;
 mod runtime;
 mod shutdown;
