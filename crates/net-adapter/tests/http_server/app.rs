@@ -82,6 +82,7 @@ pub fn routes(journal: Journal) -> Router {
         .route("/short", get(short))
         .route("/slow-body", post(slow_body))
         .route("/produce", get(produce))
+        .route("/flood", get(flood))
         .route(
             "/megabytes/{count}",
             get(async |Path(count): Path<usize>| Response::new(Body::from(vec![b'm'; count << 20]))),
@@ -93,6 +94,21 @@ async fn pieces() -> Response {
     Response::new(Body::from_stream(stream::iter(
         ["one ", "", "two ", "three"].map(Ok::<_, Infallible>),
     )))
+}
+
+/// An answer without end, which notes when nobody wants it any more.
+async fn flood(State(journal): State<Journal>) -> Response {
+    struct Ends(Journal);
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            self.0.note("flood ended");
+        }
+    }
+    let water = Bytes::from(vec![b'w'; 256 * 1024]);
+    Response::new(Body::from_stream(stream::unfold(Ends(journal), move |ends| {
+        let water = water.clone();
+        async move { Some((Ok::<_, Infallible>(water), ends)) }
+    })))
 }
 
 async fn panicking_body() -> Response {
