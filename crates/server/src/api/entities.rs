@@ -43,7 +43,7 @@ pub(super) async fn issues(
     raw: RawQuery,
     told: Told,
 ) -> Response {
-    listing(EntityKind::Issue, cx, state, path, raw, told).await
+    listing(cx, EntityKind::Issue, state, path, raw, told).await
 }
 
 pub(super) async fn merge_requests(
@@ -53,12 +53,12 @@ pub(super) async fn merge_requests(
     raw: RawQuery,
     told: Told,
 ) -> Response {
-    listing(EntityKind::MergeRequest, cx, state, path, raw, told).await
+    listing(cx, EntityKind::MergeRequest, state, path, raw, told).await
 }
 
 async fn listing(
-    kind: EntityKind,
     ReqCx(cx): ReqCx,
+    kind: EntityKind,
     State(state): State<AppState>,
     Path(project): Path<String>,
     RawQuery(raw): RawQuery,
@@ -219,7 +219,7 @@ macro_rules! entity_routes {
             path: Path<(String, String)>,
             told: Told,
         ) -> Response {
-            single($kind, cx, state, path, told).await
+            single(cx, $kind, state, path, told).await
         }
 
         pub(super) async fn $discussions(
@@ -228,7 +228,7 @@ macro_rules! entity_routes {
             path: Path<(String, String)>,
             told: Told,
         ) -> Response {
-            discussions($kind, cx, state, path, told).await
+            discussions(cx, $kind, state, path, told).await
         }
     };
 }
@@ -237,8 +237,8 @@ entity_routes!(EntityKind::Issue, issue, issue_discussions);
 entity_routes!(EntityKind::MergeRequest, merge_request, merge_request_discussions);
 
 async fn single(
-    kind: EntityKind,
     ReqCx(cx): ReqCx,
+    kind: EntityKind,
     State(state): State<AppState>,
     Path((project, iid)): Path<(String, String)>,
     told: Told,
@@ -257,8 +257,8 @@ async fn single(
 }
 
 async fn discussions(
-    kind: EntityKind,
     ReqCx(cx): ReqCx,
+    kind: EntityKind,
     State(state): State<AppState>,
     Path((project, iid)): Path<(String, String)>,
     told: Told,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use annals_core::{Code, Report};
+use annals_net_adapter::http::server::ReqCx;
 use axum::extract::{Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderName, HeaderValue, REFERRER_POLICY, VARY,
@@ -27,7 +28,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 pub(crate) struct RequestId(pub(crate) Arc<str>);
 
 /// Checks the `Host`, names the request, and dresses the answer.
-pub(crate) async fn guard(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn guard(_: ReqCx, State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let id = request_id(&state, request.headers());
     request.extensions_mut().insert(RequestId(id.clone()));
     let accepts = Accepts::of(request.uri().path(), request.headers());

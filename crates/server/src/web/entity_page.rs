@@ -29,7 +29,7 @@ pub(super) async fn issue(
     raw: RawQuery,
     told: Told,
 ) -> Response {
-    show(EntityKind::Issue, cx, state, path, raw, told).await
+    show(cx, EntityKind::Issue, state, path, raw, told).await
 }
 
 pub(super) async fn merge_request(
@@ -39,7 +39,7 @@ pub(super) async fn merge_request(
     raw: RawQuery,
     told: Told,
 ) -> Response {
-    show(EntityKind::MergeRequest, cx, state, path, raw, told).await
+    show(cx, EntityKind::MergeRequest, state, path, raw, told).await
 }
 
 /// Everything the page shows, from one snapshot.
@@ -52,8 +52,8 @@ struct Shown {
 }
 
 async fn show(
-    kind: EntityKind,
     ReqCx(cx): ReqCx,
+    kind: EntityKind,
     State(state): State<AppState>,
     Path((project, iid)): Path<(String, String)>,
     RawQuery(raw): RawQuery,

@@ -39,6 +39,9 @@ mod tests {
 
     #[test]
     fn a_range_off_a_character_border_is_left_out() {
-        assert_eq!(marked("é", std::slice::from_ref(&(1..2))).into_string(), "<bdi dir=\"auto\">é</bdi>");
+        assert_eq!(
+            marked("é", std::slice::from_ref(&(1..2))).into_string(),
+            "<bdi dir=\"auto\">é</bdi>"
+        );
     }
 }
