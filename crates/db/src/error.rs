@@ -158,6 +158,12 @@ impl Error {
         }
     }
 
+    /// A statement that was stopped from outside.
+    pub(crate) fn interrupted() -> Self {
+        let interrupt = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_INTERRUPT);
+        Self::Sqlite(rusqlite::Error::SqliteFailure(interrupt, None))
+    }
+
     /// Whether the statement was stopped from outside.
     pub(crate) fn is_interrupt(&self) -> bool {
         let Self::Sqlite(rusqlite::Error::SqliteFailure(failure, _)) = self else {

@@ -3,7 +3,6 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,9 +22,6 @@ const WRITE_QUEUE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
 
 /// How long closing may take, cancelled or not.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
-
-/// How many steps SQLite takes between two looks at whether its reader was cancelled.
-const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 
 /// What to open a store for.
 #[derive(Debug, Clone)]
@@ -371,13 +367,7 @@ fn open_to_write(
 struct Readers {
     path: PathBuf,
     room: Semaphore,
-    idle: Arc<Mutex<Vec<Reader>>>,
-}
-
-/// A connection that looks at a flag while it works.
-struct Reader {
-    conn: Connection,
-    stop: Arc<AtomicBool>,
+    idle: Arc<Mutex<Vec<Connection>>>,
 }
 
 impl Readers {
@@ -396,15 +386,15 @@ impl Readers {
         f: impl FnOnce(&ReadConn<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let idle = locked(&self.idle).pop();
-        let reader = match idle {
-            Some(reader) => reader,
-            None => Reader::open(&self.path)?,
+        let conn = match idle {
+            Some(conn) => conn,
+            None => file::connect(&self.path, Role::Reader)?,
         };
-        let result = reader.run(blocking, now, f);
+        let result = read(&conn, blocking, now, f);
         // A connection that failed, or that could not be brought back, is not used again.
         let failed = matches!(result, Err(Error::Storage(_) | Error::Corrupt { .. }));
-        if !failed && reader.is_clean() {
-            locked(&self.idle).push(reader);
+        if !failed && is_clean(&conn) {
+            locked(&self.idle).push(conn);
         }
         result
     }
@@ -414,43 +404,32 @@ impl Readers {
     }
 }
 
-impl Reader {
-    fn open(path: &Path) -> Result<Self, Error> {
-        let mut conn = file::connect(path, Role::Reader)?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let flag = stop.clone();
-        conn.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || flag.load(Ordering::Relaxed)))?;
-        Ok(Self { conn, stop })
-    }
+/// Reads until `blocking` is cancelled: then the statement that runs is interrupted.
+fn read<T>(
+    conn: &Connection,
+    blocking: &BlockingCx,
+    now: UnixMs,
+    f: impl FnOnce(&ReadConn<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let interrupt = conn.get_interrupt_handle();
+    let _hook = blocking.on_cancel(move || interrupt.interrupt());
+    let patience = || {
+        if blocking.is_cancelled() {
+            Patience::GiveUp
+        } else {
+            Patience::Wait
+        }
+    };
+    ReadConn::run_patiently(conn, now, patience, |read| {
+        // An interrupt that came before there was anything to interrupt is seen here.
+        if blocking.is_cancelled() {
+            return Err(Error::interrupted());
+        }
+        f(read)
+    })
+}
 
-    fn run<T>(
-        &self,
-        blocking: &BlockingCx,
-        now: UnixMs,
-        f: impl FnOnce(&ReadConn<'_>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        self.stop.store(false, Ordering::Relaxed);
-        let (stop, interrupt) = (self.stop.clone(), self.conn.get_interrupt_handle());
-        // The interrupt ends the statement that runs, the flag every one after it.
-        let hook = blocking.on_cancel(move || {
-            stop.store(true, Ordering::Relaxed);
-            interrupt.interrupt();
-        });
-        let patience = || {
-            if blocking.is_cancelled() {
-                Patience::GiveUp
-            } else {
-                Patience::Wait
-            }
-        };
-        let result = ReadConn::run_patiently(&self.conn, now, patience, f);
-        drop(hook);
-        self.stop.store(false, Ordering::Relaxed);
-        result
-    }
-
-    /// Whether no transaction is open. One is if the interrupt came just as it was being ended.
-    fn is_clean(&self) -> bool {
-        self.conn.is_autocommit() || self.conn.execute_batch("ROLLBACK").is_ok()
-    }
+/// Whether no transaction is open. One is if the interrupt came just as it was being ended.
+fn is_clean(conn: &Connection) -> bool {
+    conn.is_autocommit() || conn.execute_batch("ROLLBACK").is_ok()
 }

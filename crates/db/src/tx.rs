@@ -165,6 +165,11 @@ impl ReadConn<'_> {
         // The first read takes the snapshot, so that is done where it may be tried again.
         begin(conn, "BEGIN; SELECT count(*) FROM sqlite_schema", patience)?;
         let _open = Open { conn };
+        // While a statement is under way an interrupt holds for every statement that follows, also
+        // if it comes between two of them.
+        let mut marker = conn.prepare_cached("VALUES (1), (2)")?;
+        let mut under_way = marker.query([])?;
+        under_way.next()?;
         f(&ReadConn { conn, now })
     }
 
