@@ -474,7 +474,8 @@ fn rename_raises_changed_seq_of_what_shows_it() {
         tx.execute("DELETE FROM dirty_sources", [])?;
         Ok(())
     });
-    let changes: [(&str, &dyn Fn(&WriteTx<'_>) -> Result<Change, Error>, &str); 3] = [
+    type Rename<'a> = &'a dyn Fn(&WriteTx<'_>) -> Result<Change, Error>;
+    let changes: [(&str, Rename<'_>, &str); 3] = [
         (
             "label",
             &|tx| Ok(upsert_label(tx, project, &label("defect"))?.1),

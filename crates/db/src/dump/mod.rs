@@ -88,7 +88,7 @@ pub fn canonical(conn: &Connection) -> Result<String, Error> {
 /// One line per row: the name, then each column with its value.
 fn append(conn: &Connection, out: &mut String, name: &str, sql: &str) -> Result<(), Error> {
     let mut select = conn.prepare(sql)?;
-    let columns: Vec<String> = select.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Vec<String> = select.column_names().map(str::to_owned).collect();
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
         out.push_str(name);

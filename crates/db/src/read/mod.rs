@@ -26,3 +26,6 @@ pub(crate) use stats::tables_of;
 pub use stats::{BlobStats, Depth, QuarantineStats, Stats, check, content_seq, schema, stats};
 pub use thread::{Discussion, Note, NotePage, Position, Threads, threads};
 pub use visibility::{Confidential, Visibility, VisibleProjects};
+
+#[cfg(test)]
+mod tests;

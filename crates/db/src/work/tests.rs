@@ -272,7 +272,7 @@ fn stale_claim_reclaimed() {
     assert_eq!((healed.runs.len(), healed.reclaimed), (0, 0), "it runs and beats");
     store.now += control::STALE_AFTER_MS;
     let healed = store.write(|tx| heal(tx, &process(2, &[1])));
-    assert_eq!(healed.runs, [dead.clone()]);
+    assert_eq!(healed.runs, std::slice::from_ref(&dead));
     assert_eq!(
         (store.status(&dead).as_str(), store.jobs().as_str()),
         ("failed interrupted", "pending")
@@ -479,7 +479,7 @@ fn run_dead_in_preflight_is_healed() {
     };
     store.write(|tx| control::put_stream(tx, &run, &stream));
     let healed = store.write(|tx| heal(tx, &process(2, &[])));
-    assert_eq!(healed.runs, [run.clone()]);
+    assert_eq!(healed.runs, std::slice::from_ref(&run));
     assert_eq!(store.status(&run), "failed interrupted");
     assert_eq!(store.jobs(), "aborted* pending");
     assert_eq!(lock::held(&store.conn, PROJECT, UnixMs(store.now)).unwrap(), None);
