@@ -1,5 +1,21 @@
-//! Forge clients and the sync engine.
+//! Forge clients and the sync engine: what happens at a forge comes into the store.
+//!
+//! **What this promises:** a forge is only ever read, politely; every batch is in the file whole or
+//! not at all, with its cursor; and whatever stops a run, the next one goes on from there.
+//!
+//! [`sync`] does it, [`add`] only makes a project known. A run is given [`SyncOptions`] and
+//! [`Target`]s, tells what it does through [`Progress`], and ends in a [`SyncResult`] or an
+//! [`Error`]. Below, [`engine`] is the run, [`forge`] the clients, [`hosts`] the connections that a
+//! process shares, and [`target`] the addresses that people type.
 
+pub mod engine;
+pub mod error;
 pub mod forge;
+pub mod hosts;
 pub mod progress;
 pub mod target;
+
+pub use engine::{Added, Documents, SyncOptions, SyncResult, Target, add, sync};
+pub use error::Error;
+pub use hosts::Hosts;
+pub use progress::{Event, Events, Progress};

@@ -23,11 +23,11 @@ pub enum Event {
         /// How many projects it is about.
         projects: usize,
     },
-    /// A phase of a project began.
+    /// A phase began.
     PhaseStarted {
-        /// Its path.
-        project: String,
-        /// `project`, `streams`, `dependents`; or `documents`, then without a project.
+        /// The project's path, unless it is a phase of the whole run.
+        project: Option<String>,
+        /// `project`, `streams`, `dependents`, `documents`.
         phase: &'static str,
     },
     /// A page is in the file.
@@ -55,8 +55,6 @@ pub enum Event {
         set: &'static str,
         /// Items it had.
         items: u64,
-        /// Jobs still due.
-        left: u64,
     },
     /// The engine waits because a host asked for it.
     Waiting {

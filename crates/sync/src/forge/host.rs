@@ -1,10 +1,9 @@
 //! One host, politely: bounded concurrency, the sliding window, waits the host asks for, tries
-//! again where trying helps, and never a request more once it has said no.
+//! again where trying helps, and never a request more in a run to which it has said no.
 //!
 //! Every request of every forge client goes through [`Host::get`].
 
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -55,7 +54,6 @@ pub struct Host {
     client: Arc<dyn HttpClient>,
     slots: Semaphore,
     window: SlidingWindow,
-    rejected: AtomicBool,
     closed_until: Mutex<MonoTime>,
 }
 
@@ -126,7 +124,6 @@ impl Host {
             client,
             slots: Semaphore::new(policy.concurrency.get()),
             window: SlidingWindow::new(policy.requests, policy.per),
-            rejected: AtomicBool::new(false),
             closed_until: Mutex::new(MonoTime(0)),
         }
     }
@@ -148,7 +145,7 @@ impl Host {
     pub async fn get(&self, cx: &Cx, ask: &Ask<'_>) -> Result<Reply, ForgeError> {
         let (mut failures, mut waits) = (0, 0);
         loop {
-            self.may_ask(cx)?;
+            self.may_ask(cx, ask.meter)?;
             match self.attempt(cx, ask).await? {
                 Try::Done(reply) => return Ok(reply),
                 Try::Limited(wait) => {
@@ -177,8 +174,8 @@ impl Host {
         }
     }
 
-    fn may_ask(&self, cx: &Cx) -> Result<(), ForgeError> {
-        if self.rejected.load(Ordering::Relaxed) {
+    fn may_ask(&self, cx: &Cx, meter: &Meter) -> Result<(), ForgeError> {
+        if meter.is_refused(&self.name) {
             return Err(ForgeError::AuthRejected {
                 host: self.name.clone(),
             });
@@ -324,7 +321,7 @@ impl Host {
 
     fn unauthorised(&self, ask: &Ask<'_>) -> ForgeError {
         if ask.auth.is_some() {
-            self.rejected.store(true, Ordering::Relaxed);
+            ask.meter.refused(&self.name);
             ForgeError::AuthRejected {
                 host: self.name.clone(),
             }

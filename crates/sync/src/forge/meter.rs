@@ -1,7 +1,9 @@
-//! What a run costs its hosts: requests, answers that brought nothing new, and time spent waiting.
+//! What a run costs its hosts: requests, answers that brought nothing new, and time spent waiting;
+//! and which of them will not let it in.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use annals_core::UnixMs;
@@ -21,6 +23,7 @@ struct Counts {
     requests: AtomicU64,
     not_modified: AtomicU64,
     waited_ns: AtomicU64,
+    refused_by: Mutex<BTreeSet<String>>,
 }
 
 impl Meter {
@@ -62,6 +65,24 @@ impl Meter {
     pub(crate) fn waited(&self, d: Duration) {
         let ns = u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
         self.counts.waited_ns.fetch_add(ns, Ordering::Relaxed);
+    }
+
+    /// Remembers that a host refused our credential: this run asks it nothing more.
+    pub(crate) fn refused(&self, host: &str) {
+        self.counts
+            .refused_by
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(host.to_owned());
+    }
+
+    /// Whether a host refused our credential in this run.
+    pub(crate) fn is_refused(&self, host: &str) -> bool {
+        self.counts
+            .refused_by
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(host)
     }
 
     /// Tells that a wait begins.

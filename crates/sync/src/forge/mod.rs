@@ -12,6 +12,7 @@
 pub mod budget;
 pub mod error;
 pub mod gitlab;
+mod handle;
 pub mod host;
 pub mod meter;
 pub mod model;
@@ -22,6 +23,7 @@ pub mod retry;
 pub mod window;
 
 pub use error::ForgeError;
+pub use handle::Handle;
 pub use model::{
     Answer, Bad, BoxFuture, Catalogue, CatalogueAnswer, CatalogueRows, CommitIn, EntityRow, Fetch, Forge, Kept, Oddity,
     Page, PagePosition, ProjectAnswer, ProjectRef, Question, ReferenceIn, Row, SetAnswer, SetIn, SetKey, Stream, Via,

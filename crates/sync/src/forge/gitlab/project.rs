@@ -11,11 +11,9 @@ use annals_db::content::{
 use annals_db::ids::{MilestoneState, State, UserKind};
 use serde_json::Value;
 
-use super::payload::{
-    Handle, WireIssue, WireLabel, WireLabelDetail, WireMergeRequest, WireMilestone, WireProject, WireUser,
-};
+use super::payload::{WireIssue, WireLabel, WireLabelDetail, WireMergeRequest, WireMilestone, WireProject, WireUser};
 use crate::forge::raw::RawItem;
-use crate::forge::{Bad, Oddity};
+use crate::forge::{Bad, Handle, Oddity};
 
 /// What projecting one item needs and collects.
 #[derive(Debug)]

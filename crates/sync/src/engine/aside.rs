@@ -1,0 +1,141 @@
+//! Items that could not be read, tried again: alone where they have a number, with their set where
+//! they belong to one.
+
+use annals_core::{Code, Iid};
+use annals_db::content::blob;
+use annals_db::ids::JobType;
+use annals_db::work::quarantine::{self, Quarantined};
+use annals_db::work::{JobIn, job};
+use annals_net_adapter::{Cx, Started};
+use rusqlite::OptionalExtension;
+
+use super::project::ProjectRun;
+use super::writer::{self, Wrote};
+use crate::error::Error;
+use crate::forge::{Answer, Handle, Stream, Via};
+
+/// Fetches each item again that is due.
+///
+/// # Errors
+/// A failure of the file, a lost lock, a host that is lost, or a request to stop. What fails for
+/// one item only is counted and left for the next run.
+///
+/// # Cancel safety
+/// Items that were written stay written; the others stay aside.
+pub async fn retry(cx: &Cx, project: &ProjectRun) -> Result<Wrote, Error> {
+    let id = project.place.project;
+    let due = project.run.db.read(cx, move |conn| quarantine::due(conn, id)).await?;
+    let mut total = Wrote::default();
+    for item in due {
+        let started = cx.may_start()?;
+        match Stream::parse(&item.stream) {
+            Some(stream) => total.add(one(cx, started, project, stream, &item).await?),
+            None => owe(cx, started, project, &item).await?,
+        }
+    }
+    Ok(total)
+}
+
+async fn one(
+    cx: &Cx,
+    _started: Started,
+    project: &ProjectRun,
+    stream: Stream,
+    item: &Quarantined,
+) -> Result<Wrote, Error> {
+    let place = project.place.clone();
+    let Some(iid) = number_of(cx, project, item).await? else {
+        // Nothing to ask for: the bytes wait for a version that can read them.
+        count(cx, project, item).await?;
+        return Ok(Wrote::default());
+    };
+    let flight = project.run.budget.flight();
+    let via = Via {
+        flight: &flight,
+        meter: &project.run.meter,
+    };
+    let row = match project.forge.one(cx, via, &project.native, stream.kind(), iid).await {
+        Ok(Answer::New(Ok(row))) => row,
+        Ok(Answer::New(Err(_)) | Answer::NotModified | Answer::Gone(_) | Answer::Hidden) => {
+            count(cx, project, item).await?;
+            return Ok(Wrote::default());
+        }
+        Err(error) if error.stop().is_some() || error.blames_host() => return Err(error.into()),
+        Err(error) => {
+            project.warn(
+                Code::Transform,
+                format!(
+                    "{} {} could not be fetched again: {error}",
+                    item.stream, item.native_ref
+                ),
+            );
+            count(cx, project, item).await?;
+            return Ok(Wrote::default());
+        }
+    };
+    let native_ref = item.native_ref.clone();
+    Ok(project
+        .run
+        .db
+        .write(cx, move |tx| {
+            writer::write_single(tx, &place, stream, &native_ref, &row)
+        })
+        .await?)
+}
+
+async fn count(cx: &Cx, project: &ProjectRun, item: &Quarantined) -> Result<(), Error> {
+    let (place, item) = (project.place.clone(), item.clone());
+    let write = project.run.db.write(cx, move |tx| {
+        writer::count_attempt(tx, &place, &item.stream, &item.native_ref)
+    });
+    Ok(write.await?)
+}
+
+/// The number of an item, read from the bytes that were kept.
+async fn number_of(cx: &Cx, project: &ProjectRun, item: &Quarantined) -> Result<Option<Iid>, Error> {
+    let (id, stream, native_ref) = (project.place.project, item.stream.clone(), item.native_ref.clone());
+    let bytes = project.run.db.read(cx, move |conn| {
+        let hash: Option<blob::Hash> = conn
+            .prepare_cached(
+                "SELECT payload_hash FROM quarantine
+                 WHERE project_id = ?1 AND stream = ?2 AND native_ref = ?3 AND resolved_at IS NULL",
+            )?
+            .query_row((id.0, stream, native_ref), |row| row.get(0))
+            .optional()?
+            .flatten();
+        hash.map(|hash| blob::get(conn, &hash)).transpose()
+    });
+    let bytes = bytes.await?;
+    Ok(bytes
+        .and_then(|bytes| Handle::of(&String::from_utf8_lossy(&bytes)).iid)
+        .map(Iid))
+}
+
+/// A child that could not be read is fetched again with its set.
+async fn owe(cx: &Cx, _started: Started, project: &ProjectRun, item: &Quarantined) -> Result<(), Error> {
+    let (place, item) = (project.place.clone(), item.clone());
+    let write = project.run.db.write(cx, move |tx| {
+        writer::count_attempt(tx, &place, &item.stream, &item.native_ref)?;
+        let Some((kind, iid, job_type)) = writer::read_set_scope(&item.stream) else {
+            return Ok(());
+        };
+        let Some((entity, cause_at)) = writer::entity_at(tx, place.project, kind, iid)? else {
+            return Ok(());
+        };
+        if job_type == JobType::Events && place.events == writer::Events::Leave {
+            return Ok(());
+        }
+        job::enqueue(
+            tx,
+            &JobIn {
+                project: place.project,
+                entity,
+                iid,
+                job_type,
+                cause_at,
+                scope: None,
+            },
+        )
+    });
+    Ok(write.await?)
+}

@@ -1,0 +1,122 @@
+//! What a run is given.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use annals_core::ProjectId;
+use annals_core::Secret;
+use annals_core::config::{BaseUrl, Config, ForgeKind, ForgeSettings, SyncSettings, token_variable};
+use annals_db::ids::RunOrigin;
+use annals_net_adapter::Cx;
+
+use crate::forge::budget::DEFAULT_BYTES;
+use crate::hosts::Hosts;
+use crate::target::{ProjectUrl, TargetError};
+
+/// A project to sync.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// The address of a project, known or not.
+    Url(String),
+    /// The path of a project that is mirrored already.
+    Path(String),
+    /// A row of the file.
+    Id(ProjectId),
+}
+
+impl Target {
+    /// What a person typed: an address, or the path of a known project.
+    #[must_use]
+    pub fn read(text: &str) -> Self {
+        if text.contains("://") || text.contains('@') {
+            Self::Url(text.to_owned())
+        } else {
+            Self::Path(text.to_owned())
+        }
+    }
+}
+
+/// Whether the run ends with the document phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Documents {
+    /// It does.
+    Make,
+    /// It does not; they stay owed.
+    Leave,
+}
+
+/// How a run goes about it.
+#[derive(Debug, Clone)]
+pub struct SyncOptions {
+    /// Who asked.
+    pub origin: RunOrigin,
+    /// Who this is, for whoever finds the lock held: `annals sync`.
+    pub holder: String,
+    /// `[sync]`.
+    pub settings: SyncSettings,
+    /// `[forges.*]`.
+    pub forges: BTreeMap<String, ForgeSettings>,
+    /// The hosts of this process.
+    pub hosts: Hosts,
+    /// How long to wait for a project's lock; zero fails at once.
+    pub lock_wait: Duration,
+    /// Whether to make documents.
+    pub documents: Documents,
+    /// Decoded bytes that may be in flight.
+    pub max_bytes: u64,
+}
+
+impl SyncOptions {
+    /// The defaults of the command line, with the forges of `config`.
+    #[must_use]
+    pub fn new(config: &Config, hosts: Hosts) -> Self {
+        Self {
+            origin: RunOrigin::Cli,
+            holder: "annals sync".to_owned(),
+            settings: config.sync.clone(),
+            forges: config.forges.clone(),
+            hosts,
+            lock_wait: Duration::ZERO,
+            documents: Documents::Make,
+            max_bytes: DEFAULT_BYTES,
+        }
+    }
+
+    /// Takes the address of a project apart, with the help of the configured forges.
+    pub(crate) fn project_url(&self, text: &str, known: &[String]) -> Result<ProjectUrl, TargetError> {
+        let configured = self.forges.values().map(|forge| forge.base_url.as_str());
+        ProjectUrl::parse(text, configured.chain(known.iter().map(String::as_str)))
+    }
+
+    /// The settings of the forge at `base_url`: those of the configuration, else the defaults under
+    /// the name of its host.
+    pub(crate) fn forge(&self, base_url: &BaseUrl) -> (String, ForgeSettings) {
+        let configured = self.forges.iter().find(|(_, settings)| settings.base_url == *base_url);
+        match configured {
+            Some((name, settings)) => (name.clone(), settings.clone()),
+            None => {
+                let rest = base_url
+                    .as_str()
+                    .split_once("://")
+                    .map_or(base_url.as_str(), |(_, rest)| rest);
+                (rest.to_owned(), ForgeSettings::new(ForgeKind::GitLab, base_url.clone()))
+            }
+        }
+    }
+}
+
+/// The token of a forge and the variables it may come from, the first that is set winning.
+pub(crate) fn token_of(cx: &Cx, name: &str, settings: &ForgeSettings) -> (Option<Secret>, Vec<String>) {
+    let variables: Vec<String> = settings
+        .token_env
+        .iter()
+        .cloned()
+        .chain([token_variable(name)])
+        .collect();
+    let token = variables
+        .iter()
+        .find_map(|variable| cx.env(variable))
+        .map(str::trim)
+        .filter(|token| !token.is_empty());
+    (token.map(Secret::new), variables)
+}

@@ -1,0 +1,432 @@
+//! One project of a run: its lock, its own row and lists, its streams, its dependents.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use annals_core::{CancelKind, CancelReason, Code, Coded, Outcome, Report};
+use annals_db::content;
+use annals_db::control::{self, Acquired, HEARTBEAT_MS, Lock, LockRequest};
+use annals_db::ids::{ForgeId, ProjectState, RunOrigin};
+use annals_db::work::{job, validator};
+use annals_net_adapter::http::Validators;
+use annals_net_adapter::{Cx, RegionSpec, Started, TaskHandle};
+
+use super::dependents::{self, DependentsEnd};
+use super::resolve::{self, KnownProject, Resolved};
+use super::result::{EntityRef, ProjectResult};
+use super::run::Run;
+use super::writer::{self, Events, Place, Wrote};
+use super::{aside, finishing, register, stop_of, stream};
+use crate::error::{Error, Failure};
+use crate::forge::{Answer, Catalogue, Forge, ForgeError, ProjectRef, Question, Stream, Via};
+use crate::progress::Event;
+
+/// How often a held lock is asked for again.
+const LOCK_POLL: Duration = Duration::from_millis(250);
+
+/// What a run holds of one project.
+pub struct ProjectRun {
+    pub run: Arc<Run>,
+    pub forge: Arc<dyn Forge>,
+    pub forge_id: ForgeId,
+    /// The forge's id of the project.
+    pub native: String,
+    /// Its path, for people.
+    pub path: String,
+    pub place: Place,
+}
+
+/// How a project ended.
+#[derive(Default)]
+pub struct ProjectEnd {
+    pub result: ProjectResult,
+    pub revisions: u64,
+    pub failures: Vec<Failure>,
+    pub failed: BTreeSet<EntityRef>,
+    pub stopped: Option<CancelReason>,
+}
+
+impl ProjectEnd {
+    fn stop_or_fail(&mut self, path: &str, error: &Error) {
+        match stop_of(error) {
+            Some(stop) => self.stopped = Some(stop.reason().clone()),
+            None => self.failures.push(Failure {
+                project: Some(path.to_owned()),
+                part: None,
+                report: error.report(),
+            }),
+        }
+    }
+
+    fn status(&self) -> &'static str {
+        let stored =
+            self.revisions > 0 || self.result.jobs.done > 0 || self.result.streams.iter().any(|s| s.written > 0);
+        match (self.stopped.is_some(), self.failures.is_empty(), stored) {
+            (true, _, _) => "cancelled",
+            (false, true, _) => "done",
+            (false, false, true) => "partial",
+            (false, false, false) => "failed",
+        }
+    }
+}
+
+/// Syncs one project. Whatever goes wrong ends this project alone.
+///
+/// # Errors
+/// None: failures and a request to stop are in the result.
+///
+/// # Cancel safety
+/// What was committed stays; the lock and open claims are given back under a mask.
+pub async fn sync(cx: &Cx, run: &Arc<Run>, target: Resolved) -> ProjectEnd {
+    let mut end = ProjectEnd::default();
+    end.result.path = target.name();
+    if let Err(error) = Box::pin(locked(cx, run, target, &mut end)).await {
+        let path = end.result.path.clone();
+        end.stop_or_fail(&path, &error);
+    }
+    run.progress.tell(Event::ProjectFinished {
+        project: end.result.path.clone(),
+        status: end.status(),
+    });
+    end
+}
+
+/// Finds the project, takes its lock, works, gives it back.
+async fn locked(cx: &Cx, run: &Arc<Run>, target: Resolved, end: &mut ProjectEnd) -> Result<(), Error> {
+    let known = match target {
+        Resolved::Known(known) => known,
+        Resolved::New(url) => {
+            let started = cx.may_start()?;
+            register::register(cx, started, &run.db, &url, &run.options, &run.meter, &run.budget).await?
+        }
+    };
+    end.result.path.clone_from(&known.path);
+    run.learn_project(cx, known.id).await?;
+    let forge = resolve::client_of(cx, &run.options, &known)?;
+    let lock = acquire(cx, run, &known).await?;
+    let events = if run.options.settings.events {
+        Events::Mirror
+    } else {
+        Events::Leave
+    };
+    let project = ProjectRun {
+        run: run.clone(),
+        forge,
+        forge_id: known.forge,
+        native: known.native.clone(),
+        path: known.path.clone(),
+        place: Place {
+            project: known.id,
+            lock,
+            events,
+        },
+    };
+    let place = project.place.clone();
+    let worked = cx.region(RegionSpec::collect_all("sync.project"), |cx| async move {
+        let mut end = ProjectEnd::default();
+        end.result.path.clone_from(&project.path);
+        let heartbeat = heartbeat(&cx, &project)?;
+        if let Err(error) = Box::pin(work(&cx, project, &known, &mut end)).await {
+            let path = end.result.path.clone();
+            end.stop_or_fail(&path, &error);
+        }
+        heartbeat.cancel(CancelReason::new(CancelKind::User, "sync.project", cx.now()));
+        Ok::<_, Error>(end)
+    });
+    let body = worked.await.body;
+    let released = finishing(cx, |cx| {
+        let (db, place) = (run.db.clone(), place.clone());
+        async move { Ok(db.write(&cx, move |tx| writer::let_go(tx, &place)).await?) }
+    });
+    let released = released.await;
+    match body {
+        Outcome::Ok(worked) => *end = worked,
+        Outcome::Err(error) => return Err(error),
+        Outcome::Cancelled(reason) => end.stopped = Some(reason),
+        Outcome::Panicked(message) => return Err(message.into()),
+    }
+    released
+}
+
+async fn acquire(cx: &Cx, run: &Arc<Run>, known: &KnownProject) -> Result<Lock, Error> {
+    let until = cx.now().after(run.options.lock_wait);
+    let mut told = false;
+    loop {
+        let request = LockRequest {
+            project: known.id,
+            run_id: run.run_id.clone(),
+            holder: run.options.holder.clone(),
+        };
+        let alive = run.alive.clone();
+        match run
+            .db
+            .write(cx, move |tx| control::acquire(tx, &request, &alive))
+            .await?
+        {
+            Acquired::Yes(lock) => return Ok(lock),
+            Acquired::Held(holder) if cx.now() >= until => {
+                return Err(Error::InProgress {
+                    project: known.path.clone(),
+                    holder,
+                });
+            }
+            Acquired::Held(_) => {
+                if !std::mem::replace(&mut told, true) {
+                    run.meter
+                        .waiting(cx, &known.path, run.options.lock_wait, "another sync of this project");
+                }
+                cx.pause(LOCK_POLL).await?;
+            }
+        }
+    }
+}
+
+/// Shows every few seconds that the run lives. If the lock was taken over there is nothing left to
+/// show: the next content transaction notices by itself.
+fn heartbeat(cx: &Cx, project: &ProjectRun) -> Result<TaskHandle<(), Error>, Error> {
+    let (db, lock) = (project.run.db.clone(), project.place.lock.clone());
+    let task = cx.spawn("sync.heartbeat", move |cx| async move {
+        loop {
+            cx.sleep(Duration::from_millis(HEARTBEAT_MS.unsigned_abs())).await?;
+            let held = lock.clone();
+            match db.write(&cx, move |tx| control::beat(tx, &held)).await {
+                Ok(()) => {}
+                Err(annals_db::Error::LockLost { .. }) => return Ok(()),
+                // A beat that was missed is not the end; thirty seconds without one are.
+                Err(error) => tracing::warn!(%error, scope = %lock.scope, "the heartbeat of a sync failed"),
+            }
+        }
+    });
+    task.map_err(super::spawn_failed)
+}
+
+async fn work(cx: &Cx, project: ProjectRun, known: &KnownProject, end: &mut ProjectEnd) -> Result<(), Error> {
+    let project = own_row(cx, project, end).await?;
+    let project = Arc::new(project);
+    end.result.path.clone_from(&project.path);
+    let worked = Box::pin(contents(cx, &project, end)).await;
+    if let Err(error) = remember_capabilities(cx, &project, known).await {
+        end.stop_or_fail(&project.path, &error);
+    }
+    let id = project.place.project;
+    let counted = finishing(cx, |cx| {
+        let db = project.run.db.clone();
+        async move { Ok(db.read(&cx, move |conn| job::counts(conn, Some(id))).await?) }
+    });
+    end.result.jobs.pending = counted.await?.pending;
+    worked
+}
+
+/// The project itself: whether it is still there, what it is called, its labels and milestones.
+async fn own_row(cx: &Cx, mut project: ProjectRun, end: &mut ProjectEnd) -> Result<ProjectRun, Error> {
+    project.phase(cx, "project").await?;
+    let started = cx.may_start()?;
+    if let Some(path) = project.refresh(cx, started, end).await? {
+        project.path = path;
+    }
+    for which in Catalogue::ALL {
+        let started = cx.may_start()?;
+        project.catalogue(cx, started, which, end).await?;
+    }
+    Ok(project)
+}
+
+async fn contents(cx: &Cx, project: &Arc<ProjectRun>, end: &mut ProjectEnd) -> Result<(), Error> {
+    project.phase(cx, "streams").await?;
+    for stream in Stream::ALL {
+        let read = Box::pin(stream::read(cx, project, stream)).await?;
+        end.revisions += read.revisions;
+        end.result.streams.push(read.result);
+        end.failures.extend(read.failure);
+        if let Some(stop) = read.stopped {
+            end.stopped = Some(stop.reason().clone());
+            return Ok(());
+        }
+        if read.host_is_lost {
+            return Ok(());
+        }
+    }
+    project.phase(cx, "dependents").await?;
+    if project.run.options.origin == RunOrigin::Cli {
+        let place = project.place.clone();
+        project.run.db.write(cx, move |tx| writer::make_due(tx, &place)).await?;
+    }
+    let again = aside::retry(cx, project).await?;
+    end.revisions += again.revisions;
+    let DependentsEnd {
+        jobs,
+        revisions,
+        failures,
+        failed,
+        stopped,
+    } = Box::pin(dependents::run(cx, project)).await?;
+    end.result.jobs = jobs;
+    end.revisions += revisions;
+    end.failures.extend(failures);
+    end.failed.extend(failed);
+    end.stopped = stopped.map(|stop| stop.reason().clone());
+    Ok(())
+}
+
+/// What was learnt about the installation is for every later run.
+async fn remember_capabilities(cx: &Cx, project: &ProjectRun, known: &KnownProject) -> Result<(), Error> {
+    let capabilities = project.forge.capabilities();
+    if capabilities == known.capabilities {
+        return Ok(());
+    }
+    let forge = project.forge_id;
+    let kept = finishing(cx, |cx| {
+        let db = project.run.db.clone();
+        async move {
+            Ok(db
+                .write(&cx, move |tx| content::set_forge_facts(tx, forge, None, &capabilities))
+                .await?)
+        }
+    });
+    kept.await.map(|_| ())
+}
+
+impl ProjectRun {
+    /// The validators of a question, if its last answer was kept.
+    ///
+    /// # Errors
+    /// A failure of the file.
+    ///
+    /// # Cancel safety
+    /// It only reads.
+    pub async fn validators(&self, cx: &Cx, scope: &str, of: &Question<'_>) -> Result<Option<Validators>, Error> {
+        let Some(request) = self.forge.request_of(of) else {
+            return Ok(None);
+        };
+        let (project, scope) = (self.place.project, scope.to_owned());
+        let kept = self
+            .run
+            .db
+            .read(cx, move |conn| validator::get(conn, project, &scope, &request))
+            .await?;
+        Ok(kept.map(|kept| Validators {
+            etag: kept.etag,
+            last_modified: kept.last_modified,
+        }))
+    }
+
+    /// Tells of something that does not stop the run.
+    pub fn warn(&self, code: Code, message: String) {
+        self.run.progress.tell(Event::Warning {
+            project: Some(self.path.clone()),
+            code,
+            message,
+        });
+    }
+
+    /// A failure of a part of this project.
+    pub fn failure(&self, part: &str, report: Report) -> Failure {
+        Failure {
+            project: Some(self.path.clone()),
+            part: Some(part.to_owned()),
+            report,
+        }
+    }
+
+    /// Names the items that were put aside just now.
+    pub fn tell_quarantined(&self, wrote: &Wrote) {
+        for (name, code) in &wrote.news {
+            self.warn(*code, format!("{name} could not be read and was put aside"));
+        }
+    }
+
+    async fn phase(&self, cx: &Cx, phase: &'static str) -> Result<(), Error> {
+        self.run.progress.tell(Event::PhaseStarted {
+            project: Some(self.path.clone()),
+            phase,
+        });
+        self.run.set_phase(cx, phase).await
+    }
+
+    /// Reads the project's own payload. Returns its path, if there is news.
+    async fn refresh(&self, cx: &Cx, _started: Started, end: &mut ProjectEnd) -> Result<Option<String>, Error> {
+        let at = ProjectRef::Id(self.native.clone());
+        let kept = self
+            .validators(cx, writer::PROJECT_SCOPE, &Question::Project(&at))
+            .await?;
+        let flight = self.run.budget.flight();
+        let via = Via {
+            flight: &flight,
+            meter: &self.run.meter,
+        };
+        let gone = match self.forge.project(cx, via, &at, kept.as_ref()).await? {
+            Answer::NotModified => return Ok(None),
+            Answer::New(answer) => {
+                self.run.odd(self, &answer.odd);
+                let (place, forge, path) = (self.place.clone(), self.forge_id, answer.project.path.clone());
+                let write = self.run.db.write(cx, move |tx| {
+                    writer::write_project(tx, &place, forge, &answer.project, answer.kept.as_ref())
+                });
+                end.revisions += write.await?.revisions;
+                return Ok(Some(path));
+            }
+            Answer::Gone(_) => ProjectState::Missing,
+            Answer::Hidden => ProjectState::Hidden,
+        };
+        // Its entities stay as they are: a hidden project says nothing about them.
+        let place = self.place.clone();
+        let marked = self.run.db.write(cx, move |tx| {
+            control::check_fence(tx, &place.lock)?;
+            content::mark_project(tx, place.project, gone)
+        });
+        marked.await?;
+        let (host, what) = (self.forge.host().to_owned(), format!("project {}", self.path));
+        Err(match gone {
+            ProjectState::Hidden => ForgeError::Forbidden { host, what },
+            ProjectState::Active | ProjectState::Moved | ProjectState::Missing => ForgeError::NotFound { host, what },
+        }
+        .into())
+    }
+
+    async fn catalogue(&self, cx: &Cx, _started: Started, which: Catalogue, end: &mut ProjectEnd) -> Result<(), Error> {
+        let kept = self
+            .validators(cx, which.as_str(), &Question::Catalogue(&self.native, which))
+            .await?;
+        let flight = self.run.budget.flight();
+        let via = Via {
+            flight: &flight,
+            meter: &self.run.meter,
+        };
+        let answer = match self.forge.catalogue(cx, via, &self.native, which, kept.as_ref()).await {
+            Ok(Answer::New(answer)) => answer,
+            Ok(Answer::NotModified) => return Ok(()),
+            Ok(Answer::Gone(_) | Answer::Hidden) => {
+                self.warn(
+                    Code::Forbidden,
+                    format!("{} does not show its {}", self.path, which.as_str()),
+                );
+                return Ok(());
+            }
+            Err(error) if error.stop().is_some() || error.blames_host() => return Err(error.into()),
+            // Without its labels the rest of a project is still worth having.
+            Err(error) => {
+                end.failures.push(self.failure(which.as_str(), error.report()));
+                return Ok(());
+            }
+        };
+        self.run.odd(self, &answer.odd);
+        let place = self.place.clone();
+        let wrote = self.run.db.write(cx, move |tx| {
+            let (rows, shape) = (&answer.rows, answer.shape);
+            writer::write_catalogue(
+                tx,
+                &place,
+                which.as_str(),
+                rows,
+                shape,
+                &answer.bad,
+                answer.kept.as_ref(),
+            )
+        });
+        let wrote = wrote.await?;
+        self.tell_quarantined(&wrote);
+        end.revisions += wrote.revisions;
+        Ok(())
+    }
+}

@@ -1,0 +1,125 @@
+//! A project that is new to the file: asked for once by its path, known by its id from then on.
+
+use annals_core::ProjectId;
+use annals_db::Db;
+use annals_db::content::{self, ForgeIn};
+use annals_db::ids::ForgeKind;
+use annals_net_adapter::{Cx, Started};
+
+use super::options::SyncOptions;
+use super::resolve::{self, KnownProject};
+use crate::error::Error;
+use crate::forge::budget::ByteBudget;
+use crate::forge::gitlab::api_url;
+use crate::forge::meter::Meter;
+use crate::forge::{Answer, ForgeError, ProjectRef, Via};
+use crate::progress::Progress;
+use crate::target::ProjectUrl;
+
+/// What adding a project came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Added {
+    /// Its row.
+    pub project: ProjectId,
+    /// Its path, as the forge writes it.
+    pub path: String,
+    /// The name of its forge.
+    pub forge: String,
+    /// Whether the file had it before.
+    pub was_known: bool,
+}
+
+/// Adds the project at `url` to the file, without reading its contents: the next sync does that.
+///
+/// # Errors
+/// [`Error::Target`] for an address that is none; [`Error::Forge`] when the forge has no such
+/// project or cannot be asked; a failure of the file.
+///
+/// # Cancel safety
+/// The project is in the file or not.
+pub async fn add(cx: &Cx, db: &Db, url: &str, options: &SyncOptions) -> Result<Added, Error> {
+    let found = resolve::resolve(cx, db, options, &[super::Target::Url(url.to_owned())]).await?;
+    match found.into_iter().next() {
+        Some(resolve::Resolved::Known(known)) => {
+            let id = known.id;
+            db.write(cx, move |tx| content::set_tracked(tx, id, content::Tracking::On))
+                .await?;
+            Ok(Added {
+                project: id,
+                path: known.path,
+                forge: known.forge_name,
+                was_known: true,
+            })
+        }
+        Some(resolve::Resolved::New(url)) => {
+            let started = cx.may_start()?;
+            let (meter, budget) = (Meter::new(Progress::silent()), ByteBudget::new(options.max_bytes));
+            let known = register(cx, started, db, &url, options, &meter, &budget).await?;
+            Ok(Added {
+                project: known.id,
+                path: known.path,
+                forge: known.forge_name,
+                was_known: false,
+            })
+        }
+        None => Err(Error::UnknownProject { path: url.to_owned() }),
+    }
+}
+
+/// Asks the forge for the project and gives it a row.
+///
+/// # Errors
+/// As [`add`].
+///
+/// # Cancel safety
+/// The project is in the file or not.
+pub(super) async fn register(
+    cx: &Cx,
+    _started: Started,
+    db: &Db,
+    url: &ProjectUrl,
+    options: &SyncOptions,
+    meter: &Meter,
+    budget: &ByteBudget,
+) -> Result<KnownProject, Error> {
+    let forge = resolve::client(cx, options, &url.base_url, serde_json::json!({}))?;
+    let flight = budget.flight();
+    let via = Via { flight: &flight, meter };
+    let missing = |what: &str| ForgeError::NotFound {
+        host: forge.host().to_owned(),
+        what: what.to_owned(),
+    };
+    let answer = match forge
+        .project(cx, via, &ProjectRef::Path(url.path.clone()), None)
+        .await?
+    {
+        Answer::New(answer) => answer,
+        Answer::Gone(_) => return Err(missing(&format!("project {}", url.path)).into()),
+        Answer::Hidden => {
+            let what = format!("project {}", url.path);
+            return Err(ForgeError::Forbidden {
+                host: forge.host().to_owned(),
+                what,
+            }
+            .into());
+        }
+        Answer::NotModified => return Err(missing("answer to an unconditional request").into()),
+    };
+    let (name, _) = options.forge(&url.base_url);
+    let base_url = url.base_url.as_str().to_owned();
+    let forge_in = ForgeIn {
+        name,
+        kind: ForgeKind::Gitlab,
+        api_url: api_url(&base_url),
+        base_url,
+    };
+    let id = db.write(cx, move |tx| {
+        let (forge, _) = content::upsert_forge(tx, &forge_in)?;
+        let (project, _) = content::upsert_project(tx, forge, &answer.project)?;
+        content::set_tracked(tx, project, content::Tracking::On)?;
+        Ok(project)
+    });
+    let id = id.await?;
+    let known = db.read(cx, move |conn| resolve::by_id(conn, id)).await?;
+    known.ok_or_else(|| Error::UnknownProject { path: url.path.clone() })
+}

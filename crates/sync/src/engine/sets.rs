@@ -1,0 +1,132 @@
+//! The sets of a merge request that have no writer of their own in the store: its commits, as
+//! intervals, and the issues that it closes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use annals_core::{EntityKind, Iid, ProjectId, UnixMs};
+use annals_db::ids::{EntityId, SourceKind};
+use annals_db::work::dirty;
+use annals_db::{Error, WriteTx};
+use rusqlite::{OptionalExtension, params};
+
+use crate::forge::{CommitIn, ReferenceIn};
+
+/// Replaces the commits of a merge request: positions that hold another commit are closed and
+/// opened anew, the others stay untouched. Returns how many rows were written.
+pub fn replace_commits(
+    tx: &WriteTx<'_>,
+    project: ProjectId,
+    mr: EntityId,
+    commits: &[CommitIn],
+    at: UnixMs,
+) -> Result<u64, Error> {
+    let mut current: BTreeMap<i64, (i64, i64)> = tx
+        .prepare_cached("SELECT position, id, commit_id FROM mr_commits WHERE mr_id = ?1 AND to_at IS NULL")?
+        .query_map(params![mr.row], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?
+        .collect::<Result<_, _>>()?;
+    let mut written = 0;
+    for (position, commit) in (0_i64..).zip(commits) {
+        let (commit, is_new) = commit_row(tx, project, commit)?;
+        written += u64::from(is_new);
+        match current.remove(&position) {
+            Some((_, known)) if known == commit => continue,
+            Some((row, _)) => close(tx, row, at)?,
+            None => {}
+        }
+        tx.content_seq()?;
+        tx.prepare_cached("INSERT INTO mr_commits (mr_id, commit_id, position, from_at) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![mr.row, commit, position, at.0])?;
+        written += 1;
+    }
+    for (row, _) in current.into_values() {
+        close(tx, row, at)?;
+        written += 1;
+    }
+    Ok(written)
+}
+
+fn close(tx: &WriteTx<'_>, row: i64, at: UnixMs) -> Result<(), Error> {
+    tx.content_seq()?;
+    tx.prepare_cached("UPDATE mr_commits SET to_at = max(from_at, ?2) WHERE id = ?1")?
+        .execute(params![row, at.0])?;
+    Ok(())
+}
+
+/// The row of a commit, and whether it was written. What an object id names never changes.
+fn commit_row(tx: &WriteTx<'_>, project: ProjectId, commit: &CommitIn) -> Result<(i64, bool), Error> {
+    let known: Option<i64> = tx
+        .prepare_cached("SELECT id FROM commits WHERE project_id = ?1 AND oid = ?2")?
+        .query_row(params![project.0, commit.oid.as_str()], |row| row.get(0))
+        .optional()?;
+    if let Some(row) = known {
+        return Ok((row, false));
+    }
+    tx.content_seq()?;
+    let parents: Vec<_> = commit.parents.iter().map(annals_core::Oid::as_str).collect();
+    tx.prepare_cached(
+        "INSERT INTO commits (project_id, oid, title, message, author_name, author_email, author_at, committer_at, parents)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?
+    .execute(params![
+        project.0,
+        commit.oid.as_str(),
+        clean(&commit.title),
+        clean(&commit.message),
+        commit.author_name.as_deref().map(clean),
+        commit.author_email.as_deref().map(clean),
+        commit.author_at.map(|at| at.0),
+        commit.committer_at.map(|at| at.0),
+        serde_json::json!(parents).to_string(),
+    ])?;
+    let row = tx.last_insert_rowid();
+    dirty::mark(tx, SourceKind::Commit, row, "new")?;
+    Ok((row, true))
+}
+
+fn clean(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// Replaces what a merge request closes. Returns how many rows were written or taken away.
+pub fn replace_closes(
+    tx: &WriteTx<'_>,
+    project: ProjectId,
+    mr: EntityId,
+    targets: &[ReferenceIn],
+) -> Result<u64, Error> {
+    let known: BTreeMap<ReferenceIn, i64> = tx
+        .prepare_cached(
+            "SELECT id, target_path, target_kind, target_iid FROM entity_references
+             WHERE project_id = ?1 AND source_kind = 'merge_request' AND source_id = ?2 AND kind = 'closes'",
+        )?
+        .query_map(params![project.0, mr.row], |row| {
+            let kind = row.get::<_, String>(2)?.parse().unwrap_or(EntityKind::Issue);
+            Ok((
+                ReferenceIn {
+                    path: row.get(1)?,
+                    kind,
+                    iid: Iid(row.get(3)?),
+                },
+                row.get(0)?,
+            ))
+        })?
+        .collect::<Result<_, _>>()?;
+    let next: BTreeSet<&ReferenceIn> = targets.iter().collect();
+    let mut written = 0;
+    for target in next.iter().filter(|target| !known.contains_key(**target)) {
+        tx.content_seq()?;
+        tx.prepare_cached(
+            "INSERT INTO entity_references (project_id, source_kind, source_id, kind, target_path, target_kind, target_iid)
+             VALUES (?1, 'merge_request', ?2, 'closes', ?3, ?4, ?5)",
+        )?
+        .execute(params![project.0, mr.row, clean(&target.path), target.kind.as_str(), target.iid.0])?;
+        written += 1;
+    }
+    for (_, row) in known.iter().filter(|(target, _)| !next.contains(target)) {
+        tx.content_seq()?;
+        tx.prepare_cached("DELETE FROM entity_references WHERE id = ?1")?
+            .execute(params![row])?;
+        written += 1;
+    }
+    Ok(written)
+}
