@@ -50,7 +50,7 @@ pub trait HttpClient: Send + Sync {
 /// Kind `Proxy` when the environment names a proxy that is not supported, `BadUrl` when a setting
 /// cannot be sent.
 pub fn http_client(cx: &Cx, cfg: HttpConfig) -> Result<Arc<dyn HttpClient>, HttpError> {
-    let proxies = Proxies::from_config(cfg.proxy, cx)
+    let proxies = Proxies::from_config(&cfg.proxy, cx)
         .map_err(|error| HttpError::new(NetworkErrorKind::Proxy, "", Phase::Prepare, error))?;
     let user_agent = HeaderValue::from_str(&cfg.user_agent)
         .map_err(|error| HttpError::new(NetworkErrorKind::BadUrl, "", Phase::Prepare, error))?;
@@ -108,14 +108,14 @@ impl Client {
             let replay = body.replay();
             let answer = self.ask(cx, &ask, body, o, total).await?;
             let (status, headers) = (answer.head.status, &answer.head.headers);
-            let hop = redirects
-                .next(&ask.method, &ask.url, carries, status, headers)
-                .map_err(|refusal| HttpError::new(refusal.kind(), &ask.name, Phase::Redirect, refusal))?;
-            let Some(hop) = hop else {
-                return deliver(ask, answer, crossed, o, total, cx.now());
+            let hop = match redirects.next(&ask.method, &ask.url, carries, status, headers) {
+                Ok(None) => return deliver(ask, answer, crossed, o, total, cx.now()),
+                Ok(Some(hop)) => Ok(hop),
+                Err(refusal) => Err(HttpError::new(refusal.kind(), &ask.name, Phase::Redirect, refusal)),
             };
             // Given back before the next one is asked for: with one connection it is the same one.
             answer.lease.discard(cx.now());
+            let hop = hop?;
             strip(&mut ask.headers, &hop);
             body = match hop.body {
                 KeepBody::Yes => replay.unwrap_or_default(),

@@ -7,7 +7,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
-use annals_core::{CancelReason, Cancelled, NetworkErrorKind, TaskError, TlsFault};
+use annals_core::{CancelReason, Cancelled, Code, Coded, NetworkErrorKind, Report, TaskError, TlsFault};
 
 use crate::net::{NetError, kind_of_io, tls_fault};
 
@@ -95,6 +95,27 @@ impl TaskError for HttpError {
     }
 }
 
+impl Coded for HttpError {
+    fn code(&self) -> Code {
+        self.cancel_reason()
+            .map_or(self.kind.code(), |reason| reason.kind.code())
+    }
+
+    fn report(&self) -> Report {
+        if self.kind == NetworkErrorKind::Cancelled {
+            return Report::new(self.code(), self.to_string());
+        }
+        let report = self
+            .kind
+            .report(self.to_string())
+            .with_detail("origin", self.origin.as_str());
+        match self.tls {
+            Some(fault) => report.with_detail("tls", format!("{fault:?}")),
+            None => report,
+        }
+    }
+}
+
 /// A failure on an established connection, before it is known whose exchange it ends.
 #[derive(Debug)]
 pub(crate) struct WireFault {
@@ -156,7 +177,15 @@ mod tests {
         let error = NetError::cancelled("h:1", Cancelled(reason.clone()));
         let error = HttpError::net("http://h:1", Phase::Connect, error);
         assert_eq!(error.cancel_reason(), Some(&reason));
-        assert_eq!(error.kind, NetworkErrorKind::Cancelled);
+        assert_eq!(
+            (error.kind, error.code()),
+            (NetworkErrorKind::Cancelled, Code::Cancelled)
+        );
+        let late = CancelReason::new(CancelKind::Deadline, "test", MonoTime(1));
+        assert_eq!(
+            HttpError::cancelled("http://h:1", Phase::Body, Cancelled(late)).code(),
+            Code::Deadline
+        );
     }
 
     #[test]

@@ -10,15 +10,17 @@ use http::HeaderValue;
 use url::Url;
 
 use super::address::{Origin, Scheme};
-use crate::Cx;
 use crate::net::HostPort;
+use crate::{Cx, Environment};
 
 /// Where a client takes its proxies from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub enum ProxyConfig {
     /// The process's environment, as it was at the start.
     #[default]
     Environment,
+    /// These variables instead.
+    Variables(Environment),
     /// None: every connection is direct.
     Direct,
 }
@@ -61,9 +63,10 @@ enum Exception {
 }
 
 impl Proxies {
-    pub(crate) fn from_config(config: ProxyConfig, cx: &Cx) -> Result<Self, BadProxy> {
+    pub(crate) fn from_config(config: &ProxyConfig, cx: &Cx) -> Result<Self, BadProxy> {
         match config {
             ProxyConfig::Direct => Ok(Self::default()),
+            ProxyConfig::Variables(variables) => Self::from_env(|key| variables.get(key)),
             ProxyConfig::Environment => Self::from_env(|key| cx.env(key)),
         }
     }

@@ -7,7 +7,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_io::{AsyncRead, AsyncWrite};
@@ -34,6 +34,10 @@ pub(crate) struct Watch(Arc<Mutex<Seen>>);
 struct Seen {
     /// Set while a head is expected.
     reader: Option<HeadReader>,
+    /// Whether anything of the request has left.
+    asking: bool,
+    /// Who wants to read before that.
+    early: Option<Waker>,
     /// The part of the head that has arrived.
     partial: BytesMut,
     /// Judged bytes that hyper has not taken yet.
@@ -62,6 +66,7 @@ impl Watch {
     pub(crate) fn begin(&self, method: &Method) {
         let mut seen = lock(&self.0);
         seen.reader = Some(HeadReader::new(method));
+        seen.asking = false;
         seen.answered = false;
         seen.head = None;
     }
@@ -101,6 +106,12 @@ impl AsyncRead for Gate {
             if seen.reader.is_none() {
                 let read = ready!(Pin::new(&mut this.stream).poll_read(context, buffer));
                 return Poll::Ready(seen.note(read));
+            }
+            if !seen.asking {
+                // A busy server may answer before it is asked. hyper takes that for noise on an idle
+                // connection unless it has begun to send.
+                seen.early = Some(context.waker().clone());
+                return Poll::Pending;
             }
             let mut piece = [0; READ];
             let read = ready!(Pin::new(&mut this.stream).poll_read(context, &mut piece));
@@ -151,6 +162,7 @@ impl Seen {
 impl AsyncWrite for Gate {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.ask();
         let sent = ready!(Pin::new(&mut this.stream).poll_write(context, bytes));
         Poll::Ready(this.noted(sent))
     }
@@ -161,6 +173,7 @@ impl AsyncWrite for Gate {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.ask();
         let sent = ready!(Pin::new(&mut this.stream).poll_write_vectored(context, bytes));
         Poll::Ready(this.noted(sent))
     }
@@ -177,6 +190,17 @@ impl AsyncWrite for Gate {
 }
 
 impl Gate {
+    fn ask(&self) {
+        let early = {
+            let mut seen = lock(&self.watch.0);
+            seen.asking = true;
+            seen.early.take()
+        };
+        if let Some(early) = early {
+            early.wake();
+        }
+    }
+
     fn noted<T>(&self, result: io::Result<T>) -> io::Result<T> {
         result.map_err(|error| {
             let kind = error.kind();

@@ -1,0 +1,320 @@
+//! Every way a server can fail, and the one kind of error it becomes.
+
+use std::error::Error as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use annals_core::NetworkErrorKind::{
+    self, BadUrl, BodyTooLarge, ClosedEarly, Dns, NotAdmitted, Other, PoolBusy, Protocol, ReadTimeout, Refused, Reset,
+    TooManyRedirects,
+};
+use annals_net_adapter::http::{HttpError, Phase, ReqOpts};
+use annals_net_adapter::net::{Admission, NotAdmitted as Denial};
+use annals_net_adapter::sync::Notify;
+use annals_net_adapter::{Cx, on_every_host};
+
+use super::support::{Conn, Site, With, client, client_with, get, impatient, kind_of, ok, once, request};
+
+on_every_host!(
+    fault_matrix_kinds,
+    every_address_is_judged_before_it_is_dialled,
+    a_failing_request_body_is_the_callers_error,
+    errors_never_print_secrets,
+);
+
+const NO_HEAD: &[u8] = b"";
+
+/// What a server does after it has read a request.
+#[derive(Clone)]
+enum Then {
+    Say(Vec<u8>),
+    SayAndReset(&'static [u8]),
+    SayAndHang(&'static [u8]),
+}
+
+/// A server that fails so; a reset waits until it is told to.
+async fn failing(cx: &Cx, then: Then) -> (Site, Arc<Notify>) {
+    let now = Arc::new(Notify::default());
+    let told = now.clone();
+    let site = Site::open(cx, move |mut conn: Conn| {
+        let (then, told) = (then.clone(), told.clone());
+        async move {
+            conn.ask().await;
+            match then {
+                Then::Say(bytes) => {
+                    conn.say(bytes).await;
+                }
+                Then::SayAndReset(bytes) => {
+                    conn.say(bytes).await;
+                    if told.notified(&conn.cx).await.is_ok() {
+                        conn.reset();
+                    }
+                }
+                Then::SayAndHang(bytes) => {
+                    conn.say(bytes).await;
+                    conn.gone().await;
+                }
+            }
+        }
+    })
+    .await;
+    (site, now)
+}
+
+async fn fault_matrix_kinds(cx: Cx) {
+    let head = "HTTP/1.1 200 OK\r\n";
+    let large_head = format!("{head}A: {}\r\n\r\n", "x".repeat(64 * 1024)).into_bytes();
+    let many_fields = format!("{head}{}\r\n", "A: b\r\n".repeat(101)).into_bytes();
+    let say = |text: &str| Then::Say(text.as_bytes().to_vec());
+    let matrix: Vec<(&str, Then, NetworkErrorKind, Phase)> = vec![
+        ("accept and hang", Then::SayAndHang(NO_HEAD), ReadTimeout, Phase::Head),
+        (
+            "hang in the head",
+            Then::SayAndHang(b"HTTP/1.1 200 OK\r\nA: "),
+            ReadTimeout,
+            Phase::Head,
+        ),
+        (
+            "hang in the body",
+            Then::SayAndHang(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"),
+            ReadTimeout,
+            Phase::Body,
+        ),
+        ("reset before the head", Then::SayAndReset(NO_HEAD), Reset, Phase::Head),
+        (
+            "reset in the head",
+            Then::SayAndReset(b"HTTP/1.1 200 OK\r\nA: "),
+            Reset,
+            Phase::Head,
+        ),
+        (
+            "reset in the body",
+            Then::SayAndReset(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"),
+            Reset,
+            Phase::Body,
+        ),
+        (
+            "reset in chunks",
+            Then::SayAndReset(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"),
+            Reset,
+            Phase::Body,
+        ),
+        ("end before the head", say(""), ClosedEarly, Phase::Head),
+        (
+            "end in the head",
+            say("HTTP/1.1 200 OK\r\nA: "),
+            ClosedEarly,
+            Phase::Head,
+        ),
+        (
+            "short body",
+            say("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"),
+            ClosedEarly,
+            Phase::Body,
+        ),
+        (
+            "cut chunk",
+            say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nx"),
+            ClosedEarly,
+            Phase::Body,
+        ),
+        (
+            "bad chunk",
+            say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nx"),
+            Protocol,
+            Phase::Body,
+        ),
+        ("garbage", say("SSH-2.0-OpenSSH_9.9\r\n"), Protocol, Phase::Head),
+        (
+            "binary garbage",
+            Then::Say(vec![0x15, 3, 1, 0, 2, 2, 50]),
+            Protocol,
+            Phase::Head,
+        ),
+        (
+            "line feeds only",
+            say("HTTP/1.1 200 OK\nContent-Length: 0\n\n"),
+            Protocol,
+            Phase::Head,
+        ),
+        ("head of 64 KiB + 1", Then::Say(large_head), Protocol, Phase::Head),
+        ("101 fields", Then::Say(many_fields), Protocol, Phase::Head),
+        ("HTTP/2", say("HTTP/2 200\r\n\r\n"), Protocol, Phase::Head),
+        (
+            "unasked upgrade",
+            say("HTTP/1.1 101 Switching Protocols\r\n\r\n"),
+            Protocol,
+            Phase::Head,
+        ),
+        (
+            "oversized body",
+            say("HTTP/1.1 200 OK\r\nContent-Length: 67108865\r\n\r\n"),
+            BodyTooLarge,
+            Phase::Body,
+        ),
+        (
+            "redirect loop",
+            say("HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n"),
+            TooManyRedirects,
+            Phase::Redirect,
+        ),
+    ];
+    for (fault, then, kind, phase) in matrix {
+        let hangs = matches!(then, Then::SayAndHang(_));
+        let (site, reset) = failing(&cx, then).await;
+        // A reset in the body must not overtake the head.
+        if phase == Phase::Head {
+            reset.notify_one();
+        }
+        let opts = if hangs { impatient() } else { ReqOpts::default() };
+        let error = match client(&cx).send(&cx, request("GET", &site.url("/")), &opts).await {
+            Err(error) => error,
+            Ok(response) => {
+                reset.notify_one();
+                response.into_body().bytes(&cx).await.unwrap_err()
+            }
+        };
+        assert_eq!((error.kind, error.phase), (kind, phase), "{fault}: {error}");
+        // no_fault_maps_to_other
+        assert_ne!(error.kind, Other, "{fault}");
+        assert_eq!(error.origin, format!("http://{}", site.addr), "{fault}");
+        site.until(&cx, |seen| seen.open == 0).await;
+    }
+
+    let closed = cx
+        .net()
+        .listen(&cx, "127.0.0.1:0".parse().unwrap())
+        .await
+        .unwrap()
+        .local_addr();
+    for (url, kind, phase) in [
+        (format!("http://{closed}/"), Refused, Phase::Connect),
+        (format!("https://{closed}/"), Refused, Phase::Connect),
+        ("http://no-such-host.invalid/".to_owned(), Dns, Phase::Connect),
+        ("http://user@localhost/".to_owned(), BadUrl, Phase::Prepare),
+    ] {
+        let error = fails(&cx, &url).await;
+        assert_eq!((error.kind, error.phase), (kind, phase), "{url}: {error}");
+    }
+}
+
+/// The error of a GET that gets no answer.
+async fn fails(cx: &Cx, url: &str) -> HttpError {
+    get(cx, &client(cx), url).await.unwrap_err()
+}
+
+struct Only(SocketAddr);
+
+impl Admission for Only {
+    fn admit(&self, _: &str, _: u16, addresses: &[SocketAddr]) -> Result<(), Denial> {
+        match addresses.iter().find(|address| **address != self.0) {
+            None => Ok(()),
+            Some(address) => Err(Denial {
+                address: *address,
+                rule: "test".to_owned(),
+            }),
+        }
+    }
+}
+
+async fn every_address_is_judged_before_it_is_dialled(cx: Cx) {
+    let other = once(&cx, ok("other")).await;
+    let to = other.addr;
+    let site = once(
+        &cx,
+        format!("HTTP/1.1 302 Found\r\nLocation: http://{to}/\r\nContent-Length: 0\r\n\r\n"),
+    )
+    .await;
+    let admitted = site.addr;
+    let client = client_with(&cx, |config| config.admission = Some(Arc::new(Only(admitted))));
+
+    // A literal is judged like a resolved name, and so is where a redirect leads.
+    for url in [
+        other.url("/"),
+        format!("http://localhost:{}/", to.port()),
+        site.url("/"),
+    ] {
+        let error = get(&cx, &client, &url).await.unwrap_err();
+        assert_eq!((error.kind, error.phase), (NotAdmitted, Phase::Connect), "{url}");
+    }
+    assert_eq!((site.seen().connections, other.seen().connections), (1, 0));
+}
+
+async fn a_failing_request_body_is_the_callers_error(cx: Cx) {
+    let site = Site::open(&cx, |mut conn: Conn| async move { conn.gone().await }).await;
+    let pieces = [Ok(bytes::Bytes::from_static(b"x")), Err("the source broke".into())];
+    let body = annals_net_adapter::http::ReqBody::Stream(Box::pin(futures_util::stream::iter(pieces)));
+    let asked = request("POST", &site.url("/")).body(body);
+    let error = client(&cx).send(&cx, asked, &ReqOpts::default()).await.unwrap_err();
+    assert_eq!((error.kind, error.phase), (Other, Phase::Head));
+    site.until(&cx, |seen| seen.open == 0).await;
+}
+
+/// Everything an error says: its text, its `Debug`, and both of every cause.
+fn all_words(error: &HttpError) -> String {
+    let mut words = format!("{error} {error:?} {error:#?}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words.push_str(&format!(" {error} {error:?}"));
+        cause = error.source();
+    }
+    words
+}
+
+async fn errors_never_print_secrets(cx: Cx) {
+    let path = "/SECRET/services?private_token=SECRET&SECRET#SECRET";
+    let mut errors = Vec::new();
+    for then in [
+        Then::Say(Vec::new()),
+        Then::SayAndReset(NO_HEAD),
+        Then::SayAndHang(NO_HEAD),
+        Then::Say(b"HTTP/1.1 SECRET\r\n\r\n".to_vec()),
+        Then::Say(b"HTTP/1.1 200 OK\r\nSet-Cookie: SECRET\r\nSECRET SECRET: x\r\n\r\n".to_vec()),
+        Then::Say(b"HTTP/1.1 200 OK\r\nX-Token: SECRET\0\r\n\r\n".to_vec()),
+        Then::Say(b"HTTP/1.1 200 OK\r\nContent-Length: SECRET\r\n\r\nSECRET".to_vec()),
+        Then::Say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nSECRET\r\n".to_vec()),
+        Then::Say(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 6\r\n\r\nSECRET".to_vec()),
+        Then::Say(b"HTTP/1.1 302 Found\r\nLocation: ftp://SECRET/SECRET\r\n\r\n".to_vec()),
+        Then::Say(b"HTTP/1.1 302 Found\r\nLocation: http://SECRET:SECRET@h/SECRET\r\n\r\n".to_vec()),
+        Then::Say(b"HTTP/1.1 302 Found\r\nLocation: http://[SECRET\r\n\r\n".to_vec()),
+        Then::Say(format!("HTTP/1.1 302 Found\r\nLocation: {path}\r\n\r\n").into_bytes()),
+    ] {
+        let (site, reset) = failing(&cx, then).await;
+        reset.notify_one();
+        let asked = request("POST", &site.url(path))
+            .header("private-token", "SECRET")
+            .body("SECRET".to_owned());
+        let client = client(&cx);
+        errors.push(match client.send(&cx, asked, &impatient()).await {
+            Err(error) => error,
+            Ok(response) => response.into_body().json::<u64>(&cx).await.unwrap_err(),
+        });
+    }
+    for url in [
+        "http://user:SECRET@127.0.0.1/SECRET",
+        "http://SECRET@127.0.0.1/",
+        "ftp://127.0.0.1/SECRET",
+        "/SECRET",
+        "http://127.0.0.1:0/SECRET",
+    ] {
+        errors.push(fails(&cx, url).await);
+    }
+    let busy = once(&cx, ok("SECRET")).await;
+    let full = client_with(&cx, |config| {
+        (config.per_host, config.pool_wait) = (1, Duration::from_millis(20))
+    });
+    let unread = get(&cx, &full, &busy.url(path)).await.unwrap();
+    errors.push(get(&cx, &full, &busy.url(path)).await.unwrap_err());
+    assert_eq!(errors.last().unwrap().kind, PoolBusy);
+    assert!(!format!("{unread:?}").contains("SECRET"), "{unread:?}");
+    let shown = unread.extensions().get::<annals_net_adapter::http::FinalUrl>().unwrap();
+    assert!(!format!("{shown} {shown:?}").contains("SECRET"));
+    for error in &errors {
+        assert!(!all_words(error).contains("SECRET"), "{}", all_words(error));
+    }
+    assert_eq!(
+        kind_of(&cx, &client(&cx), request("GET", &busy.url("/")), &ReqOpts::default()).await,
+        Ok(6)
+    );
+}
