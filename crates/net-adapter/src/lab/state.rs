@@ -77,10 +77,12 @@ impl LabState {
         self.config.epoch
     }
 
+    #[cfg(feature = "tokio")]
     pub(crate) fn max_virtual(&self) -> Duration {
         self.config.max_virtual
     }
 
+    #[cfg(feature = "asupersync")]
     pub(crate) fn max_steps(&self) -> u64 {
         self.config.max_steps
     }

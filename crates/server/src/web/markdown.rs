@@ -101,9 +101,9 @@ mod tests {
                 "<style",
                 "<b ",
                 "<h1",
-                "href=\"javascript",
-                "href=\"data",
-                "href=\"vbscript",
+                "<a href=\"javascript",
+                "<a href=\"data",
+                "<a href=\"vbscript",
             ] {
                 assert!(!lower.contains(bad), "{text:?} gave {html}");
             }
