@@ -13,7 +13,7 @@ use annals_core::{ProjectId, UnixMs};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::Error;
-use crate::content::{UserCache, blob::Zstd};
+use crate::content::{Seen, blob::Zstd};
 use crate::ids::ForgeId;
 
 /// How long SQLite waits for another process before it says that the file is busy.
@@ -29,7 +29,7 @@ pub struct WriteTx<'c> {
     now: UnixMs,
     seq: Cell<Option<i64>>,
     forges: RefCell<HashMap<ProjectId, ForgeId>>,
-    pub(crate) users: RefCell<UserCache>,
+    pub(crate) seen: RefCell<Seen>,
     pub(crate) zstd: RefCell<Zstd>,
 }
 
@@ -83,7 +83,7 @@ impl<'c> WriteTx<'c> {
             now,
             seq: Cell::new(None),
             forges: RefCell::default(),
-            users: RefCell::default(),
+            seen: RefCell::default(),
             zstd: RefCell::default(),
         }
     }

@@ -315,7 +315,7 @@ async fn cancelled_write_waiting_for_the_file_never_begins(cx: Cx) {
 async fn disk_full_rolls_back_page_and_cursor(cx: Cx) {
     let place = Place::new();
     let db = open(&cx, &place.path).await;
-    let project = db.write(&cx, |tx| add_project(tx)).await.unwrap();
+    let project = db.write(&cx, add_project).await.unwrap();
     let limit = |pages: &'static str| {
         let db = db.clone();
         let cx = cx.clone();
@@ -388,7 +388,7 @@ fn read_everything(conn: &ReadConn<'_>, project: ProjectId) -> Result<String, Er
 async fn read_commands_never_write(cx: Cx) {
     let place = Place::new();
     let db = open(&cx, &place.path).await;
-    let project = db.write(&cx, |tx| add_project(tx)).await.unwrap();
+    let project = db.write(&cx, add_project).await.unwrap();
     db.write(&cx, move |tx| store_page(tx, project, 1..51)).await.unwrap();
     db.close(&cx).await.unwrap();
 
@@ -432,7 +432,7 @@ async fn content_seq_skips_after_an_unclean_end(cx: Cx) {
         async move { db.read(&cx, |conn| read::content_seq(conn)).await.unwrap() }
     };
     let db = open(&cx, &place.path).await;
-    db.write(&cx, |tx| add_project(tx)).await.unwrap();
+    db.write(&cx, add_project).await.unwrap();
     assert_eq!(seq(&db).await, 1);
     db.close(&cx).await.unwrap();
     let db = open(&cx, &place.path).await;
@@ -523,7 +523,7 @@ async fn an_older_file_is_migrated_only_where_allowed(cx: Cx) {
 async fn closing_moves_the_log_into_the_file(cx: Cx) {
     let place = Place::new();
     let db = open(&cx, &place.path).await;
-    let project = db.write(&cx, |tx| add_project(tx)).await.unwrap();
+    let project = db.write(&cx, add_project).await.unwrap();
     db.write(&cx, move |tx| store_page(tx, project, 1..51)).await.unwrap();
     let log = place.path.with_file_name("annals.db-wal");
     assert!(std::fs::metadata(&log).unwrap().len() > 0);

@@ -424,7 +424,7 @@ impl Upsert<'_, '_> {
         let seq = self.tx.content_seq()?;
         let row = entity_row::insert(self.tx, self.project, &self.entity.native_id, next, mr, seq)?;
         let id = EntityId { kind: self.kind, row };
-        self.write_links(id, links)?;
+        self.add_links(id, links)?;
         let revision = revision::write(
             self.tx,
             subject(id),
@@ -498,7 +498,7 @@ impl Upsert<'_, '_> {
         }
         entity_row::update(self.tx, id, next, mr, revision, seq)?;
         if !same_links {
-            self.write_links(id, links)?;
+            self.replace_links(id, links)?;
         }
         dirty::mark(self.tx, self.kind.into(), id.row, applied.change.reason())?;
         if known.gone || known.columns.shown_below() != next.shown_below() {
@@ -532,29 +532,30 @@ impl Upsert<'_, '_> {
     }
 
     /// Replaces the links: what is not named any more is unlinked.
-    fn write_links(&self, id: EntityId, links: &Links) -> Result<(), Error> {
+    fn replace_links(&self, id: EntityId, links: &Links) -> Result<(), Error> {
         let (column, labels, assignees) = link_tables(self.kind);
-        let replace = |table: &str, other: &str, ids: &mut dyn Iterator<Item = i64>| -> Result<(), Error> {
+        let reviewers = (self.kind == EntityKind::MergeRequest).then_some("mr_reviewers");
+        for table in [labels, assignees].into_iter().chain(reviewers) {
             let sql = format!("DELETE FROM {table} WHERE {column} = ?1");
             self.tx.prepare_cached(&sql)?.execute(params![id.row])?;
-            let mut insert = self
-                .tx
-                .prepare_cached(&format!("INSERT INTO {table} ({column}, {other}) VALUES (?1, ?2)"))?;
-            for other in ids {
-                insert.execute(params![id.row, other])?;
-            }
-            Ok(())
-        };
-        replace(labels, "label_id", &mut links.labels.iter().map(|id| id.0))?;
-        replace(assignees, "user_id", &mut links.assignees.iter().map(|id| id.0))?;
-        if self.kind == EntityKind::MergeRequest {
-            replace("mr_reviewers", "user_id", &mut links.reviewers.keys().map(|id| id.0))?;
-            let mut set = self
-                .tx
-                .prepare_cached("UPDATE mr_reviewers SET state = ?3 WHERE mr_id = ?1 AND user_id = ?2")?;
-            for (user, state) in links.reviewers.iter().filter(|(_, state)| state.is_some()) {
-                set.execute(params![id.row, user, state])?;
-            }
+        }
+        self.add_links(id, links)
+    }
+
+    fn add_links(&self, id: EntityId, links: &Links) -> Result<(), Error> {
+        let (column, labels, assignees) = link_tables(self.kind);
+        for label in &links.labels {
+            let sql = format!("INSERT INTO {labels} ({column}, label_id) VALUES (?1, ?2)");
+            self.tx.prepare_cached(&sql)?.execute(params![id.row, label])?;
+        }
+        for user in &links.assignees {
+            let sql = format!("INSERT INTO {assignees} ({column}, user_id) VALUES (?1, ?2)");
+            self.tx.prepare_cached(&sql)?.execute(params![id.row, user])?;
+        }
+        for (user, state) in &links.reviewers {
+            self.tx
+                .prepare_cached("INSERT INTO mr_reviewers (mr_id, user_id, state) VALUES (?1, ?2, ?3)")?
+                .execute(params![id.row, user, state])?;
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! The columns of `issues` and `merge_requests`, read and written whole so that "is anything
 //! different" is one comparison.
 
+use std::sync::LazyLock;
+
 use annals_core::{EntityKind, NativeId, ProjectId};
 use rusqlite::{OptionalExtension, Row, ToSql, params};
 
@@ -194,18 +196,8 @@ pub(super) fn find(
     project: ProjectId,
     native_id: &NativeId,
 ) -> Result<Option<Known>, Error> {
-    let sql = format!(
-        "SELECT e.id, e.gone_at IS NOT NULL, {}, {} FROM {} e LEFT JOIN revisions r ON r.id = e.revision_id
-         WHERE e.project_id = ?1 AND e.native_id = ?2",
-        Newest::COLUMNS,
-        columns_of(kind)
-            .map(|column| format!("e.{column}"))
-            .collect::<Vec<_>>()
-            .join(", "),
-        entity_table(kind),
-    );
     let found = tx
-        .prepare_cached(&sql)?
+        .prepare_cached(&sql_of(kind).find)?
         .query_row(params![project.0, clean(native_id.as_str())], |row| {
             Ok(Known {
                 row: row.get(0)?,
@@ -231,22 +223,12 @@ pub(super) fn insert(
     mr: Option<&MrColumns>,
     seq: i64,
 ) -> Result<i64, Error> {
-    let kind = kind_of(mr);
-    let names: Vec<_> = columns_of(kind).collect();
-    let marks = (4..4 + names.len())
-        .map(|n| format!("?{n}"))
-        .collect::<Vec<_>>()
-        .join(", ");
-    let sql = format!(
-        "INSERT INTO {} (project_id, native_id, changed_seq, {}) VALUES (?1, ?2, ?3, {marks})",
-        entity_table(kind),
-        names.join(", "),
-    );
     let native_id = clean(native_id.as_str());
     let mut values: Vec<&dyn ToSql> = vec![&project.0, &native_id, &seq];
     values.extend(columns.values());
     values.extend(mr.iter().flat_map(|mr| mr.values()));
-    tx.prepare_cached(&sql)?.execute(values.as_slice())?;
+    tx.prepare_cached(&sql_of(kind_of(mr)).insert)?
+        .execute(values.as_slice())?;
     Ok(tx.last_insert_rowid())
 }
 
@@ -259,19 +241,10 @@ pub(super) fn update(
     revision: Option<RevisionId>,
     seq: i64,
 ) -> Result<(), Error> {
-    let sets: Vec<_> = columns_of(id.kind)
-        .enumerate()
-        .map(|(n, column)| format!("{column} = ?{}", n + 4))
-        .collect();
-    let sql = format!(
-        "UPDATE {} SET gone_at = NULL, gone_reason = NULL, revision_id = ?2, changed_seq = ?3, {} WHERE id = ?1",
-        entity_table(id.kind),
-        sets.join(", "),
-    );
     let mut values: Vec<&dyn ToSql> = vec![&id.row, &revision, &seq];
     values.extend(columns.values());
     values.extend(mr.iter().flat_map(|mr| mr.values()));
-    tx.prepare_cached(&sql)?.execute(values.as_slice())?;
+    tx.prepare_cached(&sql_of(id.kind).update)?.execute(values.as_slice())?;
     Ok(())
 }
 
@@ -280,6 +253,53 @@ pub(super) fn set_revision(tx: &WriteTx<'_>, id: EntityId, revision: RevisionId)
     let sql = format!("UPDATE {} SET revision_id = ?2 WHERE id = ?1", entity_table(id.kind));
     tx.prepare_cached(&sql)?.execute(params![id.row, revision])?;
     Ok(())
+}
+
+/// The statements for one of the tables.
+struct Sql {
+    find: String,
+    insert: String,
+    update: String,
+}
+
+fn sql_of(kind: EntityKind) -> &'static Sql {
+    static ISSUES: LazyLock<Sql> = LazyLock::new(|| Sql::of(EntityKind::Issue));
+    static MERGE_REQUESTS: LazyLock<Sql> = LazyLock::new(|| Sql::of(EntityKind::MergeRequest));
+    match kind {
+        EntityKind::Issue => &ISSUES,
+        EntityKind::MergeRequest => &MERGE_REQUESTS,
+    }
+}
+
+impl Sql {
+    fn of(kind: EntityKind) -> Self {
+        let table = entity_table(kind);
+        let list = |each: &dyn Fn(usize, &str) -> String| {
+            let columns: Vec<_> = columns_of(kind)
+                .enumerate()
+                .map(|(n, column)| each(n + 4, column))
+                .collect();
+            columns.join(", ")
+        };
+        Self {
+            find: format!(
+                "SELECT e.id, e.gone_at IS NOT NULL, {}, {} FROM {table} e LEFT JOIN revisions r ON r.id = e.revision_id
+                 WHERE e.project_id = ?1 AND e.native_id = ?2",
+                Newest::COLUMNS,
+                list(&|_, column| format!("e.{column}")),
+            ),
+            insert: format!(
+                "INSERT INTO {table} (project_id, native_id, changed_seq, {}) VALUES (?1, ?2, ?3, {})",
+                list(&|_, column| column.to_owned()),
+                list(&|n, _| format!("?{n}")),
+            ),
+            update: format!(
+                "UPDATE {table} SET gone_at = NULL, gone_reason = NULL, revision_id = ?2, changed_seq = ?3, {}
+                 WHERE id = ?1",
+                list(&|n, column| format!("{column} = ?{n}")),
+            ),
+        }
+    }
 }
 
 fn columns_of(kind: EntityKind) -> impl Iterator<Item = &'static str> {

@@ -44,6 +44,22 @@ impl LabelIn {
 /// # Errors
 /// A failure of the file.
 pub fn upsert_label(tx: &WriteTx<'_>, project: ProjectId, label: &LabelIn) -> Result<(LabelId, Change), Error> {
+    let key = (project, label.name.clone());
+    if let Some((known, id)) = tx.seen.borrow().labels.get(&key)
+        && known == label
+    {
+        return Ok((*id, Change::Unchanged));
+    }
+    let (id, change) = write(tx, project, label)?;
+    let mut seen = tx.seen.borrow_mut();
+    if change.is_written() {
+        seen.labels.clear();
+    }
+    seen.labels.insert(key, (label.clone(), id));
+    Ok((id, change))
+}
+
+fn write(tx: &WriteTx<'_>, project: ProjectId, label: &LabelIn) -> Result<(LabelId, Change), Error> {
     let Some(known) = find(tx, project, label)? else {
         return insert(tx, project, label);
     };
@@ -134,6 +150,7 @@ pub fn replace_labels(
         })?
         .filter(|row| row.as_ref().map_or(true, |(id, _)| !seen.contains(id)))
         .collect::<Result<Vec<_>, _>>()?;
+    tx.seen.borrow_mut().labels.clear();
     for (id, newest) in absent {
         let seq = tx.content_seq()?;
         let newest = revision::write_gone(tx, subject(id), newest.as_ref())?;

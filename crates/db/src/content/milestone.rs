@@ -41,6 +41,19 @@ pub fn upsert_milestone(
     project: ProjectId,
     milestone: &MilestoneIn,
 ) -> Result<(MilestoneId, Change), Error> {
+    let key = (project, milestone.native_id.clone());
+    if let Some((known, id)) = tx.seen.borrow().milestones.get(&key)
+        && known == milestone
+    {
+        return Ok((*id, Change::Unchanged));
+    }
+    let written = write(tx, project, milestone)?;
+    let mut seen = tx.seen.borrow_mut();
+    seen.milestones.insert(key, (milestone.clone(), written.0));
+    Ok(written)
+}
+
+fn write(tx: &WriteTx<'_>, project: ProjectId, milestone: &MilestoneIn) -> Result<(MilestoneId, Change), Error> {
     let next = Columns::of(milestone);
     let Some(known) = find(tx, project, &milestone.native_id)? else {
         return insert(tx, project, &milestone.native_id, &next);
@@ -132,6 +145,7 @@ pub fn replace_milestones(
         })?
         .filter(|row| row.as_ref().map_or(true, |(id, _)| !seen.contains(id)))
         .collect::<Result<Vec<_>, _>>()?;
+    tx.seen.borrow_mut().milestones.clear();
     for (id, newest) in absent {
         let seq = tx.content_seq()?;
         let newest = revision::write_gone(tx, subject(id), newest.as_ref())?;

@@ -24,6 +24,7 @@ pub mod user;
 mod change;
 mod entity_row;
 mod note;
+mod seen;
 mod state;
 
 pub use blob::Payload;
@@ -43,7 +44,7 @@ pub use project::{ProjectIn, mark_project, set_tracked, upsert_project};
 pub use thread::{DiscussionIn, DiscussionSetIn, DiscussionsApplied, known_note, replace_discussions};
 pub use user::{UserIn, upsert_user};
 
-pub(crate) use user::UserCache;
+pub(crate) use seen::Seen;
 
 #[cfg(test)]
 mod tests;

@@ -898,3 +898,89 @@ fn hostile_text_is_stored_as_text() {
     let same = store.write(|tx| upsert_issue(tx, project, &hostile));
     assert_eq!(same.change, Change::Unchanged);
 }
+
+/// Two issues, a merge request and a thread, in transactions of `per_page` items.
+fn fill(store: &mut Store, per_page: usize) {
+    let project = store.project();
+    let items: Vec<i64> = (1..=6).collect();
+    for page in items.chunks(per_page) {
+        store.write(|tx| {
+            for iid in page {
+                upsert_issue(tx, project, &issue(*iid, "same everywhere"))?;
+            }
+            Ok(())
+        });
+    }
+    let mr = store.write(|tx| upsert_merge_request(tx, project, &mr(1, 'a'))).id;
+    let threads = thread(
+        SetShape::OnePage,
+        vec![discussion("d1", vec![note("n1", "hello"), note("n2", "there")])],
+    );
+    store.write(|tx| replace_discussions(tx, project, mr, &threads));
+    store.write(|tx| set::record(tx, mr, JobType::Discussions, tx.now(), UnixMs(7), 1, None));
+}
+
+#[test]
+fn second_write_leaves_raw_dump_equal() {
+    let mut store = Store::new();
+    fill(&mut store, 2);
+    let project = ProjectId(1);
+    let raw = crate::dump::raw(&store.conn).unwrap();
+    store.write(|tx| {
+        for iid in 1..=6 {
+            upsert_issue(tx, project, &issue(iid, "same everywhere"))?;
+        }
+        Ok(())
+    });
+    assert_eq!(crate::dump::raw(&store.conn).unwrap(), raw);
+    store.write(|tx| upsert_issue(tx, project, &issue(1, "another title")));
+    assert_ne!(crate::dump::raw(&store.conn).unwrap(), raw);
+}
+
+#[test]
+fn canonical_dump_does_not_depend_on_when_or_in_which_pages() {
+    let (mut one, mut other) = (Store::new(), Store::new());
+    fill(&mut one, 6);
+    other.now += 86_400_000;
+    // Local ids differ from the start.
+    other
+        .conn
+        .execute_batch("INSERT INTO sqlite_sequence (name, seq) VALUES ('revisions', 500)")
+        .unwrap();
+    fill(&mut other, 1);
+    assert_ne!(
+        crate::dump::raw(&one.conn).unwrap(),
+        crate::dump::raw(&other.conn).unwrap()
+    );
+    let canonical = crate::dump::canonical(&one.conn).unwrap();
+    assert_eq!(canonical, crate::dump::canonical(&other.conn).unwrap());
+    for kind in ["issue ", "merge_request ", "note ", "revision ", "user ", "owed "] {
+        assert!(canonical.lines().any(|line| line.starts_with(kind)), "{kind}");
+    }
+    other.write(|tx| upsert_issue(tx, ProjectId(1), &issue(1, "another title")));
+    assert_ne!(canonical, crate::dump::canonical(&other.conn).unwrap());
+}
+
+#[test]
+fn a_rename_within_one_transaction_is_seen() {
+    let mut store = Store::new();
+    let project = store.project();
+    let told = |name: &str| LabelIn {
+        native_id: Some(NativeId("7".to_owned())),
+        name: name.to_owned(),
+        color: None,
+        description: None,
+    };
+    store.write(|tx| {
+        let (first, _) = upsert_label(tx, project, &told("bug"))?;
+        assert_eq!(
+            upsert_label(tx, project, &LabelIn::named("bug"))?,
+            (first, Change::Unchanged)
+        );
+        assert_eq!(upsert_label(tx, project, &told("defect"))?, (first, Change::Changed));
+        let (other, change) = upsert_label(tx, project, &LabelIn::named("bug"))?;
+        assert_eq!(change, Change::New);
+        assert_ne!(other, first);
+        Ok(())
+    });
+}

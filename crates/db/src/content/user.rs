@@ -1,7 +1,5 @@
 //! People and programs that act on a forge.
 
-use std::collections::HashMap;
-
 use annals_core::{EntityKind, NativeId};
 use rusqlite::{OptionalExtension, params};
 
@@ -39,10 +37,6 @@ impl UserIn {
     }
 }
 
-/// Users already written in this transaction: a page names the same few again and again.
-#[derive(Default)]
-pub(crate) struct UserCache(HashMap<(ForgeId, NativeId), (UserIn, UserId)>);
-
 /// Writes a user. A new name raises `changed_seq` of everything that shows it and dirties the
 /// documents it is part of; `Changed` means just that.
 ///
@@ -50,13 +44,13 @@ pub(crate) struct UserCache(HashMap<(ForgeId, NativeId), (UserIn, UserId)>);
 /// A failure of the file.
 pub fn upsert_user(tx: &WriteTx<'_>, forge: ForgeId, user: &UserIn) -> Result<(UserId, Change), Error> {
     let key = (forge, user.native_id.clone());
-    if let Some((known, id)) = tx.users.borrow().0.get(&key)
+    if let Some((known, id)) = tx.seen.borrow().users.get(&key)
         && known == user
     {
         return Ok((*id, Change::Unchanged));
     }
     let written = write(tx, forge, user)?;
-    tx.users.borrow_mut().0.insert(key, (user.clone(), written.0));
+    tx.seen.borrow_mut().users.insert(key, (user.clone(), written.0));
     Ok(written)
 }
 
