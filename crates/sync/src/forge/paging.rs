@@ -14,6 +14,9 @@ use url::Url;
 /// Most pages one pass over a list may have.
 pub const MAX_PAGES: u32 = 100_000;
 
+/// Nobody caps pages below this: a shorter page without any paging header is the last one.
+const SMALLEST_CAP: usize = 20;
+
 /// Why a list cannot be walked further. The cursor has not moved past anything unread.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PagingFault {
@@ -122,10 +125,11 @@ impl PageHead {
         })
     }
 
-    /// Where the list goes on after a page of `rows` rows that was number `page`. `size` is the
-    /// largest page this pass has seen: the effective size when no header names one.
+    /// Where the list goes on after page number `page` with `rows` rows, `asked` of which were asked
+    /// for. Without any header only a page that cannot be full ends the list: a server may deliver
+    /// less than was asked for and say nothing.
     #[must_use]
-    pub fn more(&self, page: u64, rows: usize, size: usize) -> More {
+    pub fn more(&self, page: u64, rows: usize, asked: usize) -> More {
         if rows == 0 {
             return More::End;
         }
@@ -140,9 +144,18 @@ impl PageHead {
             NextPage::Empty => More::End,
             // A link header that names other pages but no next one is a last page.
             NextPage::Absent if self.has_link => More::End,
-            NextPage::Absent if rows >= self.per_page.unwrap_or(size) => More::Page(page + 1),
+            NextPage::Absent if rows >= self.per_page.unwrap_or(asked.min(SMALLEST_CAP)) => More::Page(page + 1),
             NextPage::Absent => More::End,
         }
+    }
+}
+
+impl PageHead {
+    /// Whether a page of `rows` rows is as long as a page can be. Its validator says nothing then
+    /// about the pages that may come after it one day.
+    #[must_use]
+    pub fn is_full(&self, rows: usize, asked: usize) -> bool {
+        rows >= self.per_page.unwrap_or(asked).min(asked)
     }
 }
 
@@ -389,14 +402,16 @@ mod tests {
     fn paging_headers_none() {
         let head = head(&[]).unwrap();
         assert_eq!(head.more(1, 100, 100), More::Page(2));
-        assert_eq!(head.more(2, 99, 100), More::End);
+        assert_eq!(head.more(2, 99, 100), More::Page(3), "the server may cap its pages without a word");
+        assert_eq!(head.more(3, 19, 100), More::End);
+        assert_eq!(head.more(1, 5, 5), More::Page(2));
     }
 
     #[test]
     fn paging_headers_capped_size() {
         // 100 were asked for; the server delivers 50 and says so, or only shows it.
         assert_eq!(head(&[("x-per-page", "50")]).unwrap().more(1, 50, 100), More::Page(2));
-        assert_eq!(head(&[]).unwrap().more(1, 50, 50), More::Page(2));
+        assert_eq!(head(&[]).unwrap().more(1, 50, 100), More::Page(2));
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl GitLab {
             now: cx.unix_ms(),
             bodies: Vec::new(),
         };
-        let (mut url, mut number, mut size, mut bytes) = (first.clone(), 1, 0, 0);
+        let (mut url, mut number, mut bytes) = (first.clone(), 1, 0);
         loop {
             guard.before_request(&url).map_err(|fault| self.paging(fault))?;
             let condition = if number == 1 { kept } else { None };
@@ -91,8 +91,9 @@ impl GitLab {
                 .after_page(items.iter().map(|item| item.bytes()))
                 .map_err(|fault| self.paging(fault))?;
             let head = PageHead::read(&fresh.headers, &url).map_err(|fault| self.paging(fault))?;
-            size = size.max(items.len());
-            let more = head.more(number, items.len(), size);
+            let asked = self.urls.page_size();
+            let more = head.more(number, items.len(), asked);
+            let is_full = head.is_full(items.len(), asked);
             if number == 1 {
                 list.now = now(cx, &fresh);
             }
@@ -102,7 +103,7 @@ impl GitLab {
             list.items.extend(items);
             match more {
                 More::End => {
-                    if number == 1 {
+                    if number == 1 && !is_full {
                         list.kept = Some(self.kept(&first, &fresh.validators));
                     }
                     return Ok(Answer::New(list));

@@ -253,7 +253,7 @@ impl GitLab {
             bad: Vec::new(),
             odd: projection.odd,
             payload: None,
-            kept: Some(self.kept(url, &fresh.validators)),
+            kept: None,
             began_at,
         }))
     }
@@ -335,6 +335,15 @@ impl GitLab {
     }
 }
 
+/// Whether "not modified" is an answer to a job. A new head needs its files recorded even where
+/// they are the same as before, and the page of a merge request moves with what made it owed.
+const fn can_be_unmodified(job: JobType) -> bool {
+    match job {
+        JobType::Discussions | JobType::Commits | JobType::Closes => true,
+        JobType::Detail | JobType::Diffs | JobType::Events => false,
+    }
+}
+
 /// What a list under a merge request or issue says.
 fn set_of(list: List, key: &SetKey, began_at: UnixMs) -> SetAnswer {
     let mut projection = Projection::new(list.now);
@@ -370,15 +379,8 @@ fn set_of(list: List, key: &SetKey, began_at: UnixMs) -> SetAnswer {
             SetIn::Discussions(annals_db::content::DiscussionSetIn { discussions, shape })
         }
     };
-    SetAnswer {
-        set,
-        items: list.items.len(),
-        bad,
-        odd: projection.odd,
-        payload,
-        kept: list.kept,
-        began_at,
-    }
+    let kept = list.kept.filter(|_| can_be_unmodified(key.job));
+    SetAnswer { set, items: list.items.len(), bad, odd: projection.odd, payload, kept, began_at }
 }
 
 /// Reads the items that can be read; the others go to `bad`.
@@ -478,6 +480,7 @@ impl Forge for GitLab {
             Question::Page(project, stream, at) => {
                 self.urls.page(project, *stream, at, self.capabilities.keyset(*stream))
             }
+            Question::Set(_, key) if !can_be_unmodified(key.job) => return None,
             Question::Set(project, key) => self.urls.set(project, key).transpose()?,
         };
         url.ok().map(|url| url::request_hash(&url, &self.token_tag))

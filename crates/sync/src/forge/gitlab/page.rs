@@ -47,7 +47,8 @@ impl GitLab {
             } else {
                 1
             };
-            let more = head.more(number, items.len(), items.len());
+            let asked = self.urls.page_size();
+            let more = head.more(number, items.len(), asked);
             let mut projection = Projection::new(now(cx, &fresh));
             let mut bad = Vec::new();
             let rows = keep(&mut bad, &items, |item| {
@@ -56,7 +57,8 @@ impl GitLab {
             let identities = rows.iter().map(|row| (row.native_id.as_str(), row.at));
             guard.after_page(identities).map_err(|fault| self.paging(fault))?;
             let rows = distinct(rows, &mut bad);
-            let is_whole = number == 1 && more == More::End && !matches!(at, PagePosition::Opaque(_));
+            let is_first = matches!(at, PagePosition::Window(window) if window.page == 1);
+            let is_whole = is_first && more == More::End && !head.is_full(items.len(), asked);
             return Ok(Answer::New(Page {
                 rows,
                 bad,

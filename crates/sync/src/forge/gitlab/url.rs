@@ -28,6 +28,11 @@ impl Urls {
         }
     }
 
+    /// Rows per page that are asked for.
+    pub fn page_size(&self) -> usize {
+        usize::try_from(self.page_size).unwrap_or(usize::MAX)
+    }
+
     fn make(&self, path: &str, pairs: &[(&str, &str)]) -> Result<Url, ForgeError> {
         let text = append_query_params(&format!("{}{path}", self.api), pairs);
         Url::parse(&text).map_err(|_| ForgeError::Network {
