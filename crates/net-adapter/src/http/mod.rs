@@ -30,7 +30,9 @@ pub(crate) mod wire;
 pub use address::FinalUrl;
 pub use body::Body;
 pub use client::{HttpClient, Response, http_client};
-pub(crate) use error::{BoxError, WireFault};
+#[cfg(feature = "tokio")]
+pub(crate) use error::BoxError;
+pub(crate) use error::WireFault;
 pub use error::{HttpError, Phase};
 pub use limiter::RateLimiter;
 pub use proxy::ProxyConfig;

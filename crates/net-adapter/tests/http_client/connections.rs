@@ -7,7 +7,7 @@ use std::time::Duration;
 use annals_core::NetworkErrorKind::{ClosedEarly, PoolBusy, Reset};
 use annals_net_adapter::http::{HttpError, Phase, ReqBody, ReqOpts};
 use annals_net_adapter::sync::Notify;
-use annals_net_adapter::{Cx, Outcome, RegionSpec, on_every_host};
+use annals_net_adapter::{BackendKind, Cx, Outcome, RegionSpec, on_every_host, testing};
 
 use super::support::{Client, Conn, Site, With, always, client, client_with, get, get_text, kind_of, ok, request};
 
@@ -188,6 +188,34 @@ async fn a_new_connection_that_dies_is_not_replaced(cx: Cx) {
     let error = get(&cx, &client(&cx), &site.url("/")).await.unwrap_err();
     assert_eq!((error.kind, error.phase), (ClosedEarly, Phase::Head));
     assert_eq!((site.seen().asked.len(), site.seen().connections), (1, 1));
+}
+
+/// What only sees the socket at the right moment is seen in the lab, where moments are certain.
+#[test]
+fn a_connection_the_server_has_closed_is_not_given_to_a_post() {
+    for &kind in BackendKind::compiled() {
+        testing::lab(kind, |cx| async move {
+            let close = Arc::new(Notify::default());
+            let told = close.clone();
+            let site = Site::open(&cx, move |mut conn: Conn| {
+                let told = told.clone();
+                async move {
+                    conn.ask().await;
+                    conn.say(ok("x")).await;
+                    told.notified(&conn.cx).await.unwrap_or_default();
+                }
+            })
+            .await;
+            let client = client(&cx);
+            for n in 1..4 {
+                let asked = request("POST", &site.url("/")).body("x".to_owned());
+                assert_eq!(kind_of(&cx, &client, asked, &ReqOpts::default()).await, Ok(1));
+                // The connection is in the pool when its server leaves.
+                close.notify_one();
+                site.until(&cx, |seen| seen.connections == n && seen.open == 0).await;
+            }
+        });
+    }
 }
 
 async fn an_idle_connection_grows_too_old(cx: Cx) {

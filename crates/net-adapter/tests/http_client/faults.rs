@@ -18,6 +18,7 @@ use super::support::{Conn, Site, With, client, client_with, get, impatient, kind
 
 on_every_host!(
     fault_matrix_kinds,
+    no_fault_maps_to_other,
     every_address_is_judged_before_it_is_dialled,
     a_failing_request_body_is_the_callers_error,
     errors_never_print_secrets,
@@ -62,124 +63,97 @@ async fn failing(cx: &Cx, then: Then) -> (Site, Arc<Notify>) {
     (site, now)
 }
 
-async fn fault_matrix_kinds(cx: Cx) {
-    let head = "HTTP/1.1 200 OK\r\n";
-    let large_head = format!("{head}A: {}\r\n\r\n", "x".repeat(64 * 1024)).into_bytes();
-    let many_fields = format!("{head}{}\r\n", "A: b\r\n".repeat(101)).into_bytes();
+/// One row of the matrix: what happens, and the error it must become.
+struct Row(&'static str, Then, NetworkErrorKind, Phase);
+
+const LENGTH: &str = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx";
+const CHUNKS: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+const PART: &str = "HTTP/1.1 200 OK\r\nA: ";
+
+fn matrix() -> Vec<Row> {
+    use Phase::{Body, Head, Redirect};
     let say = |text: &str| Then::Say(text.as_bytes().to_vec());
-    let matrix: Vec<(&str, Then, NetworkErrorKind, Phase)> = vec![
-        ("accept and hang", Then::SayAndHang(NO_HEAD), ReadTimeout, Phase::Head),
-        (
-            "hang in the head",
-            Then::SayAndHang(b"HTTP/1.1 200 OK\r\nA: "),
-            ReadTimeout,
-            Phase::Head,
-        ),
-        (
-            "hang in the body",
-            Then::SayAndHang(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"),
-            ReadTimeout,
-            Phase::Body,
-        ),
-        ("reset before the head", Then::SayAndReset(NO_HEAD), Reset, Phase::Head),
-        (
-            "reset in the head",
-            Then::SayAndReset(b"HTTP/1.1 200 OK\r\nA: "),
-            Reset,
-            Phase::Head,
-        ),
-        (
-            "reset in the body",
-            Then::SayAndReset(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"),
-            Reset,
-            Phase::Body,
-        ),
-        (
-            "reset in chunks",
-            Then::SayAndReset(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"),
-            Reset,
-            Phase::Body,
-        ),
-        ("end before the head", say(""), ClosedEarly, Phase::Head),
-        (
-            "end in the head",
-            say("HTTP/1.1 200 OK\r\nA: "),
-            ClosedEarly,
-            Phase::Head,
-        ),
-        (
-            "short body",
-            say("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"),
-            ClosedEarly,
-            Phase::Body,
-        ),
-        (
-            "cut chunk",
-            say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nx"),
-            ClosedEarly,
-            Phase::Body,
-        ),
-        (
-            "bad chunk",
-            say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nx"),
-            Protocol,
-            Phase::Body,
-        ),
-        ("garbage", say("SSH-2.0-OpenSSH_9.9\r\n"), Protocol, Phase::Head),
-        (
+    let hang = |text: &'static str| Then::SayAndHang(text.as_bytes());
+    let reset = |text: &'static str| Then::SayAndReset(text.as_bytes());
+    let large_head = format!("HTTP/1.1 200 OK\r\nA: {}\r\n\r\n", "x".repeat(64 * 1024));
+    let many_fields = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(101));
+    let location = "HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n";
+    vec![
+        Row("accept and hang", hang(""), ReadTimeout, Head),
+        Row("hang in the head", hang(PART), ReadTimeout, Head),
+        Row("hang in the body", hang(LENGTH), ReadTimeout, Body),
+        Row("reset before the head", reset(""), Reset, Head),
+        Row("reset in the head", reset(PART), Reset, Head),
+        Row("reset in the body", reset(LENGTH), Reset, Body),
+        Row("reset in chunks", reset(CHUNKS), Reset, Body),
+        Row("end before the head", say(""), ClosedEarly, Head),
+        Row("end in the head", say(PART), ClosedEarly, Head),
+        Row("short body", say(LENGTH), ClosedEarly, Body),
+        Row("cut chunk", say(&format!("{CHUNKS}9\r\nx")), ClosedEarly, Body),
+        Row("bad chunk", say(&format!("{CHUNKS}zz\r\nx")), Protocol, Body),
+        Row("garbage", say("SSH-2.0-OpenSSH_9.9\r\n"), Protocol, Head),
+        Row(
             "binary garbage",
             Then::Say(vec![0x15, 3, 1, 0, 2, 2, 50]),
             Protocol,
-            Phase::Head,
+            Head,
         ),
-        (
+        Row(
             "line feeds only",
             say("HTTP/1.1 200 OK\nContent-Length: 0\n\n"),
             Protocol,
-            Phase::Head,
+            Head,
         ),
-        ("head of 64 KiB + 1", Then::Say(large_head), Protocol, Phase::Head),
-        ("101 fields", Then::Say(many_fields), Protocol, Phase::Head),
-        ("HTTP/2", say("HTTP/2 200\r\n\r\n"), Protocol, Phase::Head),
-        (
+        Row("head of 64 KiB and more", say(&large_head), Protocol, Head),
+        Row("101 fields", say(&many_fields), Protocol, Head),
+        Row("HTTP/2", say("HTTP/2 200\r\n\r\n"), Protocol, Head),
+        Row(
             "unasked upgrade",
             say("HTTP/1.1 101 Switching Protocols\r\n\r\n"),
             Protocol,
-            Phase::Head,
+            Head,
         ),
-        (
+        Row(
             "oversized body",
             say("HTTP/1.1 200 OK\r\nContent-Length: 67108865\r\n\r\n"),
             BodyTooLarge,
-            Phase::Body,
+            Body,
         ),
-        (
-            "redirect loop",
-            say("HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n"),
-            TooManyRedirects,
-            Phase::Redirect,
-        ),
-    ];
-    for (fault, then, kind, phase) in matrix {
-        let hangs = matches!(then, Then::SayAndHang(_));
-        let (site, reset) = failing(&cx, then).await;
-        // A reset in the body must not overtake the head.
-        if phase == Phase::Head {
+        Row("redirect loop", say(location), TooManyRedirects, Redirect),
+    ]
+}
+
+/// The error of a GET from a server that fails so, and whom it names.
+async fn suffer(cx: &Cx, then: Then, phase: Phase) -> HttpError {
+    let hangs = matches!(then, Then::SayAndHang(_));
+    let (site, reset) = failing(cx, then).await;
+    // A reset in the body must not overtake the head.
+    if phase == Phase::Head {
+        reset.notify_one();
+    }
+    let opts = if hangs { impatient() } else { ReqOpts::default() };
+    let error = match client(cx).send(cx, request("GET", &site.url("/")), &opts).await {
+        Err(error) => error,
+        Ok(response) => {
             reset.notify_one();
+            response.into_body().bytes(cx).await.unwrap_err()
         }
-        let opts = if hangs { impatient() } else { ReqOpts::default() };
-        let error = match client(&cx).send(&cx, request("GET", &site.url("/")), &opts).await {
-            Err(error) => error,
-            Ok(response) => {
-                reset.notify_one();
-                response.into_body().bytes(&cx).await.unwrap_err()
-            }
-        };
+    };
+    site.until(cx, |seen| seen.open == 0).await;
+    assert_eq!(error.origin, format!("http://{}", site.addr));
+    error
+}
+
+async fn no_fault_maps_to_other(cx: Cx) {
+    for Row(fault, then, _, phase) in matrix() {
+        assert_ne!(suffer(&cx, then, phase).await.kind, Other, "{fault}");
+    }
+}
+
+async fn fault_matrix_kinds(cx: Cx) {
+    for Row(fault, then, kind, phase) in matrix() {
+        let error = suffer(&cx, then, phase).await;
         assert_eq!((error.kind, error.phase), (kind, phase), "{fault}: {error}");
-        // no_fault_maps_to_other
-        assert_ne!(error.kind, Other, "{fault}");
-        assert_eq!(error.origin, format!("http://{}", site.addr), "{fault}");
-        site.until(&cx, |seen| seen.open == 0).await;
     }
 
     let closed = cx
