@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::Error;
@@ -35,6 +36,8 @@ pub(crate) fn connect(path: &Path, role: Role) -> Result<Connection, Error> {
 pub(crate) fn set_pragmas(conn: &Connection, role: Role) -> Result<(), Error> {
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Plans do not depend on bound values: else a kept statement is compiled again for each of them.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.execute_batch(
         "PRAGMA foreign_keys = ON;
          PRAGMA synchronous = NORMAL;

@@ -10,7 +10,8 @@ use rusqlite::Connection;
 use crate::control::{Alive, ProcessId};
 use crate::file::{self, Role};
 use crate::migrate::{self, APPLICATION_ID, Keep, Migration};
-use crate::{Error, openers};
+use crate::tx::Patience;
+use crate::{Error, WriteTx, openers};
 
 const NOW: UnixMs = UnixMs(1_700_000_000_000);
 
@@ -224,6 +225,22 @@ fn no_migration_under_a_live_lock() {
 }
 
 #[test]
+fn a_file_that_stays_busy_is_locked() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let conn = migrated(&path);
+    let other = file::connect(&path, Role::Writer).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let run = |patience: Patience| WriteTx::run_patiently(&conn, NOW, || patience, |tx| tx.content_seq());
+    let error = run(Patience::GiveUp).unwrap_err();
+    assert_eq!(error.code(), Code::DatabaseLocked);
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(run(Patience::Wait).unwrap(), 1);
+    let timeout: i64 = conn.query_row("PRAGMA busy_timeout", [], |row| row.get(0)).unwrap();
+    assert_eq!(timeout, 5000, "the short waits are over");
+}
+
+#[test]
 fn pragmas_on_every_connection() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
@@ -249,6 +266,8 @@ fn pragmas_on_every_connection() {
             "query_only",
         ]
         .map(pragma);
+        let stable_plans = conn.db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG);
+        assert!(stable_plans.unwrap());
         assert_eq!(found, ["1", "wal", "1", "5000", "2", "-16384", "0", query_only]);
     }
     assert!(reader.execute("DELETE FROM store", []).is_err());

@@ -1,17 +1,18 @@
 //! Issues and merge requests: one page row becomes one entity, its links and at most one revision.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use annals_core::{EntityKind, Iid, NativeId, Oid, ProjectId, UnixMs};
 use rusqlite::{OptionalExtension, params};
 
 use super::blob::Payload;
+use super::entity_links::Links;
 use super::entity_row::{self, Columns, Known, MrColumns};
 use super::revision::{self, Newest, Subject};
 use super::state::{IssueState, MergeRequestState, ReviewerState, State};
 use super::user::{name_or_ghost, user_opt, user_or_ghost};
 use super::{Change, LabelIn, MilestoneIn, UserIn, upsert_label, upsert_milestone, upsert_user};
-use crate::ids::{Detail, EntityId, Files, GoneReason, LabelId, RevisionOp, UserId, entity_table};
+use crate::ids::{Detail, EntityId, Files, GoneReason, RevisionOp, entity_table};
 use crate::text::{Cut, clean, clean_long, clean_opt};
 use crate::work::dirty;
 use crate::{Error, WriteTx};
@@ -219,14 +220,6 @@ struct Upsert<'a, 'c> {
     mr: Option<&'a MergeRequestIn>,
 }
 
-/// The rows that an entity is linked to.
-#[derive(PartialEq, Default)]
-struct Links {
-    labels: BTreeSet<LabelId>,
-    assignees: BTreeSet<UserId>,
-    reviewers: BTreeMap<UserId, Option<String>>,
-}
-
 impl Upsert<'_, '_> {
     fn run(&self) -> Result<EntityApplied, Error> {
         let known = entity_row::find(self.tx, self.kind, self.project, &self.entity.native_id)?;
@@ -424,7 +417,7 @@ impl Upsert<'_, '_> {
         let seq = self.tx.content_seq()?;
         let row = entity_row::insert(self.tx, self.project, &self.entity.native_id, next, mr, seq)?;
         let id = EntityId { kind: self.kind, row };
-        self.add_links(id, links)?;
+        links.add(self.tx, id)?;
         let revision = revision::write(
             self.tx,
             subject(id),
@@ -461,7 +454,7 @@ impl Upsert<'_, '_> {
             .newest
             .as_ref()
             .is_some_and(|newest| newest.state_hash == state.hash);
-        let same_links = self.read_links(id)? == *links;
+        let same_links = Links::read(self.tx, id)? == *links;
         let same_columns = known.columns == *next && known.mr.as_ref() == mr;
         let updated_at_moved = known.columns.updated_at != next.updated_at;
         let mut applied = EntityApplied {
@@ -498,66 +491,13 @@ impl Upsert<'_, '_> {
         }
         entity_row::update(self.tx, id, next, mr, revision, seq)?;
         if !same_links {
-            self.replace_links(id, links)?;
+            links.replace(self.tx, id)?;
         }
         dirty::mark(self.tx, self.kind.into(), id.row, applied.change.reason())?;
         if known.gone || known.columns.shown_below() != next.shown_below() {
             dirty::mark_discussions_of(self.tx, id, "parent")?;
         }
         Ok(applied)
-    }
-
-    fn read_links(&self, id: EntityId) -> Result<Links, Error> {
-        let (column, labels, assignees) = link_tables(self.kind);
-        let ids = |table: &str, other: &str| -> Result<Vec<i64>, Error> {
-            let mut select = self
-                .tx
-                .prepare_cached(&format!("SELECT {other} FROM {table} WHERE {column} = ?1"))?;
-            let rows = select.query_map(params![id.row], |row| row.get(0))?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        };
-        let mut links = Links {
-            labels: ids(labels, "label_id")?.into_iter().map(LabelId).collect(),
-            assignees: ids(assignees, "user_id")?.into_iter().map(UserId).collect(),
-            reviewers: BTreeMap::new(),
-        };
-        if self.kind == EntityKind::MergeRequest {
-            let mut select = self
-                .tx
-                .prepare_cached("SELECT user_id, state FROM mr_reviewers WHERE mr_id = ?1")?;
-            let rows = select.query_map(params![id.row], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            links.reviewers = rows.collect::<Result<_, _>>()?;
-        }
-        Ok(links)
-    }
-
-    /// Replaces the links: what is not named any more is unlinked.
-    fn replace_links(&self, id: EntityId, links: &Links) -> Result<(), Error> {
-        let (column, labels, assignees) = link_tables(self.kind);
-        let reviewers = (self.kind == EntityKind::MergeRequest).then_some("mr_reviewers");
-        for table in [labels, assignees].into_iter().chain(reviewers) {
-            let sql = format!("DELETE FROM {table} WHERE {column} = ?1");
-            self.tx.prepare_cached(&sql)?.execute(params![id.row])?;
-        }
-        self.add_links(id, links)
-    }
-
-    fn add_links(&self, id: EntityId, links: &Links) -> Result<(), Error> {
-        let (column, labels, assignees) = link_tables(self.kind);
-        for label in &links.labels {
-            let sql = format!("INSERT INTO {labels} ({column}, label_id) VALUES (?1, ?2)");
-            self.tx.prepare_cached(&sql)?.execute(params![id.row, label])?;
-        }
-        for user in &links.assignees {
-            let sql = format!("INSERT INTO {assignees} ({column}, user_id) VALUES (?1, ?2)");
-            self.tx.prepare_cached(&sql)?.execute(params![id.row, user])?;
-        }
-        for (user, state) in &links.reviewers {
-            self.tx
-                .prepare_cached("INSERT INTO mr_reviewers (mr_id, user_id, state) VALUES (?1, ?2, ?3)")?
-                .execute(params![id.row, user, state])?;
-        }
-        Ok(())
     }
 }
 
@@ -568,13 +508,6 @@ fn heads_moved(known: Option<&MrColumns>, next: &MrColumns) -> bool {
     };
     let base_learnt = known.base_oid.is_none() && known.detail == Detail::Pending;
     known.head_oid != next.head_oid || (known.base_oid != next.base_oid && !base_learnt)
-}
-
-const fn link_tables(kind: EntityKind) -> (&'static str, &'static str, &'static str) {
-    match kind {
-        EntityKind::Issue => ("issue_id", "issue_labels", "issue_assignees"),
-        EntityKind::MergeRequest => ("mr_id", "mr_labels", "mr_assignees"),
-    }
 }
 
 fn names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {

@@ -22,6 +22,7 @@ pub mod thread;
 pub mod user;
 
 mod change;
+mod entity_links;
 mod entity_row;
 mod note;
 mod seen;
