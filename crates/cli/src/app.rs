@@ -1,0 +1,261 @@
+//! One invocation from beginning to end: parse, read the configuration, start the runtimes, run the command, tell how
+//! it went, and choose the exit code.
+
+use std::ffi::OsString;
+
+use annals_core::config::{CliSettings, ColorChoice, Config};
+use annals_core::{Code, Outcome, Report};
+use annals_net_adapter::{BuildError, DrainReport, Environment, MainOutcome, Runtimes};
+use clap::Parser;
+
+use crate::cli::{Cli, Command, Global};
+use crate::commands::{Conduct, Needs, Run};
+use crate::error::Error;
+use crate::logs;
+use crate::output::fields::Selection;
+use crate::output::{Console, Mode, Output, Palette, Ran, Reply, Terminals, answer};
+use crate::secrets;
+use crate::session::Session;
+use crate::settings::{self, Settings};
+use crate::usage;
+
+/// What the process was given.
+#[derive(Debug)]
+pub struct Process {
+    pub args: Vec<OsString>,
+    pub env: Environment,
+    pub terminals: Terminals,
+}
+
+/// Runs the command line and returns the exit code.
+pub fn run(process: &Process) -> u8 {
+    let teller = Teller::before_parsing(process);
+    if let Err(report) = secrets::refuse(&process.args) {
+        return teller.fail(&report, None);
+    }
+    match Cli::try_parse_from(&process.args) {
+        Ok(cli) => dispatch(process, cli),
+        Err(error) => match usage::read(&error) {
+            usage::Answer::Text(text) => match usage::print(&text) {
+                Ok(()) | Err(Error::ClosedPipe) => 0,
+                Err(error) => teller.fail(&error.report(), None),
+            },
+            usage::Answer::Mistake(report) => teller.fail(&report, None),
+        },
+    }
+}
+
+fn dispatch(process: &Process, cli: Cli) -> u8 {
+    let Cli { global, command } = cli;
+    match command {
+        Command::Sync(args) => start(process, global, args),
+        Command::Search(args) => start(process, global, args),
+        Command::Show(args) => start(process, global, args),
+        Command::Issues(args) => start(process, global, args),
+        Command::Mrs(args) => start(process, global, args),
+        Command::Projects(args) => start(process, global, args),
+        Command::SyncRuns(args) => start(process, global, args),
+        Command::Serve(args) => start(process, global, args),
+        Command::Demo(args) => start(process, global, args),
+        Command::Doctor(args) => start(process, global, args),
+        Command::Migrate(args) => start(process, global, args),
+        Command::Explain(args) => start(process, global, args),
+        Command::Completions(args) => start(process, global, args),
+        Command::Version(args) => start(process, global, args),
+    }
+}
+
+/// Who tells failures, and how.
+#[derive(Debug)]
+struct Teller {
+    command: &'static str,
+    mode: Mode,
+    console: Console,
+    palette: Palette,
+}
+
+impl Teller {
+    fn before_parsing(process: &Process) -> Self {
+        Self {
+            command: "annals",
+            mode: Mode::choose(Mode::flag_among(&process.args), &process.env, &process.terminals),
+            console: Console::default(),
+            palette: Palette::choose(ColorChoice::Auto, &process.env, process.terminals.stderr),
+        }
+    }
+
+    /// Tells a failure; its exit code.
+    fn fail(&self, report: &Report, ended: Option<&Ended>) -> u8 {
+        let signal = ended.and_then(|ended| ended.signal);
+        let ran = Ran { command: self.command, elapsed_ms: ended.map_or(0, |ended| ended.elapsed_ms) };
+        self.console.clear();
+        answer::fail(&self.console, self.mode, self.palette, report, signal, &ran);
+        report.exit_code(signal)
+    }
+}
+
+/// How a command's time on its runtime ended.
+#[derive(Debug)]
+struct Ended {
+    signal: Option<annals_core::Signal>,
+    elapsed_ms: u64,
+}
+
+fn start<C: Run>(process: &Process, global: Global, command: C) -> u8 {
+    let mut teller = Teller::before_parsing(process);
+    teller.command = C::NAME;
+    teller.mode = Mode::choose(global.mode(), &process.env, &process.terminals);
+    let color = global.color.as_deref().and_then(color);
+    teller.palette = Palette::choose(color.unwrap_or(ColorChoice::Auto), &process.env, process.terminals.stderr);
+    match prepare(process, &global, &command, &mut teller) {
+        Ok(session) => drive(command, session, &teller),
+        Err(report) => teller.fail(&report, None),
+    }
+}
+
+fn color(word: &str) -> Option<ColorChoice> {
+    [ColorChoice::Auto, ColorChoice::Always, ColorChoice::Never].into_iter().find(|choice| choice.as_str() == word)
+}
+
+/// Everything that can fail before the command begins.
+fn prepare<C: Run>(process: &Process, global: &Global, command: &C, teller: &mut Teller) -> Result<Session, Report> {
+    let env = &process.env;
+    let mut faults = Vec::new();
+    let settings = match C::NEEDS {
+        Needs::Nothing => Settings::default(),
+        Needs::Config => settings::load(global, command.overrides(), env)?,
+        Needs::ConfigIfSound => settings::load(global, command.overrides(), env).unwrap_or_else(|report| {
+            faults.push(report);
+            Settings::default()
+        }),
+    };
+    let color = settings.config.cli.color;
+    teller.palette = Palette::choose(color, env, process.terminals.stderr);
+    logs::start(global.verbosity(), global.log_format, &teller.console, teller.palette);
+    let selection = match &global.fields {
+        Some(asked) => Selection::parse(asked, &command.shape())?,
+        None => None,
+    };
+    let runtimes = match runtimes::<C>(&settings.config, env) {
+        Err(error) if C::NEEDS == Needs::ConfigIfSound => {
+            faults.push(build_report(&error));
+            runtimes::<C>(&Config::default(), env).map_err(|error| build_report(&error))?
+        }
+        built => built.map_err(|error| build_report(&error))?,
+    };
+    runtimes.handle_signals().map_err(|error| build_report(&error))?;
+    let out = Output {
+        command: C::NAME,
+        mode: teller.mode,
+        console: teller.console.clone(),
+        stderr: teller.palette,
+        look: look(process, teller.mode, &settings.config.cli),
+        selection,
+        shape: command.shape(),
+    };
+    Ok(Session {
+        settings,
+        faults,
+        global: global.clone(),
+        env: env.clone(),
+        terminals: process.terminals,
+        out,
+        runtimes,
+    })
+}
+
+fn look(process: &Process, mode: Mode, cli: &CliSettings) -> crate::output::page::Look {
+    let palette = Palette::choose(cli.color, &process.env, process.terminals.stdout);
+    let palette = if mode == Mode::Robot { Palette::Plain } else { palette };
+    let screen = process.terminals.columns.filter(|_| process.terminals.stdout);
+    answer::timeless(palette, screen, cli)
+}
+
+fn runtimes<C: Run>(config: &Config, env: &Environment) -> Result<Runtimes, BuildError> {
+    let shutdown = match C::CONDUCT {
+        Conduct::Serves => config.server_shutdown(),
+        Conduct::Reads | Conduct::Works => config.runtime.shutdown,
+    };
+    Runtimes::start(&settings::runtime_section(config, &shutdown, env))
+}
+
+/// A runtime that could not be started.
+pub fn build_report(error: &BuildError) -> Report {
+    match error {
+        BuildError::NotCompiled { asked, compiled } => {
+            let compiled: Vec<&str> = compiled.iter().map(|kind| kind.as_str()).collect();
+            Report::new(Code::RuntimeNotBuilt, error.to_string())
+                .with_detail("asked", asked.as_str())
+                .with_detail("compiled", compiled)
+        }
+        BuildError::Config(_) => Report::new(Code::ConfigInvalid, error.to_string()),
+        BuildError::Os(_) => Report::new(Code::Io, error.to_string()),
+    }
+}
+
+/// Runs the command on the runtime of its slice.
+fn drive<C: Run>(command: C, session: Session, teller: &Teller) -> u8 {
+    let runtime = C::SLICE.map_or_else(|| session.runtimes.default(), |slice| session.runtimes.of(slice)).clone();
+    let mut clock = None;
+    let main = runtime.run_main(|cx| {
+        clock = Some(cx.clone());
+        let session = &session;
+        async move {
+            // Boxed, because a command holds a whole sync.
+            let running = Box::pin(run_and_print(&cx, command, session));
+            match C::CONDUCT {
+                // Nothing is in flight that would be lost.
+                Conduct::Reads => match cx.or_stop(running).await {
+                    Ok(result) => result,
+                    Err(stop) => Err(annals_core::Cancelled(stop.reason().clone()).into()),
+                },
+                Conduct::Works | Conduct::Serves => running.await,
+            }
+        }
+    });
+    let ended = Ended {
+        signal: session.runtimes.shutdown_signal().signal(),
+        elapsed_ms: clock.as_ref().map_or(0, answer::elapsed_ms),
+    };
+    end::<C>(main, teller, &ended)
+}
+
+async fn run_and_print<C: Run>(cx: &annals_net_adapter::Cx, command: C, session: &Session) -> Result<(), Error> {
+    match command.run(cx, session).await? {
+        Reply::Data(data, meta) => session.out.print(cx, &data, &meta),
+        Reply::Printed => Ok(()),
+    }
+}
+
+fn end<C: Run>(main: MainOutcome<(), Error>, teller: &Teller, ended: &Ended) -> u8 {
+    let report = match main.outcome {
+        Outcome::Ok(()) if C::CONDUCT == Conduct::Serves => match unclean(&main.drain) {
+            Some(report) => report,
+            None => return 0,
+        },
+        Outcome::Ok(()) | Outcome::Err(Error::ClosedPipe) => {
+            if let Some(report) = unclean(&main.drain) {
+                tracing::warn!("{}", report.message);
+            }
+            return 0;
+        }
+        Outcome::Err(error) => error.report(),
+        Outcome::Cancelled(reason) => Report::new(reason.code(), reason.to_string()),
+        Outcome::Panicked(message) => {
+            tracing::error!("{message}");
+            annals_core::Coded::report(&message)
+        }
+    };
+    teller.fail(&report, Some(ended))
+}
+
+/// What a drain left behind, by name.
+fn unclean(drain: &DrainReport) -> Option<Report> {
+    if drain.quiescent {
+        return None;
+    }
+    let named = drain.stragglers.iter().map(|task| format!("{} in {}", task.name, task.region));
+    let named: Vec<String> = named.collect();
+    let message = format!("ended without waiting any longer for: {}", named.join(", "));
+    Some(Report::new(Code::UncleanShutdown, message).with_detail("stragglers", named))
+}

@@ -1,0 +1,175 @@
+//! What `annals doctor` looks at. None of it shows a secret or changes anything.
+
+use std::path::Path;
+
+use annals_core::Code;
+use annals_db::control::lock;
+use annals_db::ids::RunStatus;
+use annals_db::read::{self, Depth, Visibility};
+use annals_db::{Db, OpenOptions};
+use annals_net_adapter::{BackendKind, Cx};
+
+use super::doctor::{Check, Status};
+use super::version;
+use crate::output::page::counted;
+use crate::session::Session;
+use crate::settings;
+
+/// Configuration and runtimes.
+pub fn setting(session: &Session) -> Vec<Check> {
+    let (runtimes, config): (Vec<_>, Vec<_>) =
+        session.faults.iter().partition(|fault| fault.code == Code::RuntimeNotBuilt);
+    let mut checks: Vec<Check> = config
+        .iter()
+        .map(|fault| Check::new("config", Status::Fail, fault.message.replace('\n', ";")).action("edit the named keys"))
+        .collect();
+    if checks.is_empty() {
+        let file = session.settings.file.as_ref();
+        let detail = file.map_or_else(|| "no file: the defaults".to_owned(), |path| path.display().to_string());
+        checks.push(Check::new("config", Status::Ok, detail));
+    }
+    let compiled: Vec<&str> = BackendKind::compiled().iter().map(|kind| kind.as_str()).collect();
+    let slices = version::slices(session).into_iter().map(|(slice, kind)| format!("{slice}={kind}"));
+    let slices: Vec<String> = slices.collect();
+    checks.push(match runtimes.first() {
+        Some(fault) => Check::new("runtimes", Status::Fail, fault.message.clone()).action("change [runtime] in the configuration"),
+        None => Check::new("runtimes", Status::Ok, format!("built in: {}; {}", compiled.join(", "), slices.join(" "))),
+    });
+    checks
+}
+
+/// The file: that it is there, whose it is, whether it is sound, and what is owed.
+pub async fn mirror(cx: &Cx, session: &Session) -> Vec<Check> {
+    let path = match session.db_path() {
+        Ok(path) => path,
+        Err(report) => return vec![Check::new("mirror", Status::Fail, report.message)],
+    };
+    if !path.exists() {
+        let detail = format!("none yet at {}", path.display());
+        return vec![Check::new("mirror", Status::Info, detail).action("annals sync URL, or annals demo")];
+    }
+    let mut checks = file(&path);
+    match Db::open(cx, &path, OpenOptions::read()).await {
+        Ok(db) => {
+            checks.push(Check::new("schema", Status::Ok, version::newest_schema().to_string()));
+            match db.read(cx, |conn| Ok((integrity(conn)?, owed(conn)?))).await {
+                Ok((integrity, owed)) => {
+                    checks.push(integrity);
+                    checks.extend(owed);
+                }
+                Err(error) => checks.push(unreadable(&error)),
+            }
+        }
+        Err(annals_db::Error::MigrationNeeded { found, needed }) => {
+            let detail = format!("{found}; this version needs {needed}");
+            checks.push(Check::new("schema", Status::Fail, detail).action("annals migrate"));
+        }
+        Err(error) => checks.push(unreadable(&error)),
+    }
+    checks
+}
+
+fn unreadable(error: &annals_db::Error) -> Check {
+    let code = error.code();
+    Check::new("integrity", Status::Fail, error.to_string()).action(code.next().replace('`', ""))
+}
+
+fn file(path: &Path) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let size = std::fs::metadata(path).map(|metadata| metadata.len()).unwrap_or_default();
+    let shown = path.display().to_string();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(path).map(|metadata| metadata.permissions().mode() & 0o777).unwrap_or_default();
+        let detail = format!("{shown}, {} KiB, mode {mode:03o}", size / 1024);
+        checks.push(if mode & 0o077 == 0 {
+            Check::new("mirror", Status::Ok, detail)
+        } else {
+            let detail = format!("{detail}: others on this machine may read it");
+            Check::new("mirror", Status::Fail, detail).action(format!("chmod 600 {shown}"))
+        });
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if let Ok(disk) = rustix::fs::statvfs(folder) {
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        // What a migration's backup needs, and some room to work.
+        let needed = size.saturating_add(size / 5).max(64 << 20);
+        let detail = format!("{} MiB free", free >> 20);
+        checks.push(if free >= needed {
+            Check::new("disk", Status::Ok, detail)
+        } else {
+            Check::new("disk", Status::Fail, format!("{detail}, {} MiB wanted", needed >> 20)).action("free space")
+        });
+    }
+    checks
+}
+
+fn integrity(conn: &annals_db::ReadConn<'_>) -> Result<Check, annals_db::Error> {
+    let found = read::check(conn, Depth::Quick)?;
+    Ok(match found.split_first() {
+        None => Check::new("integrity", Status::Ok, "sound"),
+        Some((first, rest)) => {
+            let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+            Check::new("integrity", Status::Fail, format!("{first}{more}")).action("restore a backup")
+        }
+    })
+}
+
+fn owed(conn: &annals_db::ReadConn<'_>) -> Result<Vec<Check>, annals_db::Error> {
+    let mut checks = Vec::new();
+    for holder in lock::all_held(conn, conn.now())? {
+        let detail = format!("{} holds {} since {} s", holder.holder, holder.scope, holder.age_ms / 1000);
+        checks.push(Check::new("lock", Status::Info, detail));
+    }
+    let stats = read::stats(conn)?;
+    if stats.dirty > 0 {
+        let detail = format!("{} not searchable yet", counted(stats.dirty, "change"));
+        checks.push(Check::new("documents", Status::Info, detail).action("annals sync"));
+    }
+    if stats.quarantine.open > 0 {
+        let detail = format!("{} could not be read and {} kept as sent", counted(stats.quarantine.open, "item"), if stats.quarantine.open == 1 { "is" } else { "are" });
+        checks.push(Check::new("quarantine", Status::Info, detail).action("annals sync"));
+    }
+    if let Some(run) = read::runs(conn, &Visibility::all(), None, 1)?.first() {
+        let detail = match &run.error_code {
+            Some(code) => format!("{}: {code}, {}", run.status, run.started_at.utc_text()),
+            None => format!("{}, {}", run.status, run.started_at.utc_text()),
+        };
+        let check = Check::new("last run", if run.status == RunStatus::Done { Status::Ok } else { Status::Info }, detail);
+        checks.push(match run.status {
+            RunStatus::Done | RunStatus::Queued | RunStatus::Running => check,
+            RunStatus::Partial | RunStatus::Failed | RunStatus::Cancelled => {
+                check.action(format!("annals sync-runs --run-id {}", run.run_id))
+            }
+        });
+    }
+    Ok(checks)
+}
+
+/// Whether each forge has a token; never what it is.
+pub fn forges(session: &Session) -> Vec<Check> {
+    let forges = session.config().forges.iter();
+    let checks = forges.map(|(name, forge)| {
+        let host = forge.base_url.authority();
+        let variables = settings::token_variables(name, forge).join(" or ");
+        let detail = match settings::token(name, forge, &session.env) {
+            _ if !forge.enabled => format!("{host}: switched off"),
+            Some((variable, _)) => format!("{host}: token from {variable}"),
+            None => format!("{host}: no token, public access only; {variables} would hold one"),
+        };
+        let found = settings::token(name, forge, &session.env).is_some() && forge.enabled;
+        Check::new(format!("forge {name}"), if found { Status::Ok } else { Status::Info }, detail)
+    });
+    checks.collect()
+}
+
+/// Git is not needed yet; whether it is there.
+pub fn git(session: &Session) -> Check {
+    let paths = session.env.get("PATH").unwrap_or_default();
+    let found = std::env::split_paths(paths).map(|folder| folder.join("git")).find(|path| path.is_file());
+    match found {
+        Some(path) => Check::new("git", Status::Ok, path.display().to_string()),
+        None => Check::new("git", Status::Info, "not found; nothing here needs it yet"),
+    }
+}

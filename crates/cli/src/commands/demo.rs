@@ -1,0 +1,190 @@
+//! `annals demo`: everything that Annals does, in a minute, on this machine alone.
+//!
+//! A forge with a sample project starts inside the process; it is mirrored over real HTTP into a file of its own, by
+//! the same code that mirrors any forge; then the mirror is searched, a thread is shown, and the page is served.
+
+use annals_core::{Code, Report};
+use annals_db::read::{self, Discussion, ProjectCounts, Visibility};
+use annals_net_adapter::{Cx, Outcome, Slice};
+use annals_search::answer::{Hit, SearchRequest};
+use annals_server::AppState;
+use annals_sync::SyncResult;
+use annals_testkit::forge::SAMPLE_PATH;
+use serde::Serialize;
+
+use super::demo_forge::SampleForge;
+use super::{Conduct, Run, serve, sync};
+use crate::error::Error;
+use crate::output::{Meta, Mode, Reply, Shape};
+use crate::session::Session;
+
+/// Mirror a sample project from a forge inside this process, search it and serve it
+#[derive(Debug, clap::Args)]
+#[command(after_help = "It works offline and leaves one file behind, ./annals-demo.db unless --db names another.")]
+pub struct Args {
+    /// End when everything was shown, instead of serving the page
+    #[arg(long, visible_alias = "no-serve")]
+    exit: bool,
+}
+
+/// What the demo searches for.
+pub const QUERY: &str = "cutover race state:closed";
+
+#[derive(Debug, Serialize)]
+pub struct Data {
+    /// The file.
+    pub db: String,
+    /// The address of the sample project while the demo runs.
+    pub project: String,
+    pub sync: SyncResult,
+    pub search: Found,
+    pub thread: Option<Thread>,
+    /// Where the page is, or would be.
+    pub address: String,
+    #[serde(skip)]
+    pub counts: ProjectCounts,
+    #[serde(skip)]
+    pub took_ms: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Found {
+    pub query: &'static str,
+    pub total: u64,
+    pub hits: Vec<Hit>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Thread {
+    #[serde(rename = "ref")]
+    pub reference: String,
+    pub discussion: Discussion,
+}
+
+impl Run for Args {
+    type Data = Data;
+    const NAME: &'static str = "demo";
+    const SLICE: Option<Slice> = Some(Slice::Ingest);
+    const CONDUCT: Conduct = Conduct::Serves;
+
+    fn shape(&self) -> Shape {
+        Shape {
+            fields: &["db", "project", "sync.*", "search.query", "search.total", "search.hits.*", "thread.*", "address"],
+            list: None,
+            minimal: &["db", "search.total", "address"],
+        }
+    }
+
+    fn overrides(&self) -> Vec<(String, String)> {
+        vec![("db.path".to_owned(), "./annals-demo.db".to_owned())]
+    }
+
+    async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Data>, Error> {
+        let forge = SampleForge::start(cx, session).await?;
+        let human = session.out.mode == Mode::Human;
+        if human {
+            session.out.page(cx, |page| super::demo_page::begin(&forge, page))?;
+        }
+        let data = mirror(cx, session, &forge).await;
+        forge.stop().await;
+        let data = data?;
+        if self.exit {
+            if human {
+                session.out.page(cx, |page| super::demo_page::would_serve(&data, page))?;
+                return Ok(Reply::Printed);
+            }
+            return Ok(data.into());
+        }
+        serve_page(cx, session, data).await?;
+        Ok(Reply::Printed)
+    }
+}
+
+/// Mirrors, searches and reads, saying each as it is done.
+async fn mirror(cx: &Cx, session: &Session, forge: &SampleForge) -> Result<Data, Error> {
+    let human = session.out.mode == Mode::Human;
+    let before = cx.now();
+    let done = sync::run(cx, session, vec![forge.target()], forge.options(session)).await?;
+    let Reply::Data(sync::Data(result), _) = done else {
+        return Err(Report::new(Code::Internal, "the sync said nothing").into());
+    };
+    let took = cx.now().since(before);
+    let db = session.mirror(cx).await?;
+    let counts = db.read(cx, counts).await.map_err(|error| Error::of(&error))?;
+    let request = SearchRequest { limit: 2, ..SearchRequest::new(QUERY, cx.unix_ms()) };
+    let found = annals_search::run(cx, &db, &request).await.map_err(|error| Error::of(&error))?;
+    let best = found.hits.first().map(|hit| hit.reference.clone());
+    let thread = db.read(cx, move |conn| best.map_or(Ok(None), |reference| thread(conn, &reference))).await;
+    let data = Data {
+        db: db.path().display().to_string(),
+        project: forge.project_url(),
+        sync: result,
+        search: Found { query: QUERY, total: found.total, hits: found.hits },
+        thread: thread.map_err(|error| Error::of(&error))?,
+        address: serve::address(session.config().server.listen),
+        counts,
+        took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+    };
+    if human {
+        session.out.page(cx, |page| super::demo_page::mirrored(&data, page))?;
+    }
+    Ok(data)
+}
+
+fn counts(conn: &annals_db::ReadConn<'_>) -> Result<ProjectCounts, annals_db::Error> {
+    let projects = read::projects(conn, &Visibility::all())?;
+    Ok(projects.into_iter().find(|row| row.name.path == SAMPLE_PATH).map(|row| row.counts).unwrap_or_default())
+}
+
+/// The discussion with the most notes of what the search found first.
+fn thread(conn: &annals_db::ReadConn<'_>, reference: &str) -> Result<Option<Thread>, annals_db::Error> {
+    use super::place::{Reference, project};
+    let Ok(parsed) = Reference::parse(&[reference.to_owned()]) else {
+        return Ok(None);
+    };
+    let Ok(project) = project(conn, parsed.project.as_deref())? else {
+        return Ok(None);
+    };
+    let Ok(data) = super::show::find(conn, &project, &parsed, super::show::Parts::DISCUSSIONS)? else {
+        return Ok(None);
+    };
+    let discussions = data.discussions.unwrap_or_default().into_iter();
+    let longest = discussions.max_by_key(|discussion| (discussion.notes.len(), std::cmp::Reverse(discussion.row)));
+    Ok(longest.map(|discussion| Thread { reference: reference.to_owned(), discussion }))
+}
+
+/// Serves the page until a signal, in the slice where every server runs.
+async fn serve_page(cx: &Cx, session: &Session, mut data: Data) -> Result<(), Error> {
+    let slice = session.runtimes.of(Slice::Server).open_slice("server");
+    let region = slice.map_err(|error| Error::from(Report::new(Code::Internal, error.to_string())))?;
+    let server = region.cx().clone();
+    let db = session.mirror(&server).await?;
+    let state = AppState::new(&server, db, session.config().server.allowed_hosts.clone());
+    let preferred = session.config().server.listen;
+    let listener = match annals_server::listen(&server, preferred).await {
+        // Somebody else's server there is no reason to show nothing.
+        Err(annals_server::Error::AddressInUse { .. }) => {
+            annals_server::listen(&server, std::net::SocketAddr::new(preferred.ip(), 0)).await
+        }
+        listening => listening,
+    };
+    let listener = listener.map_err(|error| Error::of(&error))?;
+    data.address = serve::address(listener.local_addr());
+    match session.out.mode {
+        Mode::Human => session.out.page(cx, |page| super::demo_page::serves(&data, page))?,
+        Mode::Robot => session.out.print(cx, &data, &Meta::default())?,
+    }
+    let stop = serve::drain(session);
+    let spawned = server.spawn("demo.serve", move |cx| async move { annals_server::serve(&cx, state, listener, stop).await });
+    let mut serving = spawned.map_err(|error| Error::from(Report::new(Code::Internal, error.to_string())))?;
+    let ended = serving.join(cx).await;
+    let report = region.close(cx).await;
+    match ended? {
+        Outcome::Ok(served) => serve::clean(&served)?,
+        Outcome::Err(error) => return Err(Error::of(&error)),
+        Outcome::Cancelled(reason) => return Err(annals_core::Cancelled(reason).into()),
+        Outcome::Panicked(message) => return Err(Error::from(annals_core::Coded::report(&message))),
+    }
+    tracing::debug!(tasks = report.drain.completed, "the demo's server has ended");
+    Ok(())
+}

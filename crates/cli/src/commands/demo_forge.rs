@@ -1,0 +1,118 @@
+//! The sample forge of the demo.
+//!
+//! A mirror knows a forge by its address, so the forge comes back at the address that the file remembers: then a second
+//! demo on the same file is a second sync, and mostly hears "not modified".
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use annals_core::config::{BaseUrl, ForgeKind, ForgeSettings, Rate};
+use annals_core::{Code, NetworkErrorKind, Report};
+use annals_db::read::{self, Visibility};
+use annals_net_adapter::Cx;
+use annals_sync::{Hosts, SyncOptions, Target};
+use annals_testkit::forge::server::Error as SimError;
+use annals_testkit::forge::{SAMPLE_PATH, SimOptions, Simulator, sample};
+
+use crate::error::Error;
+use crate::session::Session;
+
+/// Where a first demo puts the forge, if it is free: below the range that systems hand out by themselves.
+const PREFERRED_PORT: u16 = 18_473;
+
+/// The name of the forge in the file.
+const NAME: &str = "sample-forge";
+
+/// The forge, running.
+#[derive(Debug)]
+pub struct SampleForge {
+    simulator: Simulator,
+    base_url: BaseUrl,
+}
+
+impl SampleForge {
+    /// Starts it where the file expects it.
+    ///
+    /// # Errors
+    /// `refused` for a file that holds something else; `address_in_use` when the address that the file expects is taken.
+    pub async fn start(cx: &Cx, session: &Session) -> Result<Self, Error> {
+        let known = known_port(cx, session).await?;
+        let state = sample().map_err(|error| Report::new(Code::Internal, format!("the sample cannot be read: {error}")))?;
+        let options = |port| SimOptions { addr: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), ..SimOptions::default() };
+        let started = Simulator::start(cx, state.clone(), options(known.unwrap_or(PREFERRED_PORT))).await;
+        let simulator = match started {
+            Err(SimError::Listen(error)) if is_taken(&error) && known.is_none() => Simulator::start(cx, state, options(0)).await,
+            started => started,
+        };
+        let simulator = simulator.map_err(|error| match &error {
+            SimError::Listen(net) if is_taken(net) => taken(known.unwrap_or_default()).into(),
+            _ => Error::of(&error),
+        })?;
+        let base_url = simulator.url().parse();
+        let base_url = base_url.map_err(|_| Report::new(Code::Internal, "the sample forge has an address that is none"))?;
+        Ok(Self { simulator, base_url })
+    }
+
+    pub fn url(&self) -> String {
+        self.simulator.url()
+    }
+
+    pub fn project_url(&self) -> String {
+        self.simulator.project_url()
+    }
+
+    pub fn target(&self) -> Target {
+        Target::Url(self.project_url())
+    }
+
+    /// How to sync from it: by the configuration, but for this one forge, which needs no politeness.
+    pub fn options(&self, session: &Session) -> SyncOptions {
+        let settings = ForgeSettings {
+            concurrency: 8,
+            window: Rate { count: 100_000, period: Duration::from_secs(1), burst: 0 },
+            ..ForgeSettings::new(ForgeKind::GitLab, self.base_url.clone())
+        };
+        let mut options = SyncOptions::new(session.config(), Hosts::new());
+        options.holder = "annals demo".to_owned();
+        options.forges.insert(NAME.to_owned(), settings);
+        options
+    }
+
+    /// Ends it.
+    pub async fn stop(self) {
+        let report = self.simulator.stop().await;
+        tracing::debug!(connections = report.drain.completed, "the sample forge has ended");
+    }
+}
+
+/// The port that the file remembers; none for a file that is not there yet.
+async fn known_port(cx: &Cx, session: &Session) -> Result<Option<u16>, Error> {
+    let path = session.db_path()?;
+    if !path.exists() {
+        return Ok(None);
+    }
+    let db = match session.mirror(cx).await {
+        Ok(db) => db,
+        // An empty file is as good as none, and an older one is migrated by the sync.
+        Err(Error::Told(report)) if [Code::NotFound, Code::MigrationNeeded].contains(&report.code) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let projects = db.read(cx, |conn| read::projects(conn, &Visibility::all())).await;
+    let projects = projects.map_err(|error| Error::of(&error))?;
+    if projects.iter().any(|row| row.name.path != SAMPLE_PATH) {
+        let message = format!("{} is a mirror of other projects, and the demo wants a file of its own", path.display());
+        return Err(Report::new(Code::Refused, message).with_action("annals demo --db ./annals-demo.db").into());
+    }
+    let port = |url: &str| url.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+    Ok(projects.first().and_then(|row| port(&row.name.forge_url)))
+}
+
+fn is_taken(error: &annals_net_adapter::NetError) -> bool {
+    let io = error.source.downcast_ref::<std::io::Error>();
+    error.kind == NetworkErrorKind::Other && io.is_some_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
+}
+
+fn taken(port: u16) -> Report {
+    let message = format!("the sample forge of this file was at port {port}, which is taken: does another demo run?");
+    Report::new(Code::AddressInUse, message).with_action("annals demo --db ./annals-demo-2.db")
+}

@@ -1,0 +1,113 @@
+//! `annals doctor`: what is wrong here, and what to do about it.
+
+use annals_core::{Code, Report};
+use annals_net_adapter::Cx;
+use serde::Serialize;
+
+use super::{Needs, Run, checks};
+use crate::error::Error;
+use crate::output::table::{Cell, Column, Table};
+use crate::output::{Mode, Page, Reply, Shape, Show, Style};
+use crate::session::Session;
+
+/// Check the configuration, the mirror and this machine
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+#[derive(Debug, Serialize)]
+pub struct Data {
+    checks: Vec<Check>,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    pub name: String,
+    pub status: Status,
+    pub detail: String,
+    /// What to do, as a command where there is one.
+    pub action: Option<String>,
+}
+
+/// What a check came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    Ok,
+    /// Worth knowing; nothing is wrong.
+    Info,
+    /// A finding.
+    Fail,
+}
+
+impl Check {
+    pub fn new(name: impl Into<String>, status: Status, detail: impl Into<String>) -> Self {
+        Self { name: name.into(), status, detail: detail.into(), action: None }
+    }
+
+    #[must_use]
+    pub fn action(mut self, action: impl Into<String>) -> Self {
+        self.action = Some(action.into());
+        self
+    }
+}
+
+impl Run for Args {
+    type Data = Data;
+    const NAME: &'static str = "doctor";
+    const NEEDS: Needs = Needs::ConfigIfSound;
+
+    fn shape(&self) -> Shape {
+        Shape {
+            fields: &["checks.name", "checks.status", "checks.detail", "checks.action"],
+            list: Some("checks"),
+            minimal: &["name", "status"],
+        }
+    }
+
+    async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Data>, Error> {
+        let mut all = checks::setting(session);
+        all.extend(checks::mirror(cx, session).await);
+        all.extend(checks::forges(session));
+        all.push(checks::git(session));
+        let data = Data { checks: all };
+        let findings: Vec<&Check> = data.checks.iter().filter(|check| check.status == Status::Fail).collect();
+        if findings.is_empty() {
+            return Ok(data.into());
+        }
+        let names: Vec<&str> = findings.iter().map(|check| check.name.as_str()).collect();
+        let mut report = Report::new(Code::CheckFailed, format!("something is wrong with: {}", names.join(", ")));
+        for check in findings.iter().rev() {
+            if let Some(action) = &check.action {
+                report = report.with_action(action);
+            }
+        }
+        match session.out.mode {
+            Mode::Human => session.out.page(cx, |page| data.show(page))?,
+            Mode::Robot => {
+                let checks = serde_json::to_value(&data.checks).unwrap_or_default();
+                report = report.with_detail("checks", checks);
+            }
+        }
+        Err(report.into())
+    }
+}
+
+impl Show for Data {
+    fn show(&self, page: &mut Page) {
+        let mut table = Table::new(&[("CHECK", Column::Left), ("", Column::Left), ("DETAIL", Column::Flexible)]);
+        for check in &self.checks {
+            let (word, style) = match check.status {
+                Status::Ok => ("ok", Style::Good),
+                Status::Info => ("–", Style::Faint),
+                Status::Fail => ("wrong", Style::Bad),
+            };
+            let action = check.action.as_deref().map(|action| format!(" → {action}")).unwrap_or_default();
+            let detail = crate::output::page::one_line(&format!("{}{action}", check.detail));
+            table.row([check.name.as_str().into(), Cell::styled(word, style), detail.into()]);
+        }
+        // What is wrong must be readable to its end, however narrow the screen is.
+        page.look.screen = None;
+        page.table(&table);
+    }
+}

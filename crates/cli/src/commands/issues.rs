@@ -1,0 +1,35 @@
+//! `annals issues`: a list of issues, or one.
+
+use annals_core::EntityKind;
+use annals_net_adapter::Cx;
+
+use super::either::Either;
+use super::{Run, list, show};
+use crate::error::Error;
+use crate::output::{Reply, Shape};
+use crate::session::Session;
+
+/// List issues, or show one
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The number of one issue, to show it
+    iid: Option<String>,
+    #[command(flatten)]
+    filters: list::Filters,
+}
+
+impl Run for Args {
+    type Data = Either<list::Data, show::Data>;
+    const NAME: &'static str = "issues";
+
+    fn shape(&self) -> Shape {
+        if self.iid.is_some() { show::SHAPE } else { list::SHAPE }
+    }
+
+    async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Self::Data>, Error> {
+        match self.iid {
+            Some(iid) => Ok(show::one(cx, session, &["issue".to_owned(), iid]).await?.map(Either::Right)),
+            None => Ok(self.filters.list(cx, session, EntityKind::Issue).await?.map(Either::Left)),
+        }
+    }
+}

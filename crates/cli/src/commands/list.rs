@@ -1,0 +1,239 @@
+//! Lists of issues and merge requests: one set of filters, one table.
+
+use annals_core::text::nearest;
+use annals_core::time::When;
+use annals_core::{Code, EntityKind, Report, UnixMs};
+use annals_db::ids::State;
+use annals_db::read::{self, Direction, List, ListItem, ListQuery, NameFilter, Slice, Sort, Visibility};
+use annals_net_adapter::Cx;
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::place;
+use crate::error::Error;
+use crate::output::page::title;
+use crate::output::table::{Cell, Column, Table};
+use crate::output::{Meta, Page, Reply, Shape, Show, Style};
+use crate::session::Session;
+
+/// Filters and order of a list.
+#[derive(Debug, clap::Args)]
+pub struct Filters {
+    /// Only in these states, separated by commas
+    #[arg(long, value_name = "STATE", value_delimiter = ',')]
+    state: Vec<StateWord>,
+    /// Only by these authors, separated by commas
+    #[arg(long, value_name = "NAME")]
+    author: Option<String>,
+    /// Only assigned to one of these; `none` and `any` are understood
+    #[arg(long, value_name = "NAME")]
+    assignee: Option<String>,
+    /// Only with one of these labels; given twice, both must hold
+    #[arg(long, value_name = "LABEL")]
+    label: Vec<String>,
+    /// Only of this milestone; `none` and `any` are understood
+    #[arg(long, value_name = "TITLE")]
+    milestone: Option<String>,
+    /// Only changed at or after: a date, a time, or an age such as 7d
+    #[arg(long, value_name = "WHEN")]
+    after: Option<String>,
+    /// Only changed before
+    #[arg(long, value_name = "WHEN")]
+    before: Option<String>,
+    /// The order
+    #[arg(long, value_enum, default_value_t, value_name = "BY")]
+    sort: SortWord,
+    /// The oldest or lowest first
+    #[arg(long)]
+    asc: bool,
+    /// How many
+    #[arg(short = 'n', long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=500))]
+    limit: u16,
+    /// How many to leave out before them
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    offset: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum StateWord {
+    Open,
+    Closed,
+    Merged,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum SortWord {
+    #[default]
+    Updated,
+    Created,
+    Iid,
+}
+
+/// A page of a list.
+#[derive(Debug, Serialize)]
+pub struct Data {
+    items: Vec<ListItem>,
+    #[serde(skip)]
+    kind: EntityKind,
+    #[serde(skip)]
+    total: u64,
+}
+
+/// The shape of [`Data`].
+pub const SHAPE: Shape = Shape {
+    fields: &[
+        "items.ref", "items.kind", "items.project", "items.project_id", "items.forge", "items.iid", "items.title",
+        "items.state", "items.state_reason", "items.draft", "items.confidential", "items.author", "items.assignees",
+        "items.labels", "items.milestone", "items.created_at", "items.updated_at", "items.closed_at",
+        "items.merged_at", "items.url", "items.gone_at", "items.gone_reason",
+    ],
+    list: Some("items"),
+    minimal: &["ref", "title", "state", "updated_at"],
+};
+
+impl Filters {
+    /// Reads the list.
+    pub async fn list(self, cx: &Cx, session: &Session, kind: EntityKind) -> Result<Reply<Data>, Error> {
+        let query = self.query(kind, cx.unix_ms(), session)?;
+        let db = session.mirror(cx).await?;
+        let called = session.global.project.clone();
+        let found = db.read(cx, move |conn| {
+            let mut query = query;
+            if called.is_some() {
+                match place::project(conn, called.as_deref())? {
+                    Ok(project) => query.projects = vec![project.id],
+                    Err(report) => return Ok(Err(report)),
+                }
+            }
+            Ok(Ok(read::list(conn, &Visibility::all(), &query)?))
+        });
+        let List { items, total, .. } = found.await.map_err(|error| Error::of(&error))??;
+        let end = self.offset.saturating_add(items.len());
+        let meta = Meta {
+            total: Some(total),
+            next_offset: (!items.is_empty() && (end as u64) < total).then_some(end),
+            ..Meta::default()
+        };
+        Ok(Reply::Data(Data { items, kind, total }, meta))
+    }
+
+    fn query(&self, kind: EntityKind, now: UnixMs, session: &Session) -> Result<ListQuery, Report> {
+        if kind == EntityKind::Issue && self.state.contains(&StateWord::Merged) {
+            let report = Report::new(Code::Usage, "an issue is never merged; its state is open or closed");
+            return Err(report.with_action("annals mrs --state merged"));
+        }
+        let zone = &session.config().cli.tz;
+        let when = |flag: &str, text: &Option<String>| {
+            let read = |text: &String| {
+                When::parse(text, now, zone).map(When::first).map_err(|error| {
+                    Report::new(Code::Usage, format!("--{flag}: {error}")).with_suggestion("2024-02-29, 2024-02-29T12:00Z or 7d")
+                })
+            };
+            text.as_ref().map(read).transpose()
+        };
+        let name = |text: &Option<String>| text.as_deref().map(NameFilter::parse);
+        Ok(ListQuery {
+            states: self.state.iter().map(|word| word.state()).collect(),
+            author: name(&self.author),
+            assignee: name(&self.assignee),
+            labels: self.label.iter().map(|text| NameFilter::parse(text)).collect(),
+            milestone: name(&self.milestone),
+            after: when("after", &self.after)?,
+            before: when("before", &self.before)?,
+            sort: self.sort.sort(),
+            direction: if self.asc { Direction::Ascending } else { Direction::Descending },
+            slice: Slice::Offset { offset: self.offset, limit: usize::from(self.limit) },
+            ..ListQuery::of(kind)
+        })
+    }
+}
+
+impl StateWord {
+    const fn state(self) -> State {
+        match self {
+            Self::Open => State::Open,
+            Self::Closed => State::Closed,
+            Self::Merged => State::Merged,
+        }
+    }
+}
+
+impl SortWord {
+    const fn sort(self) -> Sort {
+        match self {
+            Self::Updated => Sort::Updated,
+            Self::Created => Sort::Created,
+            Self::Iid => Sort::Iid,
+        }
+    }
+}
+
+impl Show for Data {
+    fn show(&self, page: &mut Page) {
+        let noun = match self.kind {
+            EntityKind::Issue => "issue",
+            EntityKind::MergeRequest => "merge request",
+        };
+        if !self.items.is_empty() {
+            let first = self.items.first().map(|item| &item.project_id);
+            let one_project = self.items.iter().all(|item| Some(&item.project_id) == first);
+            let mut table = Table::new(&[
+                ("REF", Column::Left),
+                ("STATE", Column::Left),
+                ("TITLE", Column::Flexible),
+                ("AUTHOR", Column::Left),
+                ("UPDATED", Column::Left),
+            ]);
+            for item in &self.items {
+                let short = format!("{}{}", item.kind.sigil(), item.iid);
+                table.row([
+                    Cell::styled(if one_project { short } else { crate::output::page::one_line(&item.reference) }, Style::Link),
+                    state(item),
+                    headline(item).into(),
+                    crate::output::page::one_line(&item.author).into(),
+                    page.time(item.updated_at).into(),
+                ]);
+            }
+            page.table(&table);
+        }
+        page.count(self.items.len(), self.total, noun, "-n and --offset for more");
+    }
+}
+
+/// The state for the eye.
+pub fn state(item: &ListItem) -> Cell {
+    let style = match item.state {
+        State::Open => Style::Good,
+        State::Merged => Style::Strong,
+        State::Closed | State::Other => Style::Faint,
+    };
+    let word = if item.gone_at.is_some() { "gone".to_owned() } else { item.state.to_string() };
+    Cell::styled(word, style)
+}
+
+/// The title with what must not be overlooked.
+fn headline(item: &ListItem) -> String {
+    let mut text = String::new();
+    if item.confidential {
+        text.push_str("(confidential) ");
+    }
+    if item.draft && !item.title.to_lowercase().starts_with("draft") {
+        text.push_str("(draft) ");
+    }
+    text.push_str(&title(&item.title));
+    if !item.labels.is_empty() {
+        text.push_str(&format!("  [{}]", crate::output::page::one_line(&item.labels.join(", "))));
+    }
+    text
+}
+
+/// A word among `names`, or a report that names them.
+pub fn one_of<T: Copy>(what: &str, word: &str, names: &[(&'static str, T)]) -> Result<T, Report> {
+    if let Some((_, value)) = names.iter().find(|(name, _)| *name == word) {
+        return Ok(*value);
+    }
+    let valid: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
+    let mut report = Report::new(Code::Usage, format!("`{word}` is not a {what}; there are {}", valid.join(", ")));
+    report.suggestion = nearest(word, valid.iter().copied()).map(str::to_owned);
+    Err(report.with_detail("valid", valid))
+}

@@ -1,0 +1,161 @@
+//! `annals search QUERY`: what the mirror knows about it.
+
+use annals_core::Code;
+use annals_core::Report;
+use annals_core::text::nearest;
+use annals_net_adapter::Cx;
+use annals_search::answer::{Facet, FacetCounts, Hit, SearchRequest, SearchResults};
+use serde::Serialize;
+
+use super::{Run, place};
+use crate::error::Error;
+use crate::output::page::{one_line, title};
+use crate::output::{Meta, Page, Reply, Shape, Show, Style};
+use crate::session::Session;
+
+/// Search issues, merge requests and discussions
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A query is words, all of them required; \"a phrase\"; word* for a beginning; -word for what must be missing; and
+filters: project: kind:issue,mr,discussion author: assignee: reviewer: label: milestone: state:open,closed,merged
+path: after: before: created-after: created-before: is:draft,confidential,resolved,unresolved,gone,bot.
+For example: annals search 'cutover race label:bug after:30d'")]
+pub struct Args {
+    /// What to look for; several words need no quotes
+    #[arg(required = true, num_args = 1.., value_name = "QUERY")]
+    query: Vec<String>,
+    /// How to search
+    #[arg(long, value_name = "MODE", value_parser = clap::builder::PossibleValuesParser::new(annals_core::config::SearchMode::NAMES))]
+    mode: Option<String>,
+    /// Count all hits by these: project, kind, author, label, state
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    facets: Vec<String>,
+    /// How many hits
+    #[arg(short = 'n', long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=500))]
+    limit: u16,
+    /// How many hits to leave out before them
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    offset: usize,
+}
+
+/// The hits, and what is said beside them.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct Data(SearchResults);
+
+const SHAPE: Shape = Shape {
+    fields: &[
+        "hits.doc_key", "hits.kind", "hits.ref", "hits.title", "hits.snippet", "hits.highlights.*", "hits.score",
+        "hits.url", "hits.updated_at", "facets.*",
+    ],
+    list: Some("hits"),
+    minimal: &["ref", "title", "snippet"],
+};
+
+impl Run for Args {
+    type Data = Data;
+    const NAME: &'static str = "search";
+
+    fn shape(&self) -> Shape {
+        SHAPE
+    }
+
+    fn overrides(&self) -> Vec<(String, String)> {
+        self.mode.iter().map(|mode| ("search.mode".to_owned(), mode.clone())).collect()
+    }
+
+    async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Data>, Error> {
+        let mut request = SearchRequest {
+            limit: usize::from(self.limit),
+            offset: self.offset,
+            facets: facets(&self.facets)?,
+            ..SearchRequest::new(self.query.join(" "), cx.unix_ms())
+        };
+        let db = session.mirror(cx).await?;
+        if let Some(called) = session.global.project.clone() {
+            let found = db.read(cx, move |conn| place::project(conn, Some(&called)));
+            let project = found.await.map_err(|error| Error::of(&error))??;
+            let filter = annals_search::query::filter("project", &project.path, request.now);
+            request.filters.extend(filter.map_err(|invalid| Error::of(&annals_search::Error::from(invalid)))?);
+        }
+        let results = annals_search::run(cx, &db, &request).await.map_err(|error| Error::of(&error))?;
+        let meta = Meta {
+            warnings: results.warnings.clone(),
+            total: Some(results.total),
+            next_offset: results.next_offset,
+            mode: serde_json::to_value(results.mode).ok(),
+            stale: serde_json::to_value(results.stale).ok(),
+        };
+        Ok(Reply::Data(Data(results), meta))
+    }
+}
+
+fn facets(names: &[String]) -> Result<Vec<Facet>, Report> {
+    let mut wanted = Vec::new();
+    for name in names.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
+        let facet = Facet::of(name).ok_or_else(|| {
+            let valid: Vec<&str> = Facet::ALL.iter().map(|facet| facet.as_str()).collect();
+            let mut report = Report::new(Code::Usage, format!("`{name}` is not a facet; there are {}", valid.join(", ")));
+            report.suggestion = nearest(name, valid.iter().copied()).map(str::to_owned);
+            report.with_detail("valid", valid)
+        })?;
+        if !wanted.contains(&facet) {
+            wanted.push(facet);
+        }
+    }
+    Ok(wanted)
+}
+
+impl Show for Data {
+    fn show(&self, page: &mut Page) {
+        for hit in &self.0.hits {
+            show_hit(hit, page);
+        }
+        page.count(self.0.hits.len(), self.0.total, "hit", "-n and --offset for more");
+        if self.0.stale.dirty > 0 {
+            let line = format!("{} changes are not searchable yet; the next sync makes them so", self.0.stale.dirty);
+            page.line(page.paint(Style::Attention, &line));
+        }
+        for (facet, counts) in &self.0.facets {
+            show_facet(*facet, counts, page);
+        }
+    }
+}
+
+/// A hit: what it is, and why it is here.
+pub fn show_hit(hit: &Hit, page: &mut Page) {
+    let kind = match hit.kind {
+        annals_db::ids::SourceKind::Discussion => " · in a discussion",
+        annals_db::ids::SourceKind::Issue
+        | annals_db::ids::SourceKind::MergeRequest
+        | annals_db::ids::SourceKind::Commit => "",
+    };
+    let reference = page.paint(Style::Link, &one_line(&hit.reference));
+    let name = page.paint(Style::Strong, &title(&hit.title));
+    let rest = page.paint(Style::Faint, &format!("{}{kind}", page.time(hit.updated_at)));
+    page.line(format!("{reference}  {name}  {rest}"));
+    page.highlighted(&hit.snippet, &hit.highlights, "    ");
+}
+
+fn show_facet(facet: Facet, counts: &FacetCounts, page: &mut Page) {
+    let mut parts: Vec<String> =
+        counts.values.iter().take(12).map(|value| format!("{} {}", one_line(&value.value), value.count)).collect();
+    let more = counts.values.len().saturating_sub(12) + counts.more;
+    if more > 0 {
+        parts.push(format!("and {more} more"));
+    }
+    let name = page.paint(Style::Strong, facet.as_str());
+    page.line(format!("{name}: {}", parts.join(", ")));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facets_are_checked_and_not_repeated() {
+        assert_eq!(facets(&["label".into(), " state".into(), "label".into()]), Ok(vec![Facet::Label, Facet::State]));
+        let report = facets(&["lable".into()]).err();
+        assert_eq!(report.and_then(|report| report.suggestion).as_deref(), Some("label"));
+    }
+}

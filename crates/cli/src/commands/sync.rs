@@ -1,0 +1,218 @@
+//! `annals sync`: what is new at the forges comes into the mirror.
+
+use std::time::Duration;
+
+use annals_core::time::parse_duration;
+use annals_core::{Coded, TaskError};
+use annals_db::read::{self, Visibility};
+use annals_net_adapter::{Cx, Slice};
+use annals_sync::{Documents, Hosts, SyncOptions, SyncResult, Target};
+use serde::Serialize;
+
+use super::{Conduct, Run};
+use crate::error::Error;
+use crate::output::page::{counted, one_line};
+use crate::output::table::{Column, Table};
+use crate::output::{Meta, Mode, Page, Reply, Shape, Show, Style, progress};
+use crate::session::Session;
+
+/// Mirror what is new; an address adds its project
+#[derive(Debug, Default, clap::Args)]
+#[command(after_help = "\
+Without a project, every mirrored one and every one of the configuration. A token, where one is needed, comes from the
+environment variable ANNALS_TOKEN_<FORGE>, or the one that `token_env` names.")]
+pub struct Args {
+    /// Addresses of projects, or paths of mirrored ones
+    #[arg(value_name = "URL or PROJECT")]
+    targets: Vec<String>,
+    /// Projects at the same time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: Option<u16>,
+    /// How long one wait that a forge asks for may be, such as 1h
+    #[arg(long, value_name = "TIME", value_parser = wait)]
+    wait: Option<Duration>,
+    /// How long to wait while another sync holds a project, such as 30s
+    #[arg(long, value_name = "TIME", value_parser = wait)]
+    wait_lock: Option<Duration>,
+    /// Do not make documents; the next sync does
+    #[arg(long)]
+    no_docs: bool,
+    /// Do not fetch state, label and milestone events
+    #[arg(long)]
+    no_events: bool,
+}
+
+fn wait(text: &str) -> Result<Duration, String> {
+    let duration = parse_duration(text).map_err(|error| error.to_string())?;
+    if duration > Duration::from_secs(86_400) {
+        return Err("at most 24h".to_owned());
+    }
+    Ok(duration)
+}
+
+/// What a run did.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct Data(pub SyncResult);
+
+pub const SHAPE: Shape = Shape {
+    fields: &[
+        "run_id", "mode", "status", "projects.path", "projects.streams.stream", "projects.streams.pages",
+        "projects.streams.rows", "projects.streams.written", "projects.streams.unchanged",
+        "projects.streams.quarantined", "projects.streams.cursor", "projects.jobs.done", "projects.jobs.pending",
+        "projects.jobs.failed", "projects.jobs.aborted", "revisions", "documents_regenerated", "documents_embedded",
+        "skipped_stale", "failed_iids.entity_type", "failed_iids.iid", "skipped_stale_iids.entity_type",
+        "skipped_stale_iids.iid", "requests", "not_modified", "waited_ms", "error_code",
+    ],
+    list: None,
+    minimal: &["run_id", "status"],
+};
+
+impl Run for Args {
+    type Data = Data;
+    const NAME: &'static str = "sync";
+    const SLICE: Option<Slice> = Some(Slice::Ingest);
+    const CONDUCT: Conduct = Conduct::Works;
+
+    fn shape(&self) -> Shape {
+        SHAPE
+    }
+
+    fn overrides(&self) -> Vec<(String, String)> {
+        let jobs = self.jobs.map(|jobs| ("sync.jobs", jobs.to_string()));
+        let wait = self.wait.map(|wait| ("sync.max_wait_s", wait.as_millis().div_ceil(1000).to_string()));
+        let events = self.no_events.then(|| ("sync.events", "false".to_owned()));
+        let set = [jobs, wait, events].into_iter().flatten();
+        set.map(|(key, value)| (key.to_owned(), value)).collect()
+    }
+
+    async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Data>, Error> {
+        let targets = self.targets(cx, session).await?;
+        let options = SyncOptions {
+            lock_wait: self.wait_lock.unwrap_or_default(),
+            documents: if self.no_docs { Documents::Leave } else { Documents::Make },
+            ..SyncOptions::new(session.config(), Hosts::new())
+        };
+        run(cx, session, targets, options).await
+    }
+}
+
+impl Args {
+    /// What is to be mirrored; nothing means every project that is mirrored already.
+    async fn targets(&self, cx: &Cx, session: &Session) -> Result<Vec<Target>, Error> {
+        let named: Vec<&String> = if self.targets.is_empty() { session.global.project.iter().collect() } else { self.targets.iter().collect() };
+        if !named.is_empty() {
+            return Ok(named.into_iter().map(|text| Target::read(text)).collect());
+        }
+        let configured = configured(session);
+        let known = match session.mirror(cx).await {
+            Ok(db) => {
+                let rows = db.read(cx, |conn| read::projects(conn, &Visibility::all())).await;
+                let rows = rows.map_err(|error| Error::of(&error))?;
+                rows.into_iter().filter(|row| row.tracked).map(|row| Target::Id(row.name.id)).collect()
+            }
+            // A file that is not there, or older, is made or migrated when there is something to put into it.
+            Err(_) if !configured.is_empty() => Vec::new(),
+            Err(Error::Told(report)) if report.code == annals_core::Code::MigrationNeeded => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let targets: Vec<Target> = configured.into_iter().chain(known).collect();
+        if targets.is_empty() {
+            let report = annals_core::Report::new(annals_core::Code::NotFound, "no project is mirrored yet, and the configuration names none");
+            return Err(report.with_suggestion("annals sync https://HOST/GROUP/PROJECT").into());
+        }
+        Ok(targets)
+    }
+}
+
+/// The projects that the configuration names.
+fn configured(session: &Session) -> Vec<Target> {
+    let forges = session.config().forges.values().filter(|forge| forge.enabled);
+    let projects = forges.flat_map(|forge| {
+        forge.projects.iter().map(|path| Target::Url(format!("{}/{path}", forge.base_url.as_str())))
+    });
+    projects.collect()
+}
+
+/// Runs a sync on the mirror of this session, with progress.
+pub async fn run(cx: &Cx, session: &Session, targets: Vec<Target>, options: SyncOptions) -> Result<Reply<Data>, Error> {
+    let db = session.mirror_to_write(cx, session.auto_migrate()).await?;
+    let (progress, watcher) = progress::watch(cx, session)?;
+    let result = Box::pin(annals_sync::sync(cx, &db, targets, options, progress)).await;
+    let warnings = watcher.end(cx).await;
+    let closed = db.close(cx).await;
+    let result = result.map_err(|error| failed(cx, session, &error))?;
+    closed.map_err(|error| Error::of(&error))?;
+    // A person has seen them go by.
+    let warnings = if session.out.mode == Mode::Robot { warnings } else { Vec::new() };
+    Ok(Reply::Data(Data(result), Meta { warnings, ..Meta::default() }))
+}
+
+/// The end of a sync that did not do everything: a person sees what it did first.
+fn failed(cx: &Cx, session: &Session, error: &annals_sync::Error) -> Error {
+    let done = match error {
+        annals_sync::Error::Incomplete(incomplete) => Some(&incomplete.result),
+        annals_sync::Error::Cancelled { result: Some(result), .. } => Some(&**result),
+        _ => None,
+    };
+    if let Some(done) = done
+        && session.out.mode == Mode::Human
+        && let Err(unseen) = session.out.page(cx, |page| show(done, page))
+    {
+        return unseen;
+    }
+    match error.cancel_reason() {
+        Some(reason) => Error::Cancelled { reason: reason.clone(), details: Some(Box::new(Coded::report(error).details)) },
+        None => Error::of(error),
+    }
+}
+
+impl Show for Data {
+    fn show(&self, page: &mut Page) {
+        show(&self.0, page);
+    }
+}
+
+fn show(result: &SyncResult, page: &mut Page) {
+    let mut table = Table::new(&[
+        ("PROJECT", Column::Flexible),
+        ("READ", Column::Right),
+        ("WRITTEN", Column::Right),
+        ("SET ASIDE", Column::Right),
+        ("DETAILS", Column::Right),
+        ("OWED", Column::Right),
+    ]);
+    for project in &result.projects {
+        let sum = |count: fn(&annals_sync::engine::StreamResult) -> u64| project.streams.iter().map(count).sum::<u64>().to_string();
+        table.row([
+            one_line(&project.path).into(),
+            sum(|stream| stream.rows).into(),
+            sum(|stream| stream.written).into(),
+            sum(|stream| stream.quarantined).into(),
+            project.jobs.done.to_string().into(),
+            (project.jobs.pending + project.jobs.failed).to_string().into(),
+        ]);
+    }
+    if !result.projects.is_empty() {
+        page.table(&table);
+    }
+    let mut parts = vec![result.status.to_string(), requests(result)];
+    if result.documents_regenerated > 0 {
+        parts.push(format!("{} made searchable", counted(result.documents_regenerated, "document")));
+    }
+    if result.waited_ms >= 1000 {
+        parts.push(format!("waited {} s for hosts", result.waited_ms / 1000));
+    }
+    parts.push(format!("run {}", result.run_id));
+    page.line(page.paint(Style::Faint, &parts.join(" · ")));
+}
+
+/// `12 requests, 3 of them answered "not modified"`.
+pub fn requests(result: &SyncResult) -> String {
+    let sent = counted(result.requests, "request");
+    match result.not_modified {
+        0 => sent,
+        all if all == result.requests => format!("{sent}, all answered \"not modified\""),
+        some => format!("{sent}, {some} of them answered \"not modified\""),
+    }
+}

@@ -1,0 +1,225 @@
+//! `annals sync-runs`: how the mirroring went.
+
+use annals_core::{Code, Report, RunId};
+use annals_db::ids::RunStatus;
+use annals_db::read::{self, Run as RunRow, RunDetail, Visibility};
+use annals_net_adapter::Cx;
+use serde::Serialize;
+
+use super::either::Either;
+use super::{Run, list};
+use crate::error::Error;
+use crate::output::page::{counted, one_line};
+use crate::output::table::{Cell, Column, Table};
+use crate::output::{Page, Reply, Shape, Show, Style};
+use crate::session::Session;
+
+/// List sync runs, or show one
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// One run in full, by its id or the beginning of it
+    #[arg(long, value_name = "ID")]
+    run_id: Option<String>,
+    /// Only runs that ended so
+    #[arg(long, value_name = "STATUS")]
+    status: Option<String>,
+    /// How many
+    #[arg(short = 'n', long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=500))]
+    limit: u16,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Runs {
+    runs: Vec<RunRow>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct One(RunDetail);
+
+const RUNS: Shape = Shape {
+    fields: &[
+        "runs.run_id", "runs.parent_run_id", "runs.mode", "runs.origin", "runs.project", "runs.status", "runs.phase",
+        "runs.requested.*", "runs.counters.*", "runs.error_code", "runs.error.*", "runs.host", "runs.pid",
+        "runs.process_start", "runs.started_at", "runs.heartbeat_at", "runs.finished_at",
+    ],
+    list: Some("runs"),
+    minimal: &["run_id", "status", "project", "started_at"],
+};
+
+const ONE: Shape = Shape {
+    fields: &[
+        "run.run_id", "run.parent_run_id", "run.mode", "run.origin", "run.project", "run.status", "run.phase",
+        "run.requested.*", "run.counters.*", "run.error_code", "run.error.*", "run.host", "run.pid",
+        "run.process_start", "run.started_at", "run.heartbeat_at", "run.finished_at",
+        "streams.project", "streams.stream", "streams.status", "streams.pages", "streams.rows", "streams.written",
+        "streams.unchanged", "streams.quarantined", "streams.cursor_from", "streams.cursor_to", "streams.error_code",
+        "entities.entity_type", "entities.iid", "entities.stage", "entities.status", "entities.error_code",
+        "entities.error_message", "entities.updated_at",
+    ],
+    list: None,
+    minimal: &["run.run_id", "run.status", "run.project", "run.started_at"],
+};
+
+impl Run for Args {
+    type Data = Either<Runs, One>;
+    const NAME: &'static str = "sync-runs";
+
+    fn shape(&self) -> Shape {
+        if self.run_id.is_some() { ONE } else { RUNS }
+    }
+
+    async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Self::Data>, Error> {
+        let names: Vec<(&str, RunStatus)> = RunStatus::ALL.iter().map(|status| (status.as_str(), *status)).collect();
+        let status = self.status.as_deref().map(|word| list::one_of("status", word, &names)).transpose()?;
+        let db = session.mirror(cx).await?;
+        let limit = usize::from(self.limit);
+        let Some(asked) = self.run_id else {
+            let runs = db.read(cx, move |conn| read::runs(conn, &Visibility::all(), status, limit));
+            let runs = runs.await.map_err(|error| Error::of(&error))?;
+            return Ok(Reply::from(Either::Left(Runs { runs })));
+        };
+        let found = db.read(cx, move |conn| {
+            let id = RunId(asked.trim().to_ascii_lowercase());
+            if let Some(run) = read::run(conn, &Visibility::all(), &id)? {
+                return Ok(Ok(run));
+            }
+            // The beginning of an id is enough where it is clear, as with commits.
+            let recent = read::runs(conn, &Visibility::all(), None, 500)?;
+            let mut ids = recent.into_iter().map(|run| run.run_id).filter(|known| known.as_str().starts_with(id.as_str()));
+            match (ids.next(), ids.next(), id.as_str().len() >= 4) {
+                (Some(one), None, true) => Ok(read::run(conn, &Visibility::all(), &one)?.ok_or_else(|| unknown(&id))),
+                _ => Ok(Err(unknown(&id))),
+            }
+        });
+        let run = found.await.map_err(|error| Error::of(&error))??;
+        Ok(Reply::from(Either::Right(One(run))))
+    }
+}
+
+fn unknown(id: &RunId) -> Report {
+    let shown: String = id.as_str().chars().take(60).collect();
+    Report::new(Code::NotFound, format!("there is no sync run `{shown}`")).with_action("annals sync-runs")
+}
+
+fn status(status: RunStatus) -> Cell {
+    let style = match status {
+        RunStatus::Done => Style::Good,
+        RunStatus::Failed => Style::Bad,
+        RunStatus::Partial | RunStatus::Cancelled => Style::Attention,
+        RunStatus::Queued | RunStatus::Running => Style::Strong,
+    };
+    Cell::styled(status.to_string(), style)
+}
+
+fn took(run: &RunRow) -> String {
+    let Some(end) = run.finished_at else {
+        return format!("in phase {}", one_line(&run.phase));
+    };
+    seconds(end.since(run.started_at))
+}
+
+/// `12 s`, or `0.4 s` where that says more.
+pub fn seconds(duration: std::time::Duration) -> String {
+    if duration.as_secs() < 10 { format!("{:.1} s", duration.as_secs_f64()) } else { format!("{} s", duration.as_secs()) }
+}
+
+impl Show for Runs {
+    fn show(&self, page: &mut Page) {
+        let mut table = Table::new(&[
+            ("RUN", Column::Left),
+            ("STATUS", Column::Left),
+            ("STARTED", Column::Left),
+            ("TOOK", Column::Right),
+            ("PROJECT", Column::Flexible),
+            ("ERROR", Column::Left),
+        ]);
+        for run in &self.runs {
+            table.row([
+                Cell::styled(run.run_id.as_str(), Style::Link),
+                status(run.status),
+                page.time(Some(run.started_at)).into(),
+                took(run).into(),
+                one_line(run.project.as_deref().unwrap_or("several")).into(),
+                one_line(run.error_code.as_deref().unwrap_or_default()).into(),
+            ]);
+        }
+        if !self.runs.is_empty() {
+            page.table(&table);
+        }
+        page.line(page.paint(Style::Faint, &counted(self.runs.len() as u64, "run")));
+    }
+}
+
+impl Show for One {
+    fn show(&self, page: &mut Page) {
+        let run = &self.0.run;
+        page.heading(run.run_id.as_str());
+        let project = run.project.as_deref().map(|path| format!(" of {}", one_line(path))).unwrap_or_default();
+        page.line(format!("{}{project}: {}, {}", run.mode, run.status, took(run)));
+        page.line(format!("started {} on {} (process {})", page.full_time(run.started_at), one_line(&run.process.host), run.process.pid));
+        if let Some(code) = &run.error_code {
+            let message = run.error.get("message").and_then(serde_json::Value::as_str).unwrap_or_default();
+            let line = format!("{} {}", one_line(code), one_line(message));
+            page.line(page.paint(Style::Attention, line.trim_end()));
+        }
+        if !self.0.streams.is_empty() {
+            page.blank();
+            page.table(&self.streams());
+        }
+        if !self.0.entities.is_empty() {
+            page.blank();
+            page.table(&self.entities());
+        }
+    }
+}
+
+impl One {
+    fn streams(&self) -> Table {
+        let mut table = Table::new(&[
+            ("PROJECT", Column::Flexible),
+            ("STREAM", Column::Left),
+            ("STATUS", Column::Left),
+            ("PAGES", Column::Right),
+            ("ROWS", Column::Right),
+            ("WRITTEN", Column::Right),
+            ("SAME", Column::Right),
+            ("SET ASIDE", Column::Right),
+            ("ERROR", Column::Left),
+        ]);
+        for stream in &self.0.streams {
+            table.row([
+                one_line(&stream.project).into(),
+                one_line(&stream.stream).into(),
+                stream.status.to_string().into(),
+                stream.pages.to_string().into(),
+                stream.rows.to_string().into(),
+                stream.written.to_string().into(),
+                stream.unchanged.to_string().into(),
+                stream.quarantined.to_string().into(),
+                one_line(stream.error_code.as_deref().unwrap_or_default()).into(),
+            ]);
+        }
+        table
+    }
+
+    fn entities(&self) -> Table {
+        let mut table = Table::new(&[
+            ("ENTITY", Column::Left),
+            ("STAGE", Column::Left),
+            ("STATUS", Column::Left),
+            ("ERROR", Column::Flexible),
+        ]);
+        for entity in &self.0.entities {
+            let error = [&entity.error_code, &entity.error_message].into_iter().flatten();
+            let error: Vec<String> = error.map(|text| one_line(text)).collect();
+            table.row([
+                format!("{}{}", entity.entity_type.sigil(), entity.iid).into(),
+                one_line(&entity.stage).into(),
+                one_line(&entity.status).into(),
+                error.join(" ").into(),
+            ]);
+        }
+        table
+    }
+}

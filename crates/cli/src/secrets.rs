@@ -1,0 +1,92 @@
+//! A token on the command line is refused, because it is in the shell's history and in the process list by then. It is
+//! never repeated.
+
+use std::ffi::OsString;
+
+use annals_core::{Code, Report};
+
+/// Flags that people expect to take a token.
+const TOKEN_FLAGS: &[&str] = &["--token", "--private-token", "--access-token", "--password", "--api-key"];
+
+/// How tokens of the known forges begin.
+const TOKEN_PREFIXES: &[&str] = &[
+    "glpat-", "gldt-", "glrt-", "glcbt-", "glptt-", "glft-", "glimt-", "glagent-", "gloas-", "glsoat-", "glffct-",
+    "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_",
+];
+
+/// Refuses a command line with a token in it. A search may look for one: that is how leaks are found.
+///
+/// # Errors
+/// `usage`, with advice, and without the token.
+pub fn refuse(args: &[OsString]) -> Result<(), Report> {
+    let words: Vec<String> = args.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let searches = words.iter().any(|word| word == "search");
+    for word in &words {
+        let (flag, value) = word.split_once('=').unwrap_or((word, ""));
+        if TOKEN_FLAGS.contains(&flag) {
+            return Err(refusal("a token is not given on the command line"));
+        }
+        if [word.as_str(), value].into_iter().any(has_credentials) {
+            return Err(refusal("an address with credentials inside is refused"));
+        }
+        if !searches && [word.as_str(), value].into_iter().any(is_token) {
+            return Err(refusal("an argument looks like an access token"));
+        }
+    }
+    Ok(())
+}
+
+fn refusal(what: &str) -> Report {
+    let message = format!("{what}: it would stay in the shell's history and the process list. Revoke it if it was a real one");
+    Report::new(Code::Usage, message).with_suggestion(
+        "put the token into the environment variable ANNALS_TOKEN_<FORGE>, or the one that `token_env` of the forge names",
+    )
+}
+
+fn is_token(word: &str) -> bool {
+    TOKEN_PREFIXES.iter().any(|prefix| word.strip_prefix(prefix).is_some_and(|rest| rest.len() >= 8))
+}
+
+/// Whether it is an address with something before an `@` in its host part.
+fn has_credentials(word: &str) -> bool {
+    let after_scheme = word.split_once("://").map(|(_, rest)| rest);
+    after_scheme.and_then(|rest| rest.split(['/', '?', '#']).next()).is_some_and(|host| host.contains('@'))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn token_as_argument_refused() {
+        for words in [
+            &["sync", "glpat-s3cret-s3cret"][..],
+            &["sync", "--token", "s3cret"],
+            &["sync", "--token=s3cret"],
+            &["sync", "--db=glpat-s3cret-s3cret"],
+            &["sync", "https://oauth2:s3cret@gitlab.com/a/b"],
+            &["show", "https://s3cret@gitlab.com/a/b/-/issues/1"],
+            &["search", "--db=https://u:s3cret@h/x", "x"],
+        ] {
+            let args: Vec<OsString> = std::iter::once(&"annals").chain(words).map(OsString::from).collect();
+            let report = refuse(&args).unwrap_err();
+            assert_eq!(report.code, Code::Usage, "{words:?}");
+            assert!(!format!("{report:?}").contains("s3cret"), "{report:?}");
+        }
+    }
+
+    #[test]
+    fn other_words_pass() {
+        for words in [
+            &["search", "glpat-s3cret-s3cret"][..],
+            &["search", "mail@example.org"],
+            &["sync", "https://gitlab.com/a/b"],
+            &["show", "https://gitlab.com/a/@b/-/issues/1"],
+            &["sync", "glpat-"],
+        ] {
+            let args: Vec<OsString> = std::iter::once(&"annals").chain(words).map(OsString::from).collect();
+            assert_eq!(refuse(&args), Ok(()), "{words:?}");
+        }
+    }
+}

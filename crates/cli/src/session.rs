@@ -1,0 +1,107 @@
+//! What a command works with.
+
+use std::num::NonZeroUsize;
+
+use annals_core::config::Config;
+use annals_core::{Code, Coded, Report};
+use annals_db::migrate::Keep;
+use annals_db::{Access, AutoMigrate, Db, OpenOptions};
+use annals_net_adapter::{Cx, Environment, Runtimes};
+
+use crate::cli::Global;
+use crate::error::Error;
+use crate::output::{Output, Terminals};
+use crate::process;
+use crate::settings::{self, Settings};
+
+/// One invocation: its configuration, its runtimes, and how it prints.
+#[derive(Debug)]
+pub struct Session {
+    pub settings: Settings,
+    /// What was wrong with the configuration, for a command that goes on without it.
+    pub faults: Vec<Report>,
+    pub global: Global,
+    pub env: Environment,
+    pub terminals: Terminals,
+    pub out: Output,
+    pub runtimes: Runtimes,
+}
+
+impl Session {
+    pub const fn config(&self) -> &Config {
+        &self.settings.config
+    }
+
+    /// Where the mirror is.
+    ///
+    /// # Errors
+    /// `config_invalid` if nothing says it.
+    pub fn db_path(&self) -> Result<std::path::PathBuf, Report> {
+        settings::db_path(self.config(), &self.env)
+    }
+
+    /// Opens the mirror for reading: not a byte of it changes.
+    ///
+    /// # Errors
+    /// `not_found` where there is none, `migration_needed` for an older one, and the failures of a file.
+    ///
+    /// # Cancel safety
+    /// It has no effect.
+    pub async fn mirror(&self, cx: &Cx) -> Result<Db, Error> {
+        let path = self.db_path()?;
+        let options = OpenOptions { readers: self.readers(), ..OpenOptions::read() };
+        Db::open(cx, &path, options).await.map_err(|error| self.about_mirror(&error))
+    }
+
+    /// Opens the mirror for writing; it is made if there is none.
+    ///
+    /// # Errors
+    /// The failures of a file, and of the migration of an older one.
+    ///
+    /// # Cancel safety
+    /// As [`Db::open`].
+    pub async fn mirror_to_write(&self, cx: &Cx, migrate: AutoMigrate) -> Result<Db, Error> {
+        let path = self.db_path()?;
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(|error| {
+                let message = format!("cannot make the folder {}: {error}", folder.display());
+                Report::new(Code::Io, message).with_detail("path", folder.display().to_string())
+            })?;
+        }
+        let access = Access::Write { alive: process::alive(), migrate };
+        let options = OpenOptions { access, readers: self.readers() };
+        Db::open(cx, &path, options).await.map_err(|error| self.about_mirror(&error))
+    }
+
+    /// What an opening that may write does about an older file.
+    pub fn auto_migrate(&self) -> AutoMigrate {
+        if self.config().db.auto_migrate { AutoMigrate::On(self.backups()) } else { AutoMigrate::Off }
+    }
+
+    /// How many copies made before migrations are kept.
+    pub fn backups(&self) -> Keep {
+        Keep(self.config().db.backups)
+    }
+
+    fn readers(&self) -> NonZeroUsize {
+        NonZeroUsize::new(self.config().db.readers).unwrap_or(NonZeroUsize::MIN)
+    }
+
+    /// A failure to open the mirror, with what to do about it.
+    pub fn about_mirror(&self, error: &annals_db::Error) -> Error {
+        let (annals_db::Error::NoFile { path } | annals_db::Error::File { path, .. }) = error else {
+            return Error::of(error);
+        };
+        let report = error.report().with_detail("path", path.display().to_string());
+        if report.code != Code::NotFound {
+            return report.into();
+        }
+        let configured = self.config().forges.values().any(|forge| forge.enabled && !forge.projects.is_empty());
+        let report = if configured {
+            report.with_action("annals sync")
+        } else {
+            report.with_suggestion("mirror a project with `annals sync URL`, or have a look around with `annals demo`")
+        };
+        report.into()
+    }
+}

@@ -1,0 +1,136 @@
+//! A command line that cannot be understood, told like every other failure.
+
+use annals_core::text::{nearest, visible};
+use annals_core::{Code, Report};
+use clap::CommandFactory;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::cli::Cli;
+use crate::error::Error;
+use crate::output::stdout;
+
+/// What clap's answer comes to.
+#[derive(Debug)]
+pub enum Answer {
+    /// Help or version: printed as it is, and nothing went wrong.
+    Text(String),
+    /// A mistake.
+    Mistake(Box<Report>),
+}
+
+/// Reads what clap says about a command line.
+pub fn read(error: &clap::Error) -> Answer {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Answer::Text(error.render().to_string()),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let report = Report::new(Code::Usage, "no command was named")
+                .with_action("annals demo")
+                .with_action("annals help")
+                .with_detail("commands", commands());
+            Answer::Mistake(Box::new(report))
+        }
+        _ => Answer::Mistake(Box::new(mistake(error))),
+    }
+}
+
+/// Prints what was asked for.
+///
+/// # Errors
+/// A failure to write.
+pub fn print(text: &str) -> Result<(), Error> {
+    stdout::print(text)
+}
+
+fn mistake(error: &clap::Error) -> Report {
+    let rendered = error.render().to_string();
+    let paragraphs: Vec<&str> = rendered.split("\n\n").collect();
+    let what = paragraphs.first().copied().unwrap_or_default().trim_start_matches("error: ");
+    // A list of possible values follows on lines of its own.
+    let words: Vec<&str> = what.split_whitespace().collect();
+    let mut report = Report::new(Code::Usage, visible(&words.join(" ")));
+    let usage = paragraphs.iter().find_map(|paragraph| paragraph.trim().strip_prefix("Usage: "));
+    if let Some(usage) = usage.and_then(|usage| usage.lines().next()) {
+        report = report.with_detail("usage", visible(usage).into_owned());
+    }
+    let valid = strings(error, ContextKind::ValidValue);
+    if !valid.is_empty() {
+        report = report.with_detail("valid", valid);
+    }
+    report.suggestion = suggestion(error);
+    if error.kind() == ErrorKind::InvalidSubcommand {
+        report = report.with_detail("commands", commands());
+    }
+    let help = usage.and_then(|usage| {
+        let mut words = usage.split_whitespace().skip(1);
+        words.next().filter(|word| commands().iter().any(|command| command == word))
+    });
+    report.with_action(help.map_or_else(|| "annals help".to_owned(), |command| format!("annals help {command}")))
+}
+
+/// What was probably meant: the nearest command, or clap's best guess, which it says last.
+fn suggestion(error: &clap::Error) -> Option<String> {
+    if let Some(wrong) = strings(error, ContextKind::InvalidSubcommand).first() {
+        let commands = commands();
+        return nearest(wrong, commands.iter().map(String::as_str)).map(str::to_owned);
+    }
+    let kinds = [ContextKind::SuggestedArg, ContextKind::SuggestedValue, ContextKind::SuggestedSubcommand];
+    kinds.into_iter().flat_map(|kind| strings(error, kind)).next_back()
+}
+
+fn strings(error: &clap::Error, kind: ContextKind) -> Vec<String> {
+    match error.get(kind) {
+        Some(ContextValue::String(text)) => vec![visible(text).into_owned()],
+        Some(ContextValue::Strings(texts)) => texts.iter().map(|text| visible(text).into_owned()).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn commands() -> Vec<String> {
+    Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn report(words: &[&str]) -> Report {
+        let error = Cli::try_parse_from(words).unwrap_err();
+        match read(&error) {
+            Answer::Mistake(report) => *report,
+            Answer::Text(text) => unreachable!("{text}"),
+        }
+    }
+
+    #[test]
+    fn mistakes_come_with_what_was_meant() {
+        for (words, suggestion, action) in [
+            (&["annals", "serach"][..], Some("search"), "annals help"),
+            (&["annals", "issues", "--stat", "open"], Some("--state"), "annals help issues"),
+            (&["annals", "--robt", "version"], Some("--robot"), "annals help"),
+            (&["annals", "version", "--color", "alwys"], Some("always"), "annals help"),
+            (&["annals", "sync", "--jobs", "many"], None, "annals help"),
+            (&["annals"], None, "annals help"),
+        ] {
+            let report = report(words);
+            assert_eq!((report.code, report.suggestion.as_deref()), (Code::Usage, suggestion), "{words:?}");
+            assert!(report.actions.iter().any(|known| known == action), "{words:?} {:?}", report.actions);
+            assert!(!report.message.contains('\n') && !report.message.starts_with("error"), "{}", report.message);
+        }
+    }
+
+    #[test]
+    fn escapes_in_arguments_are_inert() {
+        let report = report(&["annals", "\x1b[31mx"]);
+        assert!(!format!("{} {}", report.message, report.details).contains('\x1b'), "{}", report.message);
+    }
+
+    #[test]
+    fn help_and_version_are_answers() {
+        for words in [["annals", "--help"], ["annals", "--version"], ["annals", "help"]] {
+            let error = Cli::try_parse_from(words).unwrap_err();
+            assert!(matches!(read(&error), Answer::Text(_)), "{words:?}");
+        }
+    }
+}
