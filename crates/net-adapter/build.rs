@@ -1,6 +1,9 @@
 //! Says once, at build time, that the second runtime comes under a licence of its own.
 
-#[expect(clippy::disallowed_methods, reason = "how cargo tells a build script which features are on")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how cargo tells a build script which features are on"
+)]
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     if std::env::var_os("CARGO_FEATURE_ASUPERSYNC").is_some() {

@@ -104,7 +104,10 @@ impl Pool {
         loop {
             if let Some(job) = state.queue.pop_front() {
                 drop(state);
-                job();
+                // A value nobody waits for may panic when it is dropped; the thread must survive that.
+                if catch_unwind(AssertUnwindSafe(job)).is_err() {
+                    tracing::error!("a blocking call panicked outside its own code");
+                }
                 state = lock(&self.state);
                 continue;
             }
@@ -128,6 +131,8 @@ struct Call<T, E>(Mutex<CallState<T, E>>);
 
 struct CallState<T, E> {
     phase: Phase<T, E>,
+    /// Nobody waits for the value any more.
+    abandoned: bool,
     waker: Option<Waker>,
 }
 
@@ -148,6 +153,7 @@ impl<T: Send + 'static, E: TaskError> Call<T, E> {
     fn new(work: Work<T, E>) -> Arc<Self> {
         Arc::new(Self(Mutex::new(CallState {
             phase: Phase::Queued(work),
+            abandoned: false,
             waker: None,
         })))
     }
@@ -174,11 +180,22 @@ impl<T: Send + 'static, E: TaskError> Call<T, E> {
             Err(payload) => Outcome::Panicked(PanicMsg::from_payload(name, &*payload)),
         };
         let (kind, verdict) = describe(&outcome);
-        let waker = {
+        let (waker, unwanted) = {
             let mut state = lock(&self.0);
-            state.phase = Phase::Done(outcome);
-            state.waker.take()
+            if state.abandoned {
+                (None, Some(outcome))
+            } else {
+                state.phase = Phase::Done(outcome);
+                (state.waker.take(), None)
+            }
         };
+        // An unwanted value is gone before the region hears that the call is over.
+        if catch_unwind(AssertUnwindSafe(|| drop(unwanted))).is_err() {
+            tracing::error!(
+                task = name,
+                "the value of an abandoned blocking call panicked when dropped"
+            );
+        }
         work.live.finish(kind, verdict);
         if let Some(waker) = waker {
             waker.wake();
@@ -233,7 +250,9 @@ struct Waiting<T: Send + 'static, E: TaskError>(Arc<Call<T, E>>);
 
 impl<T: Send + 'static, E: TaskError> Drop for Waiting<T, E> {
     fn drop(&mut self) {
-        self.0.give_up();
+        if !self.0.give_up() {
+            lock(&self.0.0).abandoned = true;
+        }
     }
 }
 
@@ -295,9 +314,18 @@ pub(crate) async fn run_abandonable<T: Send + 'static>(
             "not available in the lab",
         ));
     };
+    // Lookups that nobody waits for any more keep their threads; the database must not run out of them.
+    let turn = match cx.rt().lookups().acquire_uncounted(cx, 1).await {
+        Ok(turn) => turn,
+        Err(cancelled) => return Outcome::Cancelled(cancelled.0),
+    };
     let slot = Arc::new(crate::task::Slot::new());
     let filled = slot.clone();
     pool.submit(Box::new(move || {
+        let _turn = turn;
+        if Arc::strong_count(&filled) == 1 {
+            return;
+        }
         filled.put(match catch_unwind(AssertUnwindSafe(f)) {
             Ok(Ok(value)) => Outcome::Ok(value),
             Ok(Err(error)) => Outcome::Err(error),

@@ -136,18 +136,14 @@ impl Cx {
     {
         let region = &self.0.region;
         let live = region.begin(name, TaskKind::Async)?;
-        // Siblings stop with their region, not with whoever started them; a mask is inherited.
-        let token = if self.0.mask.is_some() {
-            self.0.token.child()
-        } else {
-            region.token.child()
-        };
+        // A task stops with its region, not with whoever started it; a mask ends with its section, and the task may not.
+        let token = region.token.child();
         let rng = Mutex::new(region.rt.split_rng(live.record.id));
         let cx = Self(Arc::new(CxInner {
             region: region.clone(),
             token: token.clone(),
-            budget: self.0.budget,
-            mask: self.0.mask,
+            budget: self.0.budget.meet(region.spec.budget),
+            mask: None,
             record: live.record.clone(),
             rng,
         }));
@@ -329,9 +325,8 @@ impl Cx {
         let mut future = pin!(f);
         let mut cancel = pin!(self.cancel_wait());
         poll_fn(|context| {
-            if self.0.token.is_raised()
-                && let Some(reason) = self.0.token.reason()
-            {
+            // A future that is always ready must not outrun its deadline.
+            if let Some(reason) = self.cancel_reason() {
                 return Poll::Ready(Err(Cancelled(reason)));
             }
             if let Poll::Ready(output) = future.as_mut().poll(context) {

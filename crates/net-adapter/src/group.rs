@@ -4,7 +4,9 @@
 //! [`Policy::CollectAll`] every input has its outcome; no more than `max_in_flight` tasks have
 //! started and not ended; a task that finished before a cancellation keeps its result.
 
+use std::future::poll_fn;
 use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
 
 use annals_core::{CancelKind, CancelReason, Cancelled, Outcome, TaskError};
 
@@ -12,6 +14,7 @@ use crate::Cx;
 use crate::region::Policy;
 use crate::sync::Semaphore;
 use crate::task::{SpawnError, TaskHandle};
+use crate::token::{Token, lock};
 
 /// How a group is to behave.
 #[derive(Debug, Clone, Copy)]
@@ -41,16 +44,64 @@ pub struct Group<T, E> {
     spec: GroupSpec,
     room: Semaphore,
     tasks: Vec<TaskHandle<T, E>>,
+    failure: Arc<Failure>,
+}
+
+/// The first failure of a fail-fast group, and whom it stops.
+#[derive(Default)]
+struct Failure(Mutex<FailureState>);
+
+#[derive(Default)]
+struct FailureState {
+    reason: Option<CancelReason>,
+    members: Vec<Arc<Token>>,
+}
+
+impl Failure {
+    fn reason(&self) -> Option<CancelReason> {
+        lock(&self.0).reason.clone()
+    }
+
+    fn stops(&self, member: &Arc<Token>) {
+        let mut state = lock(&self.0);
+        match state.reason.clone() {
+            Some(reason) => {
+                drop(state);
+                member.raise(reason);
+            }
+            None => state.members.push(member.clone()),
+        }
+    }
+
+    fn happened(&self, reason: CancelReason) {
+        let members = {
+            let mut state = lock(&self.0);
+            if state.reason.is_some() {
+                return;
+            }
+            state.reason = Some(reason.clone());
+            std::mem::take(&mut state.members)
+        };
+        members.iter().for_each(|member| member.raise(reason.clone()));
+    }
+}
+
+impl std::fmt::Debug for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Failure").field(&self.reason()).finish()
+    }
 }
 
 impl Cx {
     /// Starts an empty group in this context's region.
     #[must_use]
     pub fn group<T, E>(&self, spec: GroupSpec) -> Group<T, E> {
+        let room = Semaphore::new(spec.max_in_flight.get());
         Group {
             spec,
-            room: Semaphore::new(spec.max_in_flight.get()),
+            room,
             tasks: Vec::new(),
+            failure: Arc::default(),
         }
     }
 }
@@ -59,7 +110,7 @@ impl<T: Send + 'static, E: TaskError> Group<T, E> {
     /// Waits for room and starts a task.
     ///
     /// # Errors
-    /// [`SpawnOrCancelled`]; the task was then not started.
+    /// [`SpawnOrCancelled`]; the task was then not started. Under [`Policy::FailFast`] that is so once a task has failed.
     ///
     /// # Cancel safety
     /// Either the task runs and is joined by [`Self::join_all`], or it was never started.
@@ -69,17 +120,36 @@ impl<T: Send + 'static, E: TaskError> Group<T, E> {
         Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
         let permit = self.room.acquire_uncounted(cx, 1).await?;
-        let task = cx.spawn(self.spec.name, |cx| async move {
-            let result = f(cx).await;
+        if let Some(reason) = self.failure.reason() {
+            return Err(Cancelled(reason).into());
+        }
+        let fail_fast = self.spec.policy == Policy::FailFast;
+        let (name, failure) = (self.spec.name, self.failure.clone());
+        let task = cx.spawn(name, move |cx| async move {
+            let ended = crate::cx::caught(name, f(cx.clone())).await;
+            let failed = match &ended {
+                Ok(Ok(_)) => false,
+                Ok(Err(error)) => error.cancel_reason().is_none(),
+                Err(_) => true,
+            };
+            if failed && fail_fast {
+                failure.happened(CancelReason::new(CancelKind::FailFast, name, cx.now()));
+            }
             drop(permit);
-            result
+            match ended {
+                Ok(result) => result,
+                // The driver catches it again and gives it the task's name.
+                Err(panic) => std::panic::resume_unwind(Box::new(panic.message)),
+            }
         })?;
+        if fail_fast {
+            self.failure.stops(&task.token);
+        }
         self.tasks.push(task);
         Ok(())
     }
 
-    /// Waits for every task. If the caller is cancelled, or a task fails under
-    /// [`Policy::FailFast`], the others are cancelled, and waited for all the same.
+    /// Waits for every task. If the caller is cancelled, so are they, and they are waited for all the same.
     ///
     /// # Errors
     /// None: one outcome per task, in spawn order.
@@ -90,22 +160,16 @@ impl<T: Send + 'static, E: TaskError> Group<T, E> {
         let mut outcomes = Vec::with_capacity(self.tasks.len());
         let mut tasks = std::mem::take(&mut self.tasks).into_iter();
         while let Some(mut task) = tasks.next() {
-            let outcome = loop {
-                match task.join(cx).await {
-                    Ok(outcome) => break outcome,
-                    Err(Cancelled(reason)) => {
-                        task.cancel(reason.clone());
-                        tasks.as_slice().iter().for_each(|t| t.cancel(reason.clone()));
-                        break std::future::poll_fn(|context| task.slot.poll(context))
-                            .await
-                            .unwrap_or(Outcome::Cancelled(reason));
-                    }
+            let outcome = match task.join(cx).await {
+                Ok(outcome) => outcome,
+                Err(Cancelled(reason)) => {
+                    task.cancel(reason.clone());
+                    tasks.as_slice().iter().for_each(|t| t.cancel(reason.clone()));
+                    poll_fn(|context| task.slot.poll(context))
+                        .await
+                        .unwrap_or(Outcome::Cancelled(reason))
                 }
             };
-            if self.spec.policy == Policy::FailFast && matches!(outcome, Outcome::Err(_) | Outcome::Panicked(_)) {
-                let reason = CancelReason::new(CancelKind::FailFast, task.name(), cx.now());
-                tasks.as_slice().iter().for_each(|t| t.cancel(reason.clone()));
-            }
             outcomes.push(outcome);
         }
         outcomes
@@ -133,20 +197,26 @@ where
         policy: Policy::CollectAll,
         max_in_flight: limit,
     });
-    let mut refused = Vec::new();
+    // `None` where a task was started.
+    let mut refusals = Vec::new();
     for input in inputs {
         let f = f.clone();
-        match group.spawn(cx, move |cx| f(cx, input)).await {
-            Ok(()) => {}
-            Err(SpawnOrCancelled::Cancelled(cancelled)) => refused.push(cancelled.0),
-            Err(SpawnOrCancelled::Spawn(error)) => refused.push(CancelReason {
+        refusals.push(match group.spawn(cx, move |cx| f(cx, input)).await {
+            Ok(()) => None,
+            Err(SpawnOrCancelled::Cancelled(cancelled)) => Some(cancelled.0),
+            Err(SpawnOrCancelled::Spawn(error)) => Some(CancelReason {
                 note: Some(error.to_string()),
                 ..CancelReason::new(CancelKind::Shutdown, "map_bounded", cx.now())
             }),
-        }
+        });
     }
-    let mut outcomes = group.join_all(cx).await;
-    // Once refused, always refused: what could not start comes last in input order too.
-    outcomes.extend(refused.into_iter().map(Outcome::Cancelled));
-    outcomes
+    let mut outcomes = group.join_all(cx).await.into_iter();
+    let lost = || CancelReason::new(CancelKind::Shutdown, "map_bounded", cx.now());
+    refusals
+        .into_iter()
+        .map(|refusal| match refusal {
+            Some(reason) => Outcome::Cancelled(reason),
+            None => outcomes.next().unwrap_or_else(|| Outcome::Cancelled(lost())),
+        })
+        .collect()
 }

@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -161,12 +161,23 @@ pub struct RegionOutcome<T, E> {
 struct State {
     phase: RegionState,
     live: BTreeMap<u64, Arc<TaskRecord>>,
-    children: usize,
+    children: BTreeMap<u64, Weak<RegionInner>>,
     spawned: u64,
+    /// The worst outcome so far, victims of fail-fast left out.
+    worst: OutcomeKind,
+    finalized: Finalized,
     reports: Vec<TaskReport>,
     drain: DrainReport,
     finalizers: Vec<Finalizer>,
     closer: Option<Waker>,
+}
+
+/// How far the finalizers are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Finalized {
+    No,
+    Running,
+    Yes,
 }
 
 pub(crate) struct Finalizer {
@@ -182,6 +193,8 @@ pub(crate) struct RegionInner {
     pub(crate) parent: Option<Arc<RegionInner>>,
     pub(crate) token: Arc<Token>,
     pub(crate) permits: AtomicI64,
+    /// Raised by the parent when its own bound is spent: whatever is alive here is dropped now.
+    cut: Arc<Token>,
     opened: MonoTime,
     state: Mutex<State>,
 }
@@ -195,12 +208,15 @@ impl RegionInner {
             parent: parent.cloned(),
             token,
             permits: AtomicI64::new(0),
+            cut: Token::root(),
             opened: rt.backend().now(),
             state: Mutex::new(State {
                 phase: RegionState::Open,
                 live: BTreeMap::new(),
-                children: 0,
+                children: BTreeMap::new(),
                 spawned: 0,
+                worst: OutcomeKind::Ok,
+                finalized: Finalized::No,
                 reports: Vec::new(),
                 drain: DrainReport::default(),
                 finalizers: Vec::new(),
@@ -232,13 +248,14 @@ impl RegionInner {
     /// Opens a child region. A task that still runs may do so even while its region closes: a
     /// request that is in flight when a server drains still needs regions of its own.
     pub(crate) fn open_child(self: &Arc<Self>, token: Arc<Token>, spec: RegionSpec) -> Result<Arc<Self>, SpawnError> {
-        let mut state = lock(&self.state);
+        let state = lock(&self.state);
         if state.phase >= RegionState::Finalizing {
             self.refuse_unless_open(state.phase)?;
         }
-        state.children += 1;
         drop(state);
-        Ok(Self::new(&self.rt, Some(self), token, spec))
+        let child = Self::new(&self.rt, Some(self), token, spec);
+        lock(&self.state).children.insert(child.id, Arc::downgrade(&child));
+        Ok(child)
     }
 
     /// Registers a task; the region waits for the returned guard.
@@ -285,6 +302,7 @@ impl RegionInner {
             message,
             cancelled,
         };
+        let counts = report.counts() && record.kind == TaskKind::Async;
         let is_cause = outcome == OutcomeKind::Err || outcome == OutcomeKind::Panicked;
         let fail_fast = is_cause && record.kind == TaskKind::Async && self.spec.policy == Policy::FailFast;
         let origin = format!("{}/{}", self.path(), record.name);
@@ -303,6 +321,9 @@ impl RegionInner {
             {
                 state.reports.push(report);
             }
+            if counts {
+                state.worst = state.worst.max(outcome);
+            }
             state.live.remove(&record.id);
             state.closer.take()
         };
@@ -316,10 +337,10 @@ impl RegionInner {
         }
     }
 
-    fn child_closed(&self) {
+    fn child_closed(&self, id: u64) {
         let closer = {
             let mut state = lock(&self.state);
-            state.children -= 1;
+            state.children.remove(&id);
             state.closer.take()
         };
         if let Some(closer) = closer {
@@ -336,7 +357,7 @@ impl RegionInner {
     async fn emptied(&self) {
         poll_fn(|context| {
             let mut state = lock(&self.state);
-            if state.live.is_empty() && state.children == 0 {
+            if state.live.is_empty() && state.children.is_empty() {
                 return Poll::Ready(());
             }
             state.closer = Some(context.waker().clone());
@@ -345,13 +366,17 @@ impl RegionInner {
         .await;
     }
 
-    /// Waits until the region is empty or `at` is reached; says whether it is empty.
-    async fn emptied_by(&self, at: MonoTime) -> bool {
+    /// Waits until the region is empty, `at` is reached or the parent cuts it short; says whether it is empty.
+    async fn emptied_by(&self, at: MonoTime, cut: Option<&Arc<Token>>) -> bool {
         let mut emptied = pin!(self.emptied());
         let mut timer = self.rt.backend().sleep_until(at);
+        let mut cut = cut.map(|token| token.raised());
         poll_fn(|context| {
             if emptied.as_mut().poll(context).is_ready() {
                 return Poll::Ready(true);
+            }
+            if cut.as_mut().is_some_and(|cut| Pin::new(cut).poll(context).is_ready()) {
+                return Poll::Ready(false);
             }
             timer.as_mut().poll(context).map(|()| false)
         })
@@ -366,20 +391,7 @@ impl RegionInner {
         self.advance(RegionState::Closing);
         let mut empty = false;
         if let Some(cx) = natural {
-            let mut raised = pin!(self.token.raised());
-            let emptied = poll_fn(|context| match raised.as_mut().poll(context) {
-                Poll::Ready(_) => Poll::Ready(false),
-                Poll::Pending => Poll::Pending,
-            });
-            let mut emptied = pin!(emptied);
-            let mut all = pin!(self.emptied());
-            let either = poll_fn(|context| {
-                if all.as_mut().poll(context).is_ready() {
-                    return Poll::Ready(true);
-                }
-                emptied.as_mut().poll(context)
-            });
-            match cx.or_cancel(either).await {
+            match cx.or_cancel(self.emptied_or_cancelled()).await {
                 Ok(is_empty) => empty = is_empty,
                 Err(cancelled) => self.token.raise(cancelled.0),
             }
@@ -388,34 +400,92 @@ impl RegionInner {
             self.advance(RegionState::Draining);
             self.token
                 .raise(CancelReason::new(CancelKind::Shutdown, self.path(), now()));
-            let bound = self.rt.shutdown_signal().clamp(bound, now());
-            empty = self.emptied_by(now().after(bound)).await;
+            let bound = self.rt.shutdown_signal().clamp_drain(bound, now());
+            empty = self.emptied_by(now().after(bound), Some(&self.cut)).await;
         }
         if !empty {
             self.drop_stragglers().await;
         }
         self.advance(RegionState::Finalizing);
-        self.run_finalizers().await;
+        self.finalize().await;
         self.seal(started)
     }
 
-    /// Names what outlived the bound and drops its futures. A task stuck inside a poll, or a
-    /// blocking call, cannot be dropped: it stays reported and the close does not wait for it.
+    /// Waits for the natural end, as long as neither the region nor its deadline ends it; says whether it is empty.
+    async fn emptied_or_cancelled(self: &Arc<Self>) -> bool {
+        let own = Cx::root(self.clone(), self.spec.name);
+        let mut cancelled = pin!(own.cancelled());
+        let mut emptied = pin!(self.emptied());
+        poll_fn(|context| {
+            if emptied.as_mut().poll(context).is_ready() {
+                return Poll::Ready(true);
+            }
+            cancelled.as_mut().poll(context).map(|_| false)
+        })
+        .await
+    }
+
+    /// Names what outlived the bound and drops its futures: child regions first, so that the task that hangs is named
+    /// and not the one that waits for it. A task stuck inside a poll, or a blocking call, cannot be dropped: it stays
+    /// reported and the close does not wait for it.
     async fn drop_stragglers(&self) {
-        let now = self.rt.backend().now();
-        let path = self.path();
+        const GRACE: Duration = Duration::from_millis(50);
+        let now = || self.rt.backend().now();
+        let children: Vec<_> = lock(&self.state).children.values().filter_map(Weak::upgrade).collect();
+        if !children.is_empty() {
+            for child in &children {
+                child
+                    .cut
+                    .raise(CancelReason::new(CancelKind::Straggler, self.path(), now()));
+            }
+            // Two graces: the child needs one of its own.
+            if self.emptied_by(now().after(GRACE * 2), None).await {
+                return;
+            }
+        }
+        let (path, at) = (self.path(), now());
         let records: Vec<_> = {
             let mut state = lock(&self.state);
             let records: Vec<_> = state.live.values().cloned().collect();
-            state.drain.stragglers = records.iter().map(|r| r.info(path.clone(), now)).collect();
+            state.drain.stragglers = records.iter().map(|r| r.info(path.clone(), at)).collect();
             records
         };
         for record in &records {
             tracing::warn!(task = record.name, region = %path, "task outlived its region's bound");
             record.kill();
         }
-        const GRACE: Duration = Duration::from_millis(100);
-        self.emptied_by(now.after(GRACE)).await;
+        if records.iter().any(|r| r.kind == TaskKind::Async) {
+            self.emptied_by(now().after(GRACE), None).await;
+        }
+    }
+
+    /// Runs the finalizers once, on a task of their own: a close that is dropped half-way does not take them with it,
+    /// and the next one waits for them.
+    async fn finalize(self: &Arc<Self>) {
+        {
+            let mut state = lock(&self.state);
+            if state.finalized == Finalized::No {
+                if state.finalizers.is_empty() {
+                    state.finalized = Finalized::Yes;
+                    return;
+                }
+                state.finalized = Finalized::Running;
+                drop(state);
+                let running = FinalizerRun(self.clone());
+                self.rt
+                    .backend()
+                    .spawn(Box::pin(async move { running.0.run_finalizers().await }));
+            }
+        }
+        poll_fn(|context| {
+            let mut state = lock(&self.state);
+            if state.finalized == Finalized::Yes {
+                return Poll::Ready(());
+            }
+            state.closer = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     async fn run_finalizers(self: &Arc<Self>) {
@@ -445,23 +515,19 @@ impl RegionInner {
         let mut drain = state.drain.clone();
         drain.elapsed = self.rt.backend().now().since(started);
         drain.open_permits = open_permits;
-        drain.quiescent = drain.stragglers.is_empty() && state.live.is_empty() && state.children == 0;
+        drain.quiescent = drain.stragglers.is_empty() && state.live.is_empty() && state.children.is_empty();
         let mut tasks = std::mem::take(&mut state.reports);
+        let worst = state.worst;
         drop(state);
         tasks.sort_by_key(|t| t.index);
-        let mut overall = tasks
-            .iter()
-            .filter(|t| t.counts())
-            .map(|t| t.outcome)
-            .max()
-            .unwrap_or(OutcomeKind::Ok);
+        let mut overall = worst;
         if drain.panicked > 0 {
             overall = OutcomeKind::Panicked;
         }
         self.rt.registry().remove(&self.id);
         self.rt.record_drain(&drain);
         if let Some(parent) = &self.parent {
-            parent.child_closed();
+            parent.child_closed(self.id);
         }
         RegionReport { overall, tasks, drain }
     }
@@ -478,6 +544,22 @@ impl RegionInner {
             live_tasks: state.live.values().map(|r| r.name).collect(),
             permits: u64::try_from(self.permits.load(Ordering::Acquire)).unwrap_or(0),
             cancelled: reason,
+        }
+    }
+}
+
+/// Finalizers at work. However they end, even with the runtime, the close that waits for them goes on.
+struct FinalizerRun(Arc<RegionInner>);
+
+impl Drop for FinalizerRun {
+    fn drop(&mut self) {
+        let closer = {
+            let mut state = lock(&self.0.state);
+            state.finalized = Finalized::Yes;
+            state.closer.take()
+        };
+        if let Some(closer) = closer {
+            closer.wake();
         }
     }
 }

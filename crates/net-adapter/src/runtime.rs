@@ -16,6 +16,7 @@ use crate::blocking::Pool;
 use crate::net::{Net, RealNet};
 use crate::region::{DrainReport, Policy, Region, RegionInner, RegionSnapshot, RegionSpec};
 use crate::shutdown::ShutdownSignal;
+use crate::sync::Semaphore;
 use crate::task::SpawnError;
 use crate::token::{Token, lock};
 
@@ -207,10 +208,12 @@ impl Runtime {
             self.inner.stop(bound);
             return report;
         }
+        let begun = self.inner.backend.now();
         let mut report = DrainReport::default();
         let drained = async { report = self.inner.drain(bound).await };
         self.inner.backend.block_on(pin!(drained));
-        self.inner.stop(bound);
+        self.inner
+            .stop(bound.saturating_sub(self.inner.backend.now().since(begun)));
         report
     }
 
@@ -227,6 +230,9 @@ impl fmt::Debug for Runtime {
     }
 }
 
+/// Stragglers that a runtime's report names; a server that runs for months must stay flat.
+const NAMED_STRAGGLERS: usize = 64;
+
 /// What contexts and regions share.
 pub(crate) struct Inner {
     kind: BackendKind,
@@ -240,6 +246,8 @@ pub(crate) struct Inner {
     ids: AtomicU64,
     live_tasks: AtomicUsize,
     max_tasks: usize,
+    /// Name lookups at work at once.
+    lookups: Semaphore,
     /// Stragglers and open permits of regions that closed before the root.
     leaks: Mutex<DrainReport>,
     report: Mutex<Option<DrainReport>>,
@@ -290,6 +298,7 @@ impl Inner {
             ids: AtomicU64::new(1),
             live_tasks: AtomicUsize::new(0),
             max_tasks: config.max_tasks,
+            lookups: Semaphore::new(8),
             leaks: Mutex::default(),
             report: Mutex::default(),
             #[cfg(feature = "lab")]
@@ -332,7 +341,8 @@ impl Inner {
         let own = root.close(None, bound).await.drain;
         let mut report = lock(&self.leaks).clone();
         report.elapsed = own.elapsed;
-        report.quiescent = report.stragglers.is_empty() && own.quiescent;
+        // A straggler of a region that closed long ago, and has ended since, is not left behind.
+        report.quiescent = own.quiescent && self.live_tasks.load(Ordering::Acquire) == 0;
         lock(&self.report).get_or_insert(report).clone()
     }
 
@@ -350,7 +360,8 @@ impl Inner {
         total.cancelled += drain.cancelled;
         total.panicked += drain.panicked;
         total.open_permits += drain.open_permits;
-        total.stragglers.extend(drain.stragglers.iter().cloned());
+        let room = NAMED_STRAGGLERS.saturating_sub(total.stragglers.len());
+        total.stragglers.extend(drain.stragglers.iter().take(room).cloned());
     }
 
     pub(crate) fn next_id(&self) -> u64 {
@@ -384,6 +395,10 @@ impl Inner {
 
     pub(crate) fn pool(&self) -> Option<&Arc<Pool>> {
         self.pool.as_ref()
+    }
+
+    pub(crate) fn lookups(&self) -> &Semaphore {
+        &self.lookups
     }
 
     pub(crate) fn shutdown_signal(&self) -> &ShutdownSignal {

@@ -136,6 +136,13 @@ impl ShutdownSignal {
         state.cancel_by = state.cancel_by.or(cancel_by);
     }
 
+    /// How long tasks may take to end, shortened so that a quarter of the cancelling stage is left for finalizers.
+    pub(crate) fn clamp_drain(&self, limit: Duration, now: MonoTime) -> Duration {
+        lock(&self.0)
+            .cancel_by
+            .map_or(limit, |by| limit.min(by.since(now) * 3 / 4))
+    }
+
     /// A cleanup limit, shortened to what is left of the cancelling stage.
     pub(crate) fn clamp(&self, limit: Duration, now: MonoTime) -> Duration {
         lock(&self.0).cancel_by.map_or(limit, |by| limit.min(by.since(now)))

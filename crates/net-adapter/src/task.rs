@@ -278,11 +278,16 @@ pub(crate) fn describe<T, E: std::error::Error>(
 ) -> (annals_core::OutcomeKind, Option<Verdict>) {
     let verdict = match outcome {
         Outcome::Ok(_) => None,
-        Outcome::Err(error) => Some(Verdict::Message(error.to_string())),
+        Outcome::Err(error) => Some(Verdict::Message(words_of(error))),
         Outcome::Cancelled(reason) => Some(Verdict::Cancelled(reason.clone())),
         Outcome::Panicked(message) => Some(Verdict::Message(message.to_string())),
     };
     (outcome.kind(), verdict)
+}
+
+/// An error's message; writing it is its author's code, and must not cost the task its outcome.
+fn words_of(error: &impl std::error::Error) -> String {
+    catch_unwind(AssertUnwindSafe(|| error.to_string())).unwrap_or_else(|_| "(its message panicked)".to_owned())
 }
 
 /// Why a task did not end well.

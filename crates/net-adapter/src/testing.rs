@@ -38,8 +38,10 @@ pub fn real<Fut: Future<Output = ()>>(kind: BackendKind, body: impl FnOnce(Cx) -
         Outcome::Cancelled(reason) => panic!("{reason}"),
         Outcome::Err(never) => match never {},
     }
-    assert!(main.drain.quiescent, "left behind: {:?}", main.drain.stragglers);
+    let left = &main.drain.stragglers;
+    assert!(main.drain.quiescent && left.is_empty(), "left behind: {left:?}");
     assert_eq!(main.drain.open_permits, 0, "permits were not given back");
+    assert_eq!(main.drain.panicked, 0, "a task panicked");
 }
 
 /// Runs a body in the lab over several seeds and fails if a run is not clean.

@@ -4,6 +4,7 @@
 //! descendant, never an ancestor. Nothing user-supplied runs while the token's lock is held.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -132,8 +133,10 @@ impl Token {
 /// Runs a hook under its own lock, so that dropping its [`CancelHook`] waits for a run in progress.
 fn run_hook(hook: &Hook) {
     let mut slot = lock(hook);
-    if let Some(f) = slot.take() {
-        f();
+    if let Some(f) = slot.take()
+        && catch_unwind(AssertUnwindSafe(f)).is_err()
+    {
+        tracing::error!("a cancellation callback panicked");
     }
 }
 

@@ -122,6 +122,56 @@ async fn grant_is_passed_on_when_cancelled(cx: Cx) {
     assert_eq!(room.available(), 1);
 }
 
+async fn a_free_place_is_not_withheld_from_a_newcomer(cx: Cx) {
+    let room = Semaphore::new(2);
+    let held = [room.acquire(&cx, 1).await.unwrap(), room.acquire(&cx, 1).await.unwrap()];
+    let mut first = Box::pin(room.acquire(&cx, 1));
+    let pending = std::future::poll_fn(|c| std::task::Poll::Ready(first.as_mut().poll(c).is_pending())).await;
+    assert!(pending);
+    drop(held); // one place for the first, who has not looked yet, and one for anybody
+    let newcomer = cx.timeout(Duration::from_secs(1), room.acquire(&cx, 1)).await;
+    assert!(newcomer.is_ok(), "a place is free");
+    drop(first.await.unwrap());
+}
+
+async fn fail_fast_group_stops_at_once(cx: Cx) {
+    let spec = GroupSpec {
+        name: "item",
+        policy: Policy::FailFast,
+        max_in_flight: n(2),
+    };
+    let mut group = cx.group(spec);
+    group
+        .spawn(&cx, |cx| async move { Err(Stopped(Some(cx.cancelled().await))) })
+        .await
+        .unwrap();
+    group
+        .spawn(&cx, |_| async { Err::<(), _>(Stopped(None)) })
+        .await
+        .unwrap();
+    let mut refused = 0;
+    for _ in 0..10 {
+        refused += usize::from(group.spawn(&cx, |_| async { Ok(()) }).await.is_err());
+    }
+    let outcomes = group.join_all(&cx).await;
+    assert!(refused >= 9, "nothing starts after a failure: {refused}");
+    assert!(
+        matches!(&outcomes[0], Outcome::Cancelled(r) if r.kind == CancelKind::FailFast),
+        "{:?}",
+        outcomes[0]
+    );
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("stopped")]
+struct Stopped(Option<CancelReason>);
+
+impl annals_net_adapter::TaskError for Stopped {
+    fn cancel_reason(&self) -> Option<&CancelReason> {
+        self.0.as_ref()
+    }
+}
+
 async fn mutex_survives_panic(cx: Cx) {
     let shared = Mutex::new(1);
     let mut locked = Box::pin(async {
@@ -232,6 +282,7 @@ on_every_host!(
     cancelled_recv_keeps_message,
     reservers_are_fifo,
     grant_is_passed_on_when_cancelled,
+    a_free_place_is_not_withheld_from_a_newcomer,
     mutex_survives_panic,
     notify_is_cancellable,
     group_returns_spawn_order,
@@ -258,5 +309,20 @@ fn open_permits_are_counted_and_flagged() {
                 .clean()
                 .is_err()
         );
+    }
+}
+
+/// A failed task fails a region that stops at the first failure, so this has one of its own.
+#[test]
+fn fail_fast_group_stops_at_once_on_every_host() {
+    use annals_net_adapter::{BackendKind, Runtime, RuntimeConfig};
+    for &kind in BackendKind::compiled() {
+        let main = Runtime::build(kind, &RuntimeConfig::default())
+            .unwrap()
+            .run_main(|cx| async move {
+                fail_fast_group_stops_at_once(cx).await;
+                Ok::<_, Cancelled>(())
+            });
+        assert!(main.outcome.is_ok(), "{kind}: {:?}", main.outcome);
     }
 }

@@ -326,6 +326,71 @@ async fn serial_runs_in_order_and_finishes(cx: Cx) {
     }
 }
 
+async fn a_region_deadline_ends_its_close(cx: Cx) {
+    use annals_net_adapter::Budget;
+    let budget = Budget::until(cx.now().after(Duration::from_millis(10)));
+    let region = cx
+        .open_region(RegionSpec {
+            budget,
+            ..RegionSpec::new("timed")
+        })
+        .unwrap();
+    region
+        .cx()
+        .spawn(
+            "waits",
+            |cx| async move { Err::<(), _>(Cancelled(cx.cancelled().await)) },
+        )
+        .unwrap();
+    let report = region.close(&cx).await;
+    assert_eq!(
+        report.cause().unwrap().cancelled.as_ref().unwrap().kind,
+        CancelKind::Deadline
+    );
+}
+
+async fn a_loop_that_never_waits_obeys_its_deadline(cx: Cx) {
+    use annals_net_adapter::Budget;
+    let timed = cx.with_budget(Budget::until(cx.now().after(Duration::from_millis(10))));
+    while timed.or_cancel(std::future::ready(())).await.is_ok() {
+        cx.sleep(Duration::from_millis(1)).await.unwrap();
+    }
+    assert_eq!(timed.cancel_reason().unwrap().kind, CancelKind::Deadline);
+}
+
+async fn finalizers_survive_a_dropped_close(cx: Cx) {
+    let finished = Arc::new(AtomicUsize::new(0));
+    let seen = finished.clone();
+    let outer = cx.open_region(RegionSpec::new("outer")).unwrap();
+    let region = outer.cx().open_region(RegionSpec::new("inner")).unwrap();
+    region
+        .cx()
+        .defer("release", Duration::from_secs(1), move |cx| async move {
+            cx.sleep(Duration::from_millis(30)).await.unwrap();
+            seen.fetch_add(1, Ordering::SeqCst);
+        })
+        .unwrap();
+    assert!(cx.timeout(Duration::from_millis(5), region.close(&cx)).await.is_err());
+    outer.close(&cx).await;
+    assert_eq!(finished.load(Ordering::SeqCst), 1);
+}
+
+async fn a_task_started_inside_a_mask_can_be_cancelled(cx: Cx) {
+    let region = cx.open_region(RegionSpec::new("masks")).unwrap();
+    let started = region
+        .cx()
+        .masked(Duration::from_millis(50), |cx| async move {
+            cx.spawn(
+                "later",
+                |cx| async move { Err::<(), _>(Cancelled(cx.cancelled().await)) },
+            )
+        })
+        .await;
+    assert!(started.unwrap().is_ok());
+    let report = region.close_within(Duration::from_secs(5)).await;
+    assert!(report.drain.stragglers.is_empty());
+}
+
 async fn inv3_no_new_unit_after_draining(cx: Cx) {
     assert!(cx.may_start().is_ok());
     cx.shutdown().begin(reason(&cx));
@@ -355,9 +420,53 @@ on_every_host!(
     deadline_is_inherited_and_tightened,
     blocking_not_started_when_cancelled,
     serial_runs_in_order_and_finishes,
+    a_region_deadline_ends_its_close,
+    a_loop_that_never_waits_obeys_its_deadline,
+    finalizers_survive_a_dropped_close,
+    a_task_started_inside_a_mask_can_be_cancelled,
     inv3_no_new_unit_after_draining,
 );
 on_every_runtime!(blocking_value_survives_cancel);
+
+/// The owner of an inner region waits as it should; what hangs is inside.
+async fn a_straggler_is_named_and_not_the_task_that_waits_for_it(cx: Cx) {
+    let released = Arc::new(AtomicUsize::new(0));
+    let seen = released.clone();
+    let cleanup = Duration::from_millis(60);
+    let outer = cx
+        .open_region(RegionSpec {
+            cleanup,
+            ..RegionSpec::collect_all("outer")
+        })
+        .unwrap();
+    outer
+        .cx()
+        .spawn("owner", move |cx| async move {
+            let inner = cx
+                .open_region(RegionSpec {
+                    cleanup,
+                    ..RegionSpec::collect_all("inner")
+                })
+                .unwrap();
+            inner
+                .cx()
+                .spawn("deaf", |_| std::future::pending::<Result<(), Cancelled>>())
+                .unwrap();
+            let report = inner.close(&cx).await;
+            assert_eq!(
+                report.drain.stragglers.iter().map(|t| t.name).collect::<Vec<_>>(),
+                ["deaf"]
+            );
+            seen.fetch_add(1, Ordering::SeqCst);
+            Ok::<_, Cancelled>(())
+        })
+        .unwrap();
+    cx.sleep(Duration::from_millis(5)).await.unwrap();
+    outer.cancel(reason(&cx));
+    let report = outer.close(&cx).await;
+    assert_eq!(released.load(Ordering::SeqCst), 1, "the owner's own cleanup ran");
+    assert!(report.drain.stragglers.is_empty(), "{:?}", report.drain.stragglers);
+}
 
 /// These leave a straggler or a panic behind on purpose, which the hosts' own check would flag.
 mod leaves_something_behind {
@@ -373,11 +482,42 @@ mod leaves_something_behind {
                 Ok::<_, Cancelled>(())
             });
             assert!(main.outcome.is_ok(), "{:?}", main.outcome);
-            assert!(!main.drain.quiescent);
+            assert_eq!(main.drain.stragglers.len(), 1, "it was dropped, and stays named");
             let report = LabConfig::new(1)
                 .on(kind)
                 .run(super::noncooperative_task_is_reported_not_hidden);
             assert!(report.clean().is_err(), "the lab flags a stuck child");
+        }
+    }
+
+    #[test]
+    fn a_straggler_is_named_and_not_the_task_that_waits_for_it() {
+        for &kind in BackendKind::compiled() {
+            let runtime = Runtime::build(kind, &RuntimeConfig::default()).unwrap();
+            let main = runtime.run_main(|cx| async move {
+                super::a_straggler_is_named_and_not_the_task_that_waits_for_it(cx).await;
+                Ok::<_, Cancelled>(())
+            });
+            assert!(main.outcome.is_ok(), "{:?}", main.outcome);
+            let names: Vec<_> = main.drain.stragglers.iter().map(|t| t.name).collect();
+            assert_eq!((names, main.drain.panicked), (vec!["deaf"], 0));
+        }
+    }
+
+    #[test]
+    fn a_lab_run_that_gives_up_is_not_clean() {
+        for &kind in BackendKind::compiled() {
+            let endless = |cx: Cx| async move {
+                while !cx.is_cancelled() {
+                    cx.yield_now().await;
+                }
+            };
+            let report = LabConfig {
+                max_steps: 500,
+                ..LabConfig::new(1).on(kind)
+            }
+            .run(endless);
+            assert!(report.clean().is_err(), "{kind}");
         }
     }
 

@@ -38,7 +38,10 @@ pub(super) fn build(config: &RuntimeConfig) -> Result<Arc<dyn Backend>, BuildErr
         .thread_name_prefix(config.name)
         .build()
         .map_err(|e| BuildError::Config(e.to_string()))?;
-    Ok(Arc::new(Asupersync { handle: Door::new(runtime.handle()), runtime: Mutex::new(Some(runtime)) }))
+    Ok(Arc::new(Asupersync {
+        handle: Door::new(runtime.handle()),
+        runtime: Mutex::new(Some(runtime)),
+    }))
 }
 
 struct Asupersync {
@@ -142,10 +145,7 @@ async fn local_sleep(at: MonoTime) {
 }
 
 /// Runs a future on a task of the runtime, for a caller on a foreign thread.
-async fn on_runtime<T: Send + 'static>(
-    handle: &Door,
-    future: impl Future<Output = T> + Send + 'static,
-) -> Option<T> {
+async fn on_runtime<T: Send + 'static>(handle: &Door, future: impl Future<Output = T> + Send + 'static) -> Option<T> {
     let slot = Arc::new(Slot::<T, std::convert::Infallible>::new());
     let filled = slot.clone();
     if !handle.spawn(async move { filled.put(annals_core::Outcome::Ok(future.await)) }) {

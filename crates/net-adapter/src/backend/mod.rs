@@ -26,10 +26,10 @@ mod asupersync_lab;
 mod tokio;
 #[cfg(feature = "tokio")]
 mod tokio_client;
-#[cfg(feature = "tokio")]
-mod tokio_server;
 #[cfg(all(feature = "tokio", feature = "lab"))]
 mod tokio_lab;
+#[cfg(feature = "tokio")]
+mod tokio_server;
 
 #[cfg(not(any(feature = "tokio", feature = "asupersync")))]
 compile_error!("annals-net-adapter needs a runtime: enable the feature `tokio` or `asupersync`");

@@ -206,12 +206,18 @@ impl<T> LabReport<T> {
         let what = match &self.outcome {
             Outcome::Err(failure) => return Err(failure.clone()),
             Outcome::Panicked(message) => Some(message.to_string()),
+            Outcome::Cancelled(reason) if self.config.cancel_at.is_none() => Some(reason.to_string()),
             Outcome::Ok(_) | Outcome::Cancelled(_) => None,
         };
+        let out_of_steps = self.steps >= self.config.max_steps;
+        let what = what.or_else(|| out_of_steps.then(|| format!("gave up after {} steps", self.steps)));
         let drain = &self.drain;
         let what = what
             .or_else(|| (drain.panicked > 0).then(|| format!("{} tasks panicked", drain.panicked)))
-            .or_else(|| (!drain.quiescent).then(|| format!("left behind: {:?}", drain.stragglers)))
+            .or_else(|| {
+                (!drain.quiescent || !drain.stragglers.is_empty())
+                    .then(|| format!("left behind: {:?}", drain.stragglers))
+            })
             .or_else(|| {
                 (drain.open_permits > 0).then(|| format!("{} permits were not given back", drain.open_permits))
             });

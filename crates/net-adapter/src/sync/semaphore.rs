@@ -27,6 +27,11 @@ struct Waiter {
 }
 
 impl State {
+    /// Whether somebody waits who has not been served: a newcomer then has to queue behind them.
+    fn has_queue(&self) -> bool {
+        self.waiting.back().is_some_and(|w| !w.granted)
+    }
+
     /// Serves waiters first come, first served; returns whom to wake.
     fn grant(&mut self) -> Vec<Waker> {
         let mut woken = Vec::new();
@@ -95,7 +100,7 @@ impl Semaphore {
     #[must_use]
     pub fn try_acquire(&self, n: usize) -> Option<SemPermit> {
         let mut state = lock(&self.0);
-        if state.closed || !state.waiting.is_empty() || state.free < n {
+        if state.closed || state.has_queue() || state.free < n {
             return None;
         }
         state.free -= n;
@@ -186,7 +191,7 @@ impl Future for Acquire {
             if state.closed {
                 return Poll::Ready(Err(Closed));
             }
-            if state.waiting.is_empty() && state.free >= this.n {
+            if !state.has_queue() && state.free >= this.n {
                 state.free -= this.n;
                 return Poll::Ready(Ok(permit()));
             }
