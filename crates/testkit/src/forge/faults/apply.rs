@@ -3,7 +3,7 @@
 use annals_core::EntityKind;
 use serde_json::Value;
 
-use super::super::gitlab::{Reply, Request};
+use super::super::gitlab::{self, Reply, Request};
 use super::super::project::Key;
 use super::super::state::{Order, State};
 use super::{Context, Fault};
@@ -115,6 +115,7 @@ pub fn apply(
         }
         _ => spoil(fault, context, request, &mut answer.reply),
     }
+    gitlab::seal(&mut answer.reply);
     answer
 }
 
@@ -162,7 +163,7 @@ fn other_reply(fault: Fault, context: &Context, request: &Request) -> Option<Rep
         ),
         Fault::Unauthorized => Reply::error(401, "message", "401 Unauthorized"),
         Fault::Forbidden => Reply::error(403, "message", "403 Forbidden"),
-        Fault::MalformedJson => Reply::new(200, "application/json", b"[{\"id\": 1,, }]".to_vec()),
+        Fault::MalformedJson => Reply::new(200, "application/json", b"[{\"id\": 1, ]}".to_vec()),
         Fault::HtmlPage => Reply::new(
             200,
             "text/html",
@@ -236,8 +237,12 @@ fn spoil_rows(fault: Fault, reply: &mut Reply) {
         }
         (Fault::ItemOfWrongType, Value::Object(first)) => {
             for field in ["iid", "id"] {
-                if first.contains_key(field) {
-                    first.insert(field.to_owned(), "a number".into());
+                if let Some(value) = first.get_mut(field) {
+                    *value = if value.is_number() {
+                        "a number".into()
+                    } else {
+                        Value::Array(Vec::new())
+                    };
                     break;
                 }
             }

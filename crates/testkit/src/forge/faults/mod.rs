@@ -146,7 +146,7 @@ faults! {
     EmptyList = "empty-list" => Effect::NextRun(&[]);
     /// The first row lacks its ids.
     ItemWithoutId = "item-without-id" => Effect::Quarantined;
-    /// The number of the first row is text.
+    /// The number of the first row is text; where its id is text, it is a list.
     ItemOfWrongType = "item-of-wrong-type" => Effect::Quarantined;
     /// The first row is not an object.
     ItemNotAnObject = "item-not-an-object" => Effect::Quarantined;
