@@ -154,7 +154,7 @@ impl Cx {
         let slot = Arc::new(Slot::new());
         let child = cx.clone();
         let future = Box::pin(async move { f(child).await });
-        region.rt.backend().spawn(Driver::new(future, cx, slot.clone(), live));
+        region.rt.backend().spawn(Driver::boxed(future, cx, slot.clone(), live));
         Ok(TaskHandle { slot, token, name })
     }
 

@@ -235,7 +235,7 @@ pub(crate) struct Driver<T, E> {
 }
 
 impl<T: Send + 'static, E: TaskError> Driver<T, E> {
-    pub(crate) fn new(
+    pub(crate) fn boxed(
         future: BoxFuture<'static, Result<T, E>>,
         cx: Cx,
         slot: Arc<Slot<T, E>>,

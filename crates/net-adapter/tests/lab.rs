@@ -1,5 +1,6 @@
 //! The lab: same seed, same run; and it notices what it must.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+#![allow(clippy::disallowed_methods, reason = "the lab must notice the real clock")]
 
 use std::time::Duration;
 
