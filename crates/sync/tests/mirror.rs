@@ -37,10 +37,20 @@ async fn first_run_mirrors_the_model(cx: Cx) {
     let result = world.sync(&cx).await.unwrap();
     let project = &result.projects[0];
     assert_eq!(project.path, "annals-sample/generated");
-    let rows: Vec<_> = project.streams.iter().map(|s| (s.stream.as_str(), s.written, s.quarantined)).collect();
+    let rows: Vec<_> = project
+        .streams
+        .iter()
+        .map(|s| (s.stream.as_str(), s.written, s.quarantined))
+        .collect();
     assert_eq!(rows, [("issues", 12, 0), ("merge_requests", 8, 0)]);
-    assert_eq!((project.jobs.pending, project.jobs.failed, project.jobs.aborted), (0, 0, 0));
-    assert!(result.documents_regenerated >= 20 && result.revisions > 20, "{result:?}");
+    assert_eq!(
+        (project.jobs.pending, project.jobs.failed, project.jobs.aborted),
+        (0, 0, 0)
+    );
+    assert!(
+        result.documents_regenerated >= 20 && result.revisions > 20,
+        "{result:?}"
+    );
     world.assert_whole(&cx, "after the first run").await;
     world.close(&cx).await;
 }
@@ -58,7 +68,10 @@ async fn second_run_leaves_raw_dump_equal(cx: Cx) {
 async fn cursor_equals_last_stored_row(cx: Cx) {
     let world = World::new(&cx, small(3)).await;
     let result = world.sync(&cx).await.unwrap();
-    for (table, stream) in [("issues", &result.projects[0].streams[0]), ("merge_requests", &result.projects[0].streams[1])] {
+    for (table, stream) in [
+        ("issues", &result.projects[0].streams[0]),
+        ("merge_requests", &result.projects[0].streams[1]),
+    ] {
         let last = world
             .db
             .read(&cx, move |conn| {
@@ -97,7 +110,11 @@ async fn unchanged_project_is_all_304_from_second_run(cx: Cx) {
         let result = world.sync(&cx).await.unwrap();
         let stats = world.sim.stats();
         // The project, labels, milestones, and one request per stream.
-        assert_eq!((stats.requests, stats.conditional, stats.not_modified), (5, 5, 5), "run {run}");
+        assert_eq!(
+            (stats.requests, stats.conditional, stats.not_modified),
+            (5, 5, 5),
+            "run {run}"
+        );
         assert_eq!((result.requests, result.not_modified), (5, 5), "run {run}");
     }
     world.close(&cx).await;
@@ -118,16 +135,28 @@ async fn future_timestamp_does_not_move_cursor(cx: Cx) {
     });
     world.sync(&cx).await.unwrap();
     assert_eq!(world.number(&cx, cursor).await, before);
-    assert_eq!(world.number(&cx, "SELECT count(*) FROM issues WHERE title = 'From the future' AND flags & 1").await, 1);
+    assert_eq!(
+        world
+            .number(
+                &cx,
+                "SELECT count(*) FROM issues WHERE title = 'From the future' AND flags & 1"
+            )
+            .await,
+        1
+    );
     // An hour ahead could be a slow clock, but the forge's own clock says otherwise.
     world.sim.with_state(|state| {
         let ahead = state.now().0 + 3_600_000;
-        state.edit_quietly(Key::issue(4), |entity| entity.head.updated_at = annals_core::UnixMs(ahead));
+        state.edit_quietly(Key::issue(4), |entity| {
+            entity.head.updated_at = annals_core::UnixMs(ahead)
+        });
     });
     world.sync(&cx).await.unwrap();
     assert_eq!(world.number(&cx, cursor).await, before);
     // What comes later at its right time is not hidden behind them.
-    world.sim.with_state(|state| state.retitle(Key::issue(5), "Seen all the same"));
+    world
+        .sim
+        .with_state(|state| state.retitle(Key::issue(5), "Seen all the same"));
     world.sync(&cx).await.unwrap();
     assert!(world.number(&cx, cursor).await > before);
     world.assert_whole(&cx, "with two odd clocks").await;
@@ -138,10 +167,14 @@ async fn removed_label_vanishes(cx: Cx) {
     let world = World::new(&cx, small(7)).await;
     world.sync(&cx).await.unwrap();
     let labelled = "SELECT count(*) FROM issue_labels JOIN issues ON issues.id = issue_id WHERE iid = 1";
-    world.sim.with_state(|state| state.edit(Key::issue(1), |entity, _| entity.head.labels = vec![0, 1]));
+    world
+        .sim
+        .with_state(|state| state.edit(Key::issue(1), |entity, _| entity.head.labels = vec![0, 1]));
     world.sync(&cx).await.unwrap();
     assert_eq!(world.number(&cx, labelled).await, 2);
-    world.sim.with_state(|state| state.edit(Key::issue(1), |entity, _| entity.head.labels = vec![1]));
+    world
+        .sim
+        .with_state(|state| state.edit(Key::issue(1), |entity, _| entity.head.labels = vec![1]));
     world.sync(&cx).await.unwrap();
     assert_eq!(world.number(&cx, labelled).await, 1);
     world.assert_whole(&cx, "after a label was taken off").await;
@@ -161,7 +194,9 @@ async fn changes_at_the_forge_come_in(cx: Cx) {
     });
     world.sync(&cx).await.unwrap();
     world.assert_whole(&cx, "after edits").await;
-    world.sim.with_state(|state| state.rewrite_note(Key::mr(3), note, "better words"));
+    world
+        .sim
+        .with_state(|state| state.rewrite_note(Key::mr(3), note, "better words"));
     let result = world.sync(&cx).await.unwrap();
     assert_eq!(result.projects[0].streams[1].written, 1);
     world.assert_whole(&cx, "after a rewritten note").await;
@@ -170,7 +205,9 @@ async fn changes_at_the_forge_come_in(cx: Cx) {
 
 async fn deleted_note_vanishes_and_deleted_issue_is_gone(cx: Cx) {
     let world = World::new(&cx, small(9)).await;
-    let note = world.sim.with_state(|state| state.add_note(Key::issue(4), 0, "soon gone"));
+    let note = world
+        .sim
+        .with_state(|state| state.add_note(Key::issue(4), 0, "soon gone"));
     world.sync(&cx).await.unwrap();
     world.sim.with_state(|state| state.delete_note(Key::issue(4), note));
     world.sync(&cx).await.unwrap();
@@ -198,7 +235,13 @@ async fn deleted_note_vanishes_and_deleted_issue_is_gone(cx: Cx) {
         .unwrap();
     world.sim.with_state(|state| state.delete(Key::issue(5)));
     world.sync(&cx).await.unwrap();
-    assert_eq!(world.text(&cx, "SELECT gone_reason FROM issues WHERE iid = 5").await.as_deref(), Some("missing"));
+    assert_eq!(
+        world
+            .text(&cx, "SELECT gone_reason FROM issues WHERE iid = 5")
+            .await
+            .as_deref(),
+        Some("missing")
+    );
     world.assert_whole(&cx, "after a deleted issue").await;
     world.close(&cx).await;
 }
@@ -207,14 +250,26 @@ async fn a_renamed_project_keeps_its_identity(cx: Cx) {
     let world = World::new(&cx, small(10)).await;
     let old = world.sim.project_url();
     world.sync(&cx).await.unwrap();
-    world.sim.with_state(|state| state.rename_project("annals-sample/elsewhere"));
+    world
+        .sim
+        .with_state(|state| state.rename_project("annals-sample/elsewhere"));
     // By its old address: known here, so the forge is asked by id and tells the new path.
     let options = world.options.clone();
     let target = vec![Target::Url(old)];
-    let result = annals_sync::sync(&cx, &world.db, target, options, annals_sync::Progress::silent()).await.unwrap();
+    let result = annals_sync::sync(&cx, &world.db, target, options, annals_sync::Progress::silent())
+        .await
+        .unwrap();
     assert_eq!(result.projects[0].path, "annals-sample/elsewhere");
     assert_eq!(world.number(&cx, "SELECT count(*) FROM projects").await, 1);
-    assert_eq!(world.number(&cx, "SELECT count(*) FROM project_paths WHERE path_folded = 'annals-sample/generated'").await, 1);
+    assert_eq!(
+        world
+            .number(
+                &cx,
+                "SELECT count(*) FROM project_paths WHERE path_folded = 'annals-sample/generated'"
+            )
+            .await,
+        1
+    );
     // The links of its entities moved with it, so whoever changed is read again.
     world.close(&cx).await;
 }
@@ -223,12 +278,24 @@ async fn a_renamed_project_keeps_its_identity(cx: Cx) {
 async fn row_moved_while_paging_is_not_lost_window(cx: Cx) {
     use annals_testkit::forge::{Fault, FaultPlan, Rule, When};
     let plan = FaultPlan::none().with(Rule::new(Fault::RowMoves, "*/issues?*", When::First(3)));
-    let policy = Policy { keyset: Keyset::Ignored, ..Policy::default() };
+    let policy = Policy {
+        keyset: Keyset::Ignored,
+        ..Policy::default()
+    };
     let mut state = sized(11, 30, 2);
     // All in one second, so that only page numbers tell the pages apart.
     let keys: Vec<_> = (1..=30).map(Key::issue).collect();
     state.touch_together(&keys);
-    let world = World::with(&cx, state, SimOptions { faults: plan, policy, ..SimOptions::default() }).await;
+    let world = World::with(
+        &cx,
+        state,
+        SimOptions {
+            faults: plan,
+            policy,
+            ..SimOptions::default()
+        },
+    )
+    .await;
     let mut options = world.options.clone();
     options.settings.page_size = 10;
     world.sync_as(&cx, options).await.unwrap();
@@ -238,8 +305,19 @@ async fn row_moved_while_paging_is_not_lost_window(cx: Cx) {
 }
 
 async fn keyset_405_switches_strategy(cx: Cx) {
-    let policy = Policy { keyset: Keyset::Refused, ..Policy::default() };
-    let world = World::with(&cx, small(12), SimOptions { policy, ..SimOptions::default() }).await;
+    let policy = Policy {
+        keyset: Keyset::Refused,
+        ..Policy::default()
+    };
+    let world = World::with(
+        &cx,
+        small(12),
+        SimOptions {
+            policy,
+            ..SimOptions::default()
+        },
+    )
+    .await;
     world.sync(&cx).await.unwrap();
     world.assert_whole(&cx, "without keyset").await;
     let refused = world.sim.stats().by_status.get(&405).copied();
@@ -247,18 +325,33 @@ async fn keyset_405_switches_strategy(cx: Cx) {
     world.sim.clear_log();
     world.sync(&cx).await.unwrap();
     let stats = world.sim.stats();
-    assert_eq!((stats.requests, stats.not_modified), (5, 5), "the answer is remembered with the forge");
+    assert_eq!(
+        (stats.requests, stats.not_modified),
+        (5, 5),
+        "the answer is remembered with the forge"
+    );
     world.close(&cx).await;
 }
 
 /// A first page with as many rows as were asked for says nothing about what follows, and its
 /// validator would stay the same when a second page appears.
 async fn a_full_first_page_is_never_taken_for_the_whole(cx: Cx) {
-    let policy = Policy { keyset: Keyset::Ignored, ..Policy::default() };
+    let policy = Policy {
+        keyset: Keyset::Ignored,
+        ..Policy::default()
+    };
     let mut state = sized(13, 5, 1);
     let keys: Vec<_> = (1..=5).map(Key::issue).collect();
     state.touch_together(&keys);
-    let world = World::with(&cx, state, SimOptions { policy, ..SimOptions::default() }).await;
+    let world = World::with(
+        &cx,
+        state,
+        SimOptions {
+            policy,
+            ..SimOptions::default()
+        },
+    )
+    .await;
     let mut options = world.options.clone();
     options.settings.page_size = 5;
     world.sync_as(&cx, options.clone()).await.unwrap();
@@ -270,8 +363,19 @@ async fn a_full_first_page_is_never_taken_for_the_whole(cx: Cx) {
 
 async fn several_pages_by_every_way_of_paging(cx: Cx) {
     for keyset in [Keyset::Supported, Keyset::Ignored, Keyset::Refused] {
-        let policy = Policy { keyset, ..Policy::default() };
-        let world = World::with(&cx, sized(14, 250, 120), SimOptions { policy, ..SimOptions::default() }).await;
+        let policy = Policy {
+            keyset,
+            ..Policy::default()
+        };
+        let world = World::with(
+            &cx,
+            sized(14, 250, 120),
+            SimOptions {
+                policy,
+                ..SimOptions::default()
+            },
+        )
+        .await;
         let mut options = world.options.clone();
         options.settings.page_size = 20;
         let result = world.sync_as(&cx, options).await.unwrap();
@@ -286,12 +390,27 @@ async fn bulk_update_1000_rows_in_one_second(cx: Cx) {
         let mut state = sized(15, 1_200, 0);
         let keys: Vec<_> = (101..=1_100).map(Key::issue).collect();
         state.touch_together(&keys);
-        let policy = Policy { keyset, ..Policy::default() };
-        let world = World::with(&cx, state, SimOptions { policy, ..SimOptions::default() }).await;
+        let policy = Policy {
+            keyset,
+            ..Policy::default()
+        };
+        let world = World::with(
+            &cx,
+            state,
+            SimOptions {
+                policy,
+                ..SimOptions::default()
+            },
+        )
+        .await;
         let mut options = world.options.clone();
         options.settings.events = false;
         world.sync_as(&cx, options.clone()).await.unwrap();
-        assert_eq!(world.number(&cx, "SELECT count(*) FROM issues").await, 1_200, "{keyset:?}");
+        assert_eq!(
+            world.number(&cx, "SELECT count(*) FROM issues").await,
+            1_200,
+            "{keyset:?}"
+        );
         // The crowded second is at the end: the next run reads it again, and writes nothing.
         let before = world.raw_dump(&cx).await;
         world.sync_as(&cx, options).await.unwrap();
@@ -308,15 +427,30 @@ async fn only_get_leaves_the_process(cx: Cx) {
     let stats = world.sim.stats();
     assert_eq!(stats.writes_refused, 0);
     assert_eq!(stats.by_method.keys().collect::<Vec<_>>(), ["GET"]);
-    assert!(stats.peak_in_flight <= 4, "more at once than the host allows: {}", stats.peak_in_flight);
+    assert!(
+        stats.peak_in_flight <= 4,
+        "more at once than the host allows: {}",
+        stats.peak_in_flight
+    );
     world.close(&cx).await;
 }
 
 async fn token_never_in_log_error_url_or_redirect(cx: Cx) {
     use annals_testkit::forge::{Fault, FaultPlan, Rule};
     const TOKEN: &str = "glpat-a-very-secret-token";
-    let policy = Policy { access: Access::TokenRequired(TOKEN.to_owned()), ..Policy::default() };
-    let world = World::with(&cx, small(17), SimOptions { policy, ..SimOptions::default() }).await;
+    let policy = Policy {
+        access: Access::TokenRequired(TOKEN.to_owned()),
+        ..Policy::default()
+    };
+    let world = World::with(
+        &cx,
+        small(17),
+        SimOptions {
+            policy,
+            ..SimOptions::default()
+        },
+    )
+    .await;
     // Without the token: refused, with the name of the variable to set.
     let error = world.sync(&cx).await.unwrap_err();
     assert_eq!(error.code().as_str(), "token_missing");
@@ -338,19 +472,34 @@ async fn token_never_in_log_error_url_or_redirect(cx: Cx) {
     let budget = annals_sync::forge::budget::ByteBudget::new(1 << 20);
     let ask = async || {
         let flight = budget.flight();
-        let via = annals_sync::forge::Via { flight: &flight, meter: &meter };
+        let via = annals_sync::forge::Via {
+            flight: &flight,
+            meter: &meter,
+        };
         let at = annals_sync::forge::ProjectRef::Path("annals-sample/generated".to_owned());
         annals_sync::forge::Forge::project(&forge, &cx, via, &at, None).await
     };
     let answer = ask().await.unwrap();
-    assert!(matches!(answer, annals_sync::forge::Answer::New(_)), "the token opens the door");
+    assert!(
+        matches!(answer, annals_sync::forge::Answer::New(_)),
+        "the token opens the door"
+    );
     world.sim.clear_log();
-    world.sim.set_faults(FaultPlan::none().with(Rule::once(Fault::RedirectElsewhere, "*")));
+    world
+        .sim
+        .set_faults(FaultPlan::none().with(Rule::once(Fault::RedirectElsewhere, "*")));
     let error = ask().await.unwrap_err();
     assert_eq!(annals_core::Coded::code(&error).as_str(), "network");
     let log = world.sim.log();
-    assert!(log.iter().skip(1).all(|entry| !entry.token), "the token travelled with a redirect: {log:?}");
-    let told = format!("{error} {error:?} {:?} {:?}", annals_core::Coded::report(&error), events.drain());
+    assert!(
+        log.iter().skip(1).all(|entry| !entry.token),
+        "the token travelled with a redirect: {log:?}"
+    );
+    let told = format!(
+        "{error} {error:?} {:?} {:?}",
+        annals_core::Coded::report(&error),
+        events.drain()
+    );
     assert!(!told.contains(TOKEN), "{told}");
     assert!(log.iter().all(|entry| !entry.target.contains(TOKEN)));
     world.close(&cx).await;
@@ -364,7 +513,14 @@ fn client(cx: &Cx) -> std::sync::Arc<dyn annals_net_adapter::http::HttpClient> {
 
 #[test]
 fn events_serialise_with_a_tag() {
-    let event = Event::Warning { project: None, code: annals_core::Code::Transform, message: "x".into() };
+    let event = Event::Warning {
+        project: None,
+        code: annals_core::Code::Transform,
+        message: "x".into(),
+    };
     let text = serde_json::to_string(&event).unwrap();
-    assert_eq!(text, r#"{"event":"warning","project":null,"code":"transform","message":"x"}"#);
+    assert_eq!(
+        text,
+        r#"{"event":"warning","project":null,"code":"transform","message":"x"}"#
+    );
 }

@@ -10,9 +10,10 @@ use annals_net_adapter::{Cx, Started};
 use rusqlite::OptionalExtension;
 
 use super::project::ProjectRun;
-use super::writer::{self, Wrote};
+use super::writer::{self, Found, Wrote};
 use crate::error::Error;
-use crate::forge::{Answer, Handle, Stream, Via};
+use crate::forge::paging::{LoopGuard, Window};
+use crate::forge::{Answer, Bad, Handle, PagePosition, Stream, Via};
 
 /// Fetches each item again that is due.
 ///
@@ -45,9 +46,7 @@ async fn one(
 ) -> Result<Wrote, Error> {
     let place = project.place.clone();
     let Some(iid) = number_of(cx, project, item).await? else {
-        // Nothing to ask for: the bytes wait for a version that can read them.
-        count(cx, project, item).await?;
-        return Ok(Wrote::default());
+        return around(cx, project, stream, item).await;
     };
     let flight = project.run.budget.flight();
     let via = Via {
@@ -79,6 +78,48 @@ async fn one(
         .db
         .write(cx, move |tx| {
             writer::write_single(tx, &place, stream, &native_ref, &row)
+        })
+        .await?)
+}
+
+/// An item without a number is looked for where it was: on the page that begins shortly before it.
+async fn around(cx: &Cx, project: &ProjectRun, stream: Stream, item: &Quarantined) -> Result<Wrote, Error> {
+    let start = Bad::place(&item.native_ref).filter(|at| at.0 > 0);
+    let at = PagePosition::Window(Window::from_cursor(start, project.run.rewind_ms()));
+    let flight = project.run.budget.flight();
+    let via = Via {
+        flight: &flight,
+        meter: &project.run.meter,
+    };
+    let mut guard = LoopGuard::default();
+    let page = match project
+        .forge
+        .page(cx, via, &project.native, stream, &at, &mut guard, None)
+        .await
+    {
+        Ok(Answer::New(page)) => page,
+        Ok(Answer::NotModified | Answer::Gone(_) | Answer::Hidden) => {
+            count(cx, project, item).await?;
+            return Ok(Wrote::default());
+        }
+        Err(error) if error.stop().is_some() || error.blames_host() => return Err(error.into()),
+        Err(_) => {
+            count(cx, project, item).await?;
+            return Ok(Wrote::default());
+        }
+    };
+    let hash = |native_ref: &str| native_ref.split('@').next().unwrap_or_default().to_owned();
+    let still_bad = page
+        .bad
+        .iter()
+        .any(|bad| hash(&bad.native_ref) == hash(&item.native_ref));
+    let found = if still_bad { Found::Unreadable } else { Found::Readable };
+    let (place, native_ref) = (project.place.clone(), item.native_ref.clone());
+    Ok(project
+        .run
+        .db
+        .write(cx, move |tx| {
+            writer::write_around(tx, &place, stream, &native_ref, &page.rows, found)
         })
         .await?)
 }

@@ -56,6 +56,8 @@ pub struct SyncOptions {
     pub settings: SyncSettings,
     /// `[forges.*]`.
     pub forges: BTreeMap<String, ForgeSettings>,
+    /// Tokens by the names of forges, from the credentials file; an environment variable wins.
+    pub credentials: BTreeMap<String, Secret>,
     /// The hosts of this process.
     pub hosts: Hosts,
     /// How long to wait for a project's lock; zero fails at once.
@@ -75,6 +77,7 @@ impl SyncOptions {
             holder: "annals sync".to_owned(),
             settings: config.sync.clone(),
             forges: config.forges.clone(),
+            credentials: BTreeMap::new(),
             hosts,
             lock_wait: Duration::ZERO,
             documents: Documents::Make,
@@ -105,18 +108,17 @@ impl SyncOptions {
     }
 }
 
-/// The token of a forge and the variables it may come from, the first that is set winning.
-pub(crate) fn token_of(cx: &Cx, name: &str, settings: &ForgeSettings) -> (Option<Secret>, Vec<String>) {
-    let variables: Vec<String> = settings
-        .token_env
-        .iter()
-        .cloned()
-        .chain([token_variable(name)])
-        .collect();
-    let token = variables
-        .iter()
-        .find_map(|variable| cx.env(variable))
-        .map(str::trim)
-        .filter(|token| !token.is_empty());
-    (token.map(Secret::new), variables)
+impl SyncOptions {
+    /// The token of a forge and the variables it may come from, the first that is set winning.
+    pub(crate) fn token_of(&self, cx: &Cx, name: &str, settings: &ForgeSettings) -> (Option<Secret>, Vec<String>) {
+        let variables: Vec<String> = settings
+            .token_env
+            .iter()
+            .cloned()
+            .chain([token_variable(name)])
+            .collect();
+        let found = variables.iter().find_map(|variable| cx.env(variable)).map(str::trim);
+        let token = found.filter(|token| !token.is_empty()).map(Secret::new);
+        (token.or_else(|| self.credentials.get(name).cloned()), variables)
+    }
 }

@@ -9,7 +9,7 @@ use annals_db::{Db, Error as DbError, ReadConn};
 use annals_net_adapter::Cx;
 use rusqlite::OptionalExtension;
 
-use super::options::{SyncOptions, Target, token_of};
+use super::options::{SyncOptions, Target};
 use crate::error::Error;
 use crate::forge::Forge;
 use crate::forge::gitlab::{GitLab, GitLabOptions};
@@ -190,7 +190,7 @@ pub fn client(
         return Err(Error::ForgeDisabled { name });
     }
     let host = options.hosts.of(cx, &settings, options.settings.max_wait)?;
-    let (token, token_variables) = token_of(cx, &name, &settings);
+    let (token, token_variables) = options.token_of(cx, &name, &settings);
     let options = GitLabOptions {
         base_url: base_url.as_str().to_owned(),
         token,

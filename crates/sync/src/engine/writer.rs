@@ -194,6 +194,37 @@ pub fn write_single(
     })
 }
 
+/// Writes the rows around an item that had no number. Where none of them is bad any more, the item
+/// is among them. The cursor stays: it has passed them long ago.
+pub fn write_around(
+    tx: &WriteTx<'_>,
+    place: &Place,
+    stream: Stream,
+    native_ref: &str,
+    rows: &[Row],
+    found: Found,
+) -> Result<Wrote, Error> {
+    fenced(tx, place, |wrote| {
+        let open = BTreeSet::new();
+        for row in rows {
+            write_row(tx, place, stream, row, &open, wrote)?;
+        }
+        match found {
+            Found::Unreadable => quarantine::count_attempt(tx, place.project, stream.as_str(), native_ref),
+            Found::Readable => quarantine::resolve(tx, place.project, stream.as_str(), native_ref).map(|_| ()),
+        }
+    })
+}
+
+/// What became of an item that had no number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// It is still there as it was.
+    Unreadable,
+    /// Everything around its place can be read.
+    Readable,
+}
+
 /// Counts a single fetch that did not help.
 pub fn count_attempt(tx: &WriteTx<'_>, place: &Place, stream: &str, native_ref: &str) -> Result<(), Error> {
     check_fence(tx, &place.lock)?;

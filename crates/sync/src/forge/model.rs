@@ -217,7 +217,8 @@ impl Oddity {
 /// An item that could not be projected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bad {
-    /// The forge's id, or the hash of the bytes.
+    /// The forge's id; without a number the hash of the bytes, and where to look for it again:
+    /// `<hash>@<ms>` is shortly after that update time.
     pub native_ref: String,
     /// Its number, where that can be read: it can then be fetched alone.
     pub iid: Option<Iid>,
@@ -243,6 +244,24 @@ impl Bad {
             code: Code::Transform,
             message: message.into(),
         }
+    }
+
+    /// An item that cannot be fetched alone is found again near the row before it.
+    #[must_use]
+    pub fn near(mut self, before: Option<UnixMs>) -> Self {
+        if self.iid.is_none() {
+            self.native_ref = format!("{}@{}", self.native_ref, before.unwrap_or(UnixMs(0)).0);
+        }
+        self
+    }
+
+    /// The place that [`Self::near`] noted in a name.
+    #[must_use]
+    pub fn place(native_ref: &str) -> Option<UnixMs> {
+        native_ref
+            .rsplit_once('@')
+            .and_then(|(_, ms)| ms.parse().ok())
+            .map(UnixMs)
     }
 }
 

@@ -402,7 +402,11 @@ mod tests {
     fn paging_headers_none() {
         let head = head(&[]).unwrap();
         assert_eq!(head.more(1, 100, 100), More::Page(2));
-        assert_eq!(head.more(2, 99, 100), More::Page(3), "the server may cap its pages without a word");
+        assert_eq!(
+            head.more(2, 99, 100),
+            More::Page(3),
+            "the server may cap its pages without a word"
+        );
         assert_eq!(head.more(3, 19, 100), More::End);
         assert_eq!(head.more(1, 5, 5), More::Page(2));
     }

@@ -166,12 +166,14 @@ impl GitLab {
                 project::milestone_row(i, &mut projection)
             })),
         };
+        // What could not be read is to be sent again.
+        let is_clean = bad.is_empty();
         Ok(Answer::New(CatalogueAnswer {
             rows,
             bad,
             odd: projection.odd,
             shape: list.shape(),
-            kept: list.kept,
+            kept: list.kept.filter(|_| is_clean),
         }))
     }
 
@@ -363,7 +365,10 @@ fn set_of(list: List, key: &SetKey, began_at: UnixMs) -> SetAnswer {
         }
         JobType::Commits => {
             payload = Some(Payload::from_parts([("commits", list.raw().as_slice())]));
-            SetIn::Commits(keep(&mut bad, &list.items, |item| sets::commit(item, &mut projection)))
+            let mut commits = keep(&mut bad, &list.items, |item| sets::commit(item, &mut projection));
+            let mut seen = std::collections::BTreeSet::new();
+            commits.retain(|commit| seen.insert(commit.oid.clone()));
+            SetIn::Commits(commits)
         }
         JobType::Closes => {
             payload = Some(Payload::from_parts([("closes_issues", list.raw().as_slice())]));
@@ -379,8 +384,16 @@ fn set_of(list: List, key: &SetKey, began_at: UnixMs) -> SetAnswer {
             SetIn::Discussions(annals_db::content::DiscussionSetIn { discussions, shape })
         }
     };
-    let kept = list.kept.filter(|_| can_be_unmodified(key.job));
-    SetAnswer { set, items: list.items.len(), bad, odd: projection.odd, payload, kept, began_at }
+    let kept = list.kept.filter(|_| can_be_unmodified(key.job) && bad.is_empty());
+    SetAnswer {
+        set,
+        items: list.items.len(),
+        bad,
+        odd: projection.odd,
+        payload,
+        kept,
+        began_at,
+    }
 }
 
 /// Reads the items that can be read; the others go to `bad`.

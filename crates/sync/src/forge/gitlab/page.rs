@@ -51,14 +51,27 @@ impl GitLab {
             let more = head.more(number, items.len(), asked);
             let mut projection = Projection::new(now(cx, &fresh));
             let mut bad = Vec::new();
+            let mut before = if let PagePosition::Window(window) = at {
+                window.start
+            } else {
+                None
+            };
             let rows = keep(&mut bad, &items, |item| {
-                row(item, stream.kind(), MrShape::Row, &mut projection)
+                let row = row(item, stream.kind(), MrShape::Row, &mut projection).map_err(|bad| bad.near(before))?;
+                before = row.at.or(before);
+                Ok(row)
             });
             let identities = rows.iter().map(|row| (row.native_id.as_str(), row.at));
             guard.after_page(identities).map_err(|fault| self.paging(fault))?;
             let rows = distinct(rows, &mut bad);
             let is_first = matches!(at, PagePosition::Window(window) if window.page == 1);
-            let is_whole = is_first && more == More::End && !head.is_full(items.len(), asked);
+            // Kept only where it says all there is to say: a full page may get a successor, an empty
+            // list may be a forge's bad moment, and what could not be read is to be sent again.
+            let is_whole = is_first
+                && more == More::End
+                && !head.is_full(items.len(), asked)
+                && !items.is_empty()
+                && bad.is_empty();
             return Ok(Answer::New(Page {
                 rows,
                 bad,
