@@ -184,6 +184,14 @@ impl AsyncWrite for Tcp {
         Pin::new(&mut self.get_mut().0).poll_write(context, bytes)
     }
 
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().0).poll_write_vectored(context, bytes)
+    }
+
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().0).poll_flush(context)
     }
@@ -195,6 +203,7 @@ impl AsyncWrite for Tcp {
 
 impl Io for Tcp {
     fn reset_on_close(&mut self) -> io::Result<()> {
-        crate::net::zero_linger(&self.0)
+        // Through its own method: it then leaves out the orderly shutdown that would come first.
+        self.0.set_zero_linger()
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(feature = "tokio")]
 use std::time::Duration;
 
 use annals_core::{CancelKind, CancelReason, MonoTime, UnixMs};

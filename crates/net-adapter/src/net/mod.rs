@@ -20,7 +20,9 @@ use crate::backend::BoxFuture;
 pub use addr::HostPort;
 pub use error::{NetError, NotAdmitted, kind_of_io};
 pub(crate) use real::RealNet;
-pub(crate) use stream::{Io, zero_linger};
+pub(crate) use stream::Io;
+#[cfg(feature = "tokio")]
+pub(crate) use stream::zero_linger;
 pub use stream::{Listener, Stream};
 pub(crate) use tls::tls_fault;
 pub use tls::{TlsClient, TlsError, TlsRoots};

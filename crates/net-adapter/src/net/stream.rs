@@ -4,9 +4,11 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+#[cfg(feature = "tokio")]
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+#[cfg(feature = "tokio")]
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
@@ -148,6 +150,7 @@ impl fmt::Debug for Listener {
 }
 
 /// Makes closing the socket send a reset.
+#[cfg(feature = "tokio")]
 pub(crate) fn zero_linger(socket: &impl AsFd) -> io::Result<()> {
     Ok(rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO))?)
 }

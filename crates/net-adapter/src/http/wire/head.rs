@@ -89,7 +89,11 @@ pub(crate) struct HeadReader {
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) head: ResponseHead,
-    /// The bytes of the head, the empty line included.
+    /// The bytes of the head, the empty line included: what the gate hands on to a foreign client.
+    #[cfg_attr(
+        not(feature = "tokio"),
+        allow(dead_code, reason = "only tokio brings a client of its own")
+    )]
     pub(crate) raw: Bytes,
 }
 
