@@ -234,6 +234,8 @@ async fn own_row(cx: &Cx, mut project: ProjectRun, end: &mut ProjectEnd) -> Resu
 
 async fn contents(cx: &Cx, project: &Arc<ProjectRun>, end: &mut ProjectEnd) -> Result<(), Error> {
     project.phase(cx, "streams").await?;
+    let again = aside::retry(cx, project).await?;
+    end.revisions += again.revisions;
     for stream in Stream::ALL {
         let read = Box::pin(stream::read(cx, project, stream)).await?;
         end.revisions += read.revisions;
@@ -252,8 +254,6 @@ async fn contents(cx: &Cx, project: &Arc<ProjectRun>, end: &mut ProjectEnd) -> R
         let place = project.place.clone();
         project.run.db.write(cx, move |tx| writer::make_due(tx, &place)).await?;
     }
-    let again = aside::retry(cx, project).await?;
-    end.revisions += again.revisions;
     let DependentsEnd {
         jobs,
         revisions,
@@ -373,6 +373,8 @@ impl ProjectRun {
         let place = self.place.clone();
         let marked = self.run.db.write(cx, move |tx| {
             control::check_fence(tx, &place.lock)?;
+            // Should it come back unchanged, it has to be told all the same.
+            validator::forget(tx, place.project, writer::PROJECT_SCOPE)?;
             content::mark_project(tx, place.project, gone)
         });
         marked.await?;

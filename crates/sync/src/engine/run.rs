@@ -247,7 +247,9 @@ async fn body(cx: &Cx, run: &Arc<Run>, resolved: Vec<Resolved>) -> Result<Ends, 
             }
         }
     }
-    if ends.stopped.is_none() && run.options.documents == Documents::Make {
+    // Whoever lost a lock writes nothing more, not even what needs none.
+    let lost = ends.failures.iter().any(|failure| failure.report.code == Code::LockLost);
+    if ends.stopped.is_none() && !lost && run.options.documents == Documents::Make {
         run.progress.tell(Event::PhaseStarted {
             project: None,
             phase: "documents",
