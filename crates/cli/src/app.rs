@@ -87,7 +87,10 @@ impl Teller {
     /// Tells a failure; its exit code.
     fn fail(&self, report: &Report, ended: Option<&Ended>) -> u8 {
         let signal = ended.and_then(|ended| ended.signal);
-        let ran = Ran { command: self.command, elapsed_ms: ended.map_or(0, |ended| ended.elapsed_ms) };
+        let ran = Ran {
+            command: self.command,
+            elapsed_ms: ended.map_or(0, |ended| ended.elapsed_ms),
+        };
         self.console.clear();
         answer::fail(&self.console, self.mode, self.palette, report, signal, &ran);
         report.exit_code(signal)
@@ -106,7 +109,11 @@ fn start<C: Run>(process: &Process, global: Global, command: C) -> u8 {
     teller.command = C::NAME;
     teller.mode = Mode::choose(global.mode(), &process.env, &process.terminals);
     let color = global.color.as_deref().and_then(color);
-    teller.palette = Palette::choose(color.unwrap_or(ColorChoice::Auto), &process.env, process.terminals.stderr);
+    teller.palette = Palette::choose(
+        color.unwrap_or(ColorChoice::Auto),
+        &process.env,
+        process.terminals.stderr,
+    );
     match prepare(process, &global, &command, &mut teller) {
         Ok(session) => drive(command, session, &teller),
         Err(report) => teller.fail(&report, None),
@@ -114,7 +121,9 @@ fn start<C: Run>(process: &Process, global: Global, command: C) -> u8 {
 }
 
 fn color(word: &str) -> Option<ColorChoice> {
-    [ColorChoice::Auto, ColorChoice::Always, ColorChoice::Never].into_iter().find(|choice| choice.as_str() == word)
+    [ColorChoice::Auto, ColorChoice::Always, ColorChoice::Never]
+        .into_iter()
+        .find(|choice| choice.as_str() == word)
 }
 
 /// Everything that can fail before the command begins.
@@ -195,7 +204,20 @@ pub fn build_report(error: &BuildError) -> Report {
 
 /// Runs the command on the runtime of its slice.
 fn drive<C: Run>(command: C, session: Session, teller: &Teller) -> u8 {
-    let runtime = C::SLICE.map_or_else(|| session.runtimes.default(), |slice| session.runtimes.of(slice)).clone();
+    let runtime = C::SLICE
+        .map_or_else(|| session.runtimes.default(), |slice| session.runtimes.of(slice))
+        .clone();
+    tracing::info!(
+        command = C::NAME,
+        runtime = runtime.kind().as_str(),
+        config = session
+            .settings
+            .file
+            .as_ref()
+            .map(|path| tracing::field::display(path.display())),
+        "annals {} begins",
+        env!("CARGO_PKG_VERSION")
+    );
     let mut clock = None;
     let main = runtime.run_main(|cx| {
         clock = Some(cx.clone());
@@ -254,7 +276,10 @@ fn unclean(drain: &DrainReport) -> Option<Report> {
     if drain.quiescent {
         return None;
     }
-    let named = drain.stragglers.iter().map(|task| format!("{} in {}", task.name, task.region));
+    let named = drain
+        .stragglers
+        .iter()
+        .map(|task| format!("{} in {}", task.name, task.region));
     let named: Vec<String> = named.collect();
     let message = format!("ended without waiting any longer for: {}", named.join(", "));
     Some(Report::new(Code::UncleanShutdown, message).with_detail("stragglers", named))

@@ -15,7 +15,8 @@ use crate::output::Mode;
     version,
     propagate_version = false,
     max_term_width = 100,
-    after_help = "Start with `annals demo`, which needs nothing, or `annals sync https://HOST/GROUP/PROJECT`."
+    after_help = "Start with `annals demo`, which needs nothing, or `annals sync https://HOST/GROUP/PROJECT`.\n\
+                  `annals help COMMAND` shows the rest."
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -56,7 +57,14 @@ pub struct Global {
     #[arg(short, long, global = true, value_name = "PROJECT", display_order = 900)]
     pub project: Option<String>,
     /// Answer with one line of JSON; the default when standard output is no terminal
-    #[arg(short = 'J', long, alias = "json", global = true, overrides_with = "human", display_order = 901)]
+    #[arg(
+        short = 'J',
+        long,
+        alias = "json",
+        global = true,
+        overrides_with = "human",
+        display_order = 901
+    )]
     pub robot: bool,
     /// Answer for a person, also into a file or a pipe
     #[arg(long, global = true, overrides_with = "robot", display_order = 901)]
@@ -73,8 +81,15 @@ pub struct Global {
     /// The time zone of days and local times
     #[arg(long, global = true, value_name = "ZONE", display_order = 902)]
     pub tz: Option<String>,
-    /// How to show progress, on standard error
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "HOW", display_order = 902)]
+    /// How to show progress on standard error: on a terminal, not at all, one event per line
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "HOW",
+        display_order = 902
+    )]
     pub progress: ProgressChoice,
     /// Say errors only
     #[arg(short, long, global = true, display_order = 903)]
@@ -83,7 +98,14 @@ pub struct Global {
     #[arg(short, long, global = true, action = ArgAction::Count, display_order = 903)]
     pub verbose: u8,
     /// How log lines look
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT", display_order = 903)]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT",
+        display_order = 903
+    )]
     pub log_format: LogFormat,
     /// The runtime to run on, of those built in
     #[arg(long, global = true, value_name = "NAME", value_parser = words(RuntimeName::NAMES), display_order = 904)]
@@ -94,13 +116,12 @@ fn words(names: &'static [&'static str]) -> clap::builder::PossibleValuesParser 
     names.into()
 }
 
+// Their values are not described one by one: that would double the length of every help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum ProgressChoice {
-    /// A status line on a terminal
     #[default]
     Auto,
     None,
-    /// One JSON object per event and line
     Json,
 }
 
@@ -122,7 +143,10 @@ impl Global {
     }
 
     pub fn verbosity(&self) -> Verbosity {
-        Verbosity { quiet: self.quiet, verbose: self.verbose }
+        Verbosity {
+            quiet: self.quiet,
+            verbose: self.verbose,
+        }
     }
 
     /// Keys of the configuration that flags set.
@@ -134,7 +158,9 @@ impl Global {
             ("cli.tz", &self.tz),
             ("runtime.default", &self.runtime),
         ];
-        let set = flags.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
+        let set = flags
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
         set.collect()
     }
 }
@@ -167,12 +193,18 @@ mod tests {
     /// Two failures cannot happen before what their next steps need is there: entities synced one by one, and sweeps.
     #[test]
     fn every_action_is_a_command_that_parses() {
-        let values = [("R", "0190-7"), ("URL", "https://forge.example/group/app"), ("PROJECT", "group/app")];
+        let values = [
+            ("R", "0190-7"),
+            ("URL", "https://forge.example/group/app"),
+            ("PROJECT", "group/app"),
+        ];
         let mut wrong = Vec::new();
         for code in annals_core::Code::ALL {
             for action in code.actions(&values) {
                 let parsed = Cli::try_parse_from(action.split(' '));
-                let help = parsed.as_ref().is_err_and(|error| error.kind() == clap::error::ErrorKind::DisplayHelp);
+                let help = parsed
+                    .as_ref()
+                    .is_err_and(|error| error.kind() == clap::error::ErrorKind::DisplayHelp);
                 if parsed.is_err() && !help {
                     wrong.push(code.as_str());
                 }

@@ -70,6 +70,9 @@ impl From<Report> for Error {
 
 impl From<Cancelled> for Error {
     fn from(cancelled: Cancelled) -> Self {
-        Self::Cancelled { reason: cancelled.0, details: None }
+        Self::Cancelled {
+            reason: cancelled.0,
+            details: None,
+        }
     }
 }

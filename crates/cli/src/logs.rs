@@ -24,7 +24,11 @@ impl Verbosity {
             (false, _) => LevelFilter::TRACE,
         };
         // Libraries below may log whole requests; only their complaints are wanted.
-        let theirs = if self.quiet { LevelFilter::ERROR } else { LevelFilter::WARN };
+        let theirs = if self.quiet {
+            LevelFilter::ERROR
+        } else {
+            LevelFilter::WARN
+        };
         Targets::new().with_default(theirs).with_target("annals", ours)
     }
 }
@@ -38,7 +42,12 @@ pub fn start(verbosity: Verbosity, format: LogFormat, console: &Console, palette
     let filter = verbosity.filter();
     let set = match format {
         LogFormat::Text => {
-            let lines = builder.with_target(verbosity.verbose > 1).without_time().compact().finish().with(filter);
+            let lines = builder
+                .with_target(verbosity.verbose > 1)
+                .without_time()
+                .compact()
+                .finish()
+                .with(filter);
             tracing::subscriber::set_global_default(lines)
         }
         LogFormat::Json => {

@@ -25,7 +25,10 @@ fn main() -> ExitCode {
 }
 
 /// The one look at arguments, environment and terminals.
-#[expect(clippy::disallowed_methods, reason = "this is the snapshot that everything else is given")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the snapshot that everything else is given"
+)]
 fn snapshot() -> app::Process {
     let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     app::Process {

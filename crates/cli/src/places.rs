@@ -9,16 +9,32 @@ pub const LOCAL_CONFIG: &str = "annals.toml";
 
 /// `annals/annals.toml` in the user's configuration directory.
 pub fn user_config(env: &Environment) -> Option<PathBuf> {
-    Some(user_folder(env, "XDG_CONFIG_HOME", CONFIG)?.join("annals").join("annals.toml"))
+    Some(
+        user_folder(env, "XDG_CONFIG_HOME", CONFIG)?
+            .join("annals")
+            .join("annals.toml"),
+    )
 }
 
 /// `annals/annals.db` in the user's data directory.
 pub fn user_db(env: &Environment) -> Option<PathBuf> {
-    Some(user_folder(env, "XDG_DATA_HOME", DATA)?.join("annals").join("annals.db"))
+    Some(
+        user_folder(env, "XDG_DATA_HOME", DATA)?
+            .join("annals")
+            .join("annals.db"),
+    )
 }
 
-const CONFIG: &str = if cfg!(target_os = "macos") { "Library/Application Support" } else { ".config" };
-const DATA: &str = if cfg!(target_os = "macos") { "Library/Application Support" } else { ".local/share" };
+const CONFIG: &str = if cfg!(target_os = "macos") {
+    "Library/Application Support"
+} else {
+    ".config"
+};
+const DATA: &str = if cfg!(target_os = "macos") {
+    "Library/Application Support"
+} else {
+    ".local/share"
+};
 
 /// The variable, if it holds an absolute path; else the folder under the user's home.
 fn user_folder(env: &Environment, variable: &str, under_home: &str) -> Option<PathBuf> {
@@ -33,11 +49,22 @@ mod tests {
     #[test]
     fn the_variables_of_the_desktop_decide() {
         let env = |pairs: &[(&str, &str)]| {
-            Environment::new(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+            Environment::new(
+                pairs
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+            )
         };
-        let home = env(&[("HOME", "/home/u"), ("XDG_DATA_HOME", "/data"), ("XDG_CONFIG_HOME", "relative")]);
+        let home = env(&[
+            ("HOME", "/home/u"),
+            ("XDG_DATA_HOME", "/data"),
+            ("XDG_CONFIG_HOME", "relative"),
+        ]);
         assert_eq!(user_db(&home), Some(PathBuf::from("/data/annals/annals.db")));
-        assert_eq!(user_config(&home), Some(PathBuf::from("/home/u").join(CONFIG).join("annals/annals.toml")));
+        assert_eq!(
+            user_config(&home),
+            Some(PathBuf::from("/home/u").join(CONFIG).join("annals/annals.toml"))
+        );
         assert_eq!(user_db(&env(&[])), None);
     }
 }

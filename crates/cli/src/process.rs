@@ -7,7 +7,11 @@ use annals_db::control::{Alive, ProcessId};
 /// This process, and the way to tell whether others run.
 pub fn alive() -> Alive {
     let pid = i64::from(std::process::id());
-    let me = ProcessId { host: host(), pid, process_start: started(pid).unwrap_or(0) };
+    let me = ProcessId {
+        host: host(),
+        pid,
+        process_start: started(pid).unwrap_or(0),
+    };
     Alive::new(me, runs)
 }
 
@@ -49,17 +53,27 @@ fn start_of(line: &str) -> Option<i64> {
     let state = fields.next()?;
     // State is field 3, the start time field 22.
     let start = fields.nth(18)?;
-    if matches!(state, "Z" | "X") { None } else { start.parse().ok() }
+    if matches!(state, "Z" | "X") {
+        None
+    } else {
+        start.parse().ok()
+    }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::disallowed_types, reason = "a test may")]
+#[allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test may"
+)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_stat_line_with_a_hostile_name_is_read() {
-        let line = |state: &str| format!("42 (a) b (c) {state} 1 42 42 0 -1 4194304 100 0 0 0 1 2 0 0 20 0 1 0 98765 1000 50");
+        let line =
+            |state: &str| format!("42 (a) b (c) {state} 1 42 42 0 -1 4194304 100 0 0 0 1 2 0 0 20 0 1 0 98765 1000 50");
         assert_eq!(start_of(&line("S")), Some(98_765));
         assert_eq!(start_of(&line("Z")), None);
         assert_eq!(start_of("42 (x"), None);
@@ -71,9 +85,18 @@ mod tests {
         assert!(alive.is_alive(&alive.me));
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let pid = i64::from(child.id());
-        let other = ProcessId { pid, process_start: started(pid).unwrap_or(0), ..alive.me.clone() };
+        let other = ProcessId {
+            pid,
+            process_start: started(pid).unwrap_or(0),
+            ..alive.me.clone()
+        };
         assert!(alive.is_alive(&other));
-        assert!(alive.is_dead(&ProcessId { process_start: 1, ..other.clone() }) || !cfg!(target_os = "linux"));
+        assert!(
+            alive.is_dead(&ProcessId {
+                process_start: 1,
+                ..other.clone()
+            }) || !cfg!(target_os = "linux")
+        );
         child.kill().unwrap();
         // Not collected yet: it is a zombie, and ended all the same.
         while started(pid).is_some() {}

@@ -6,12 +6,33 @@ use std::ffi::OsString;
 use annals_core::{Code, Report};
 
 /// Flags that people expect to take a token.
-const TOKEN_FLAGS: &[&str] = &["--token", "--private-token", "--access-token", "--password", "--api-key"];
+const TOKEN_FLAGS: &[&str] = &[
+    "--token",
+    "--private-token",
+    "--access-token",
+    "--password",
+    "--api-key",
+];
 
 /// How tokens of the known forges begin.
 const TOKEN_PREFIXES: &[&str] = &[
-    "glpat-", "gldt-", "glrt-", "glcbt-", "glptt-", "glft-", "glimt-", "glagent-", "gloas-", "glsoat-", "glffct-",
-    "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_",
+    "glpat-",
+    "gldt-",
+    "glrt-",
+    "glcbt-",
+    "glptt-",
+    "glft-",
+    "glimt-",
+    "glagent-",
+    "gloas-",
+    "glsoat-",
+    "glffct-",
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
 ];
 
 /// Refuses a command line with a token in it. A search may look for one: that is how leaks are found.
@@ -19,7 +40,11 @@ const TOKEN_PREFIXES: &[&str] = &[
 /// # Errors
 /// `usage`, with advice, and without the token.
 pub fn refuse(args: &[OsString]) -> Result<(), Report> {
-    let words: Vec<String> = args.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let words: Vec<String> = args
+        .iter()
+        .skip(1)
+        .map(|arg| arg.to_string_lossy().into_owned())
+        .collect();
     let searches = words.iter().any(|word| word == "search");
     for word in &words {
         let (flag, value) = word.split_once('=').unwrap_or((word, ""));
@@ -37,20 +62,25 @@ pub fn refuse(args: &[OsString]) -> Result<(), Report> {
 }
 
 fn refusal(what: &str) -> Report {
-    let message = format!("{what}: it would stay in the shell's history and the process list. Revoke it if it was a real one");
+    let message =
+        format!("{what}: it would stay in the shell's history and the process list. Revoke it if it was a real one");
     Report::new(Code::Usage, message).with_suggestion(
         "put the token into the environment variable ANNALS_TOKEN_<FORGE>, or the one that `token_env` of the forge names",
     )
 }
 
 fn is_token(word: &str) -> bool {
-    TOKEN_PREFIXES.iter().any(|prefix| word.strip_prefix(prefix).is_some_and(|rest| rest.len() >= 8))
+    TOKEN_PREFIXES
+        .iter()
+        .any(|prefix| word.strip_prefix(prefix).is_some_and(|rest| rest.len() >= 8))
 }
 
 /// Whether it is an address with something before an `@` in its host part.
 fn has_credentials(word: &str) -> bool {
     let after_scheme = word.split_once("://").map(|(_, rest)| rest);
-    after_scheme.and_then(|rest| rest.split(['/', '?', '#']).next()).is_some_and(|host| host.contains('@'))
+    after_scheme
+        .and_then(|rest| rest.split(['/', '?', '#']).next())
+        .is_some_and(|host| host.contains('@'))
 }
 
 #[cfg(test)]

@@ -49,8 +49,13 @@ impl Session {
     /// It has no effect.
     pub async fn mirror(&self, cx: &Cx) -> Result<Db, Error> {
         let path = self.db_path()?;
-        let options = OpenOptions { readers: self.readers(), ..OpenOptions::read() };
-        Db::open(cx, &path, options).await.map_err(|error| self.about_mirror(&error))
+        let options = OpenOptions {
+            readers: self.readers(),
+            ..OpenOptions::read()
+        };
+        Db::open(cx, &path, options)
+            .await
+            .map_err(|error| self.about_mirror(&error))
     }
 
     /// Opens the mirror for writing; it is made if there is none.
@@ -68,14 +73,26 @@ impl Session {
                 Report::new(Code::Io, message).with_detail("path", folder.display().to_string())
             })?;
         }
-        let access = Access::Write { alive: process::alive(), migrate };
-        let options = OpenOptions { access, readers: self.readers() };
-        Db::open(cx, &path, options).await.map_err(|error| self.about_mirror(&error))
+        let access = Access::Write {
+            alive: process::alive(),
+            migrate,
+        };
+        let options = OpenOptions {
+            access,
+            readers: self.readers(),
+        };
+        Db::open(cx, &path, options)
+            .await
+            .map_err(|error| self.about_mirror(&error))
     }
 
     /// What an opening that may write does about an older file.
     pub fn auto_migrate(&self) -> AutoMigrate {
-        if self.config().db.auto_migrate { AutoMigrate::On(self.backups()) } else { AutoMigrate::Off }
+        if self.config().db.auto_migrate {
+            AutoMigrate::On(self.backups())
+        } else {
+            AutoMigrate::Off
+        }
     }
 
     /// How many copies made before migrations are kept.
@@ -96,7 +113,11 @@ impl Session {
         if report.code != Code::NotFound {
             return report.into();
         }
-        let configured = self.config().forges.values().any(|forge| forge.enabled && !forge.projects.is_empty());
+        let configured = self
+            .config()
+            .forges
+            .values()
+            .any(|forge| forge.enabled && !forge.projects.is_empty());
         let report = if configured {
             report.with_action("annals sync")
         } else {

@@ -26,11 +26,17 @@ pub fn load(global: &Global, overrides: Vec<(String, String)>, env: &Environment
     let file = find(global.config.as_deref(), env)?;
     let layers = Layers {
         file: file.clone(),
-        env: env.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        env: env
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
         overrides: [overrides, global.overrides()].concat(),
     };
     let config = Config::load(&layers).map_err(|errors| errors.report())?;
-    Ok(Settings { config, file: file.map(|(path, _)| path) })
+    Ok(Settings {
+        config,
+        file: file.map(|(path, _)| path),
+    })
 }
 
 fn find(named: Option<&Path>, env: &Environment) -> Result<Option<(PathBuf, String)>, Report> {
@@ -41,7 +47,10 @@ fn find(named: Option<&Path>, env: &Environment) -> Result<Option<(PathBuf, Stri
         };
         return read(path)?.ok_or_else(missing).map(Some);
     }
-    for path in [Some(PathBuf::from(places::LOCAL_CONFIG)), places::user_config(env)].into_iter().flatten() {
+    for path in [Some(PathBuf::from(places::LOCAL_CONFIG)), places::user_config(env)]
+        .into_iter()
+        .flatten()
+    {
         if let Some(found) = read(&path)? {
             return Ok(Some(found));
         }
@@ -54,7 +63,11 @@ fn read(path: &Path) -> Result<Option<(PathBuf, String)>, Report> {
         Ok(text) => Ok(Some((path.to_owned(), text))),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
         Err(error) => {
-            let code = if error.kind() == io::ErrorKind::InvalidData { Code::ConfigInvalid } else { Code::Io };
+            let code = if error.kind() == io::ErrorKind::InvalidData {
+                Code::ConfigInvalid
+            } else {
+                Code::Io
+            };
             let message = format!("cannot read the configuration file {}: {error}", path.display());
             Err(Report::new(code, message).with_detail("path", path.display().to_string()))
         }
@@ -68,8 +81,11 @@ fn read(path: &Path) -> Result<Option<(PathBuf, String)>, Report> {
 pub fn db_path(config: &Config, env: &Environment) -> Result<PathBuf, Report> {
     let path = config.db.path.clone().or_else(|| places::user_db(env));
     path.ok_or_else(|| {
-        Report::new(Code::ConfigInvalid, "there is no home directory to keep the mirror in: name a file with --db")
-            .with_detail("key", "db.path")
+        Report::new(
+            Code::ConfigInvalid,
+            "there is no home directory to keep the mirror in: name a file with --db",
+        )
+        .with_detail("key", "db.path")
     })
 }
 
@@ -85,11 +101,18 @@ pub fn runtime_section(config: &Config, shutdown: &ShutdownSettings, env: &Envir
     ];
     RuntimeSection {
         default: ours.default.map_or(defaults.default, backend),
-        slices: slices.into_iter().filter_map(|(slice, name)| Some((slice, backend(name?)))).collect(),
+        slices: slices
+            .into_iter()
+            .filter_map(|(slice, name)| Some((slice, backend(name?))))
+            .collect(),
         workers: ours.workers,
         max_blocking: ours.max_blocking,
         max_tasks: ours.max_tasks,
-        shutdown: ShutdownBudget { grace: shutdown.grace, cancel: shutdown.cancel, hard: shutdown.hard },
+        shutdown: ShutdownBudget {
+            grace: shutdown.grace,
+            cancel: shutdown.cancel,
+            hard: shutdown.hard,
+        },
         env: env.clone(),
     }
 }
@@ -124,11 +147,24 @@ mod tests {
     #[test]
     fn a_token_comes_from_the_named_variable_first() {
         let mut forge = ForgeSettings::new(ForgeKind::GitLab, "https://gitlab.com".parse().unwrap());
-        let env = Environment::new([("ANNALS_TOKEN_MAIN_ONE".to_owned(), "a".to_owned()), ("WORK".to_owned(), "b".to_owned())]);
+        let env = Environment::new([
+            ("ANNALS_TOKEN_MAIN_ONE".to_owned(), "a".to_owned()),
+            ("WORK".to_owned(), "b".to_owned()),
+        ]);
         assert_eq!(token("main-one", &forge, &env).unwrap().0, "ANNALS_TOKEN_MAIN_ONE");
         forge.token_env = Some("WORK".to_owned());
         let (variable, secret) = token("main-one", &forge, &env).unwrap();
         assert_eq!((variable.as_str(), secret.expose()), ("WORK", "b"));
-        assert!(token("other", &ForgeSettings { token_env: None, ..forge }, &env).is_none());
+        assert!(
+            token(
+                "other",
+                &ForgeSettings {
+                    token_env: None,
+                    ..forge
+                },
+                &env
+            )
+            .is_none()
+        );
     }
 }

@@ -44,11 +44,17 @@ pub fn print(text: &str) -> Result<(), Error> {
 fn mistake(error: &clap::Error) -> Report {
     let rendered = error.render().to_string();
     let paragraphs: Vec<&str> = rendered.split("\n\n").collect();
-    let what = paragraphs.first().copied().unwrap_or_default().trim_start_matches("error: ");
+    let what = paragraphs
+        .first()
+        .copied()
+        .unwrap_or_default()
+        .trim_start_matches("error: ");
     // A list of possible values follows on lines of its own.
     let words: Vec<&str> = what.split_whitespace().collect();
     let mut report = Report::new(Code::Usage, visible(&words.join(" ")));
-    let usage = paragraphs.iter().find_map(|paragraph| paragraph.trim().strip_prefix("Usage: "));
+    let usage = paragraphs
+        .iter()
+        .find_map(|paragraph| paragraph.trim().strip_prefix("Usage: "));
     if let Some(usage) = usage.and_then(|usage| usage.lines().next()) {
         report = report.with_detail("usage", visible(usage).into_owned());
     }
@@ -62,7 +68,9 @@ fn mistake(error: &clap::Error) -> Report {
     }
     let help = usage.and_then(|usage| {
         let mut words = usage.split_whitespace().skip(1);
-        words.next().filter(|word| commands().iter().any(|command| command == word))
+        words
+            .next()
+            .filter(|word| commands().iter().any(|command| command == word))
     });
     report.with_action(help.map_or_else(|| "annals help".to_owned(), |command| format!("annals help {command}")))
 }
@@ -73,7 +81,11 @@ fn suggestion(error: &clap::Error) -> Option<String> {
         let commands = commands();
         return nearest(wrong, commands.iter().map(String::as_str)).map(str::to_owned);
     }
-    let kinds = [ContextKind::SuggestedArg, ContextKind::SuggestedValue, ContextKind::SuggestedSubcommand];
+    let kinds = [
+        ContextKind::SuggestedArg,
+        ContextKind::SuggestedValue,
+        ContextKind::SuggestedSubcommand,
+    ];
     kinds.into_iter().flat_map(|kind| strings(error, kind)).next_back()
 }
 
@@ -86,7 +98,10 @@ fn strings(error: &clap::Error, kind: ContextKind) -> Vec<String> {
 }
 
 fn commands() -> Vec<String> {
-    Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
+    Cli::command()
+        .get_subcommands()
+        .map(|command| command.get_name().to_owned())
+        .collect()
 }
 
 #[cfg(test)]
@@ -107,23 +122,47 @@ mod tests {
     fn mistakes_come_with_what_was_meant() {
         for (words, suggestion, action) in [
             (&["annals", "serach"][..], Some("search"), "annals help"),
-            (&["annals", "issues", "--stat", "open"], Some("--state"), "annals help issues"),
+            (
+                &["annals", "issues", "--stat", "open"],
+                Some("--state"),
+                "annals help issues",
+            ),
             (&["annals", "--robt", "version"], Some("--robot"), "annals help"),
-            (&["annals", "version", "--color", "alwys"], Some("always"), "annals help"),
+            (
+                &["annals", "version", "--color", "alwys"],
+                Some("always"),
+                "annals help",
+            ),
             (&["annals", "sync", "--jobs", "many"], None, "annals help"),
             (&["annals"], None, "annals help"),
         ] {
             let report = report(words);
-            assert_eq!((report.code, report.suggestion.as_deref()), (Code::Usage, suggestion), "{words:?}");
-            assert!(report.actions.iter().any(|known| known == action), "{words:?} {:?}", report.actions);
-            assert!(!report.message.contains('\n') && !report.message.starts_with("error"), "{}", report.message);
+            assert_eq!(
+                (report.code, report.suggestion.as_deref()),
+                (Code::Usage, suggestion),
+                "{words:?}"
+            );
+            assert!(
+                report.actions.iter().any(|known| known == action),
+                "{words:?} {:?}",
+                report.actions
+            );
+            assert!(
+                !report.message.contains('\n') && !report.message.starts_with("error"),
+                "{}",
+                report.message
+            );
         }
     }
 
     #[test]
     fn escapes_in_arguments_are_inert() {
         let report = report(&["annals", "\x1b[31mx"]);
-        assert!(!format!("{} {}", report.message, report.details).contains('\x1b'), "{}", report.message);
+        assert!(
+            !format!("{} {}", report.message, report.details).contains('\x1b'),
+            "{}",
+            report.message
+        );
     }
 
     #[test]

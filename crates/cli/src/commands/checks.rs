@@ -17,8 +17,10 @@ use crate::settings;
 
 /// Configuration and runtimes.
 pub fn setting(session: &Session) -> Vec<Check> {
-    let (runtimes, config): (Vec<_>, Vec<_>) =
-        session.faults.iter().partition(|fault| fault.code == Code::RuntimeNotBuilt);
+    let (runtimes, config): (Vec<_>, Vec<_>) = session
+        .faults
+        .iter()
+        .partition(|fault| fault.code == Code::RuntimeNotBuilt);
     let mut checks: Vec<Check> = config
         .iter()
         .map(|fault| Check::new("config", Status::Fail, fault.message.replace('\n', ";")).action("edit the named keys"))
@@ -29,11 +31,19 @@ pub fn setting(session: &Session) -> Vec<Check> {
         checks.push(Check::new("config", Status::Ok, detail));
     }
     let compiled: Vec<&str> = BackendKind::compiled().iter().map(|kind| kind.as_str()).collect();
-    let slices = version::slices(session).into_iter().map(|(slice, kind)| format!("{slice}={kind}"));
+    let slices = version::slices(session)
+        .into_iter()
+        .map(|(slice, kind)| format!("{slice}={kind}"));
     let slices: Vec<String> = slices.collect();
     checks.push(match runtimes.first() {
-        Some(fault) => Check::new("runtimes", Status::Fail, fault.message.clone()).action("change [runtime] in the configuration"),
-        None => Check::new("runtimes", Status::Ok, format!("built in: {}; {}", compiled.join(", "), slices.join(" "))),
+        Some(fault) => {
+            Check::new("runtimes", Status::Fail, fault.message.clone()).action("change [runtime] in the configuration")
+        }
+        None => Check::new(
+            "runtimes",
+            Status::Ok,
+            format!("built in: {}; {}", compiled.join(", "), slices.join(" ")),
+        ),
     });
     checks
 }
@@ -76,12 +86,16 @@ fn unreadable(error: &annals_db::Error) -> Check {
 
 fn file(path: &Path) -> Vec<Check> {
     let mut checks = Vec::new();
-    let size = std::fs::metadata(path).map(|metadata| metadata.len()).unwrap_or_default();
+    let size = std::fs::metadata(path)
+        .map(|metadata| metadata.len())
+        .unwrap_or_default();
     let shown = path.display().to_string();
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::metadata(path).map(|metadata| metadata.permissions().mode() & 0o777).unwrap_or_default();
+        let mode = std::fs::metadata(path)
+            .map(|metadata| metadata.permissions().mode() & 0o777)
+            .unwrap_or_default();
         let detail = format!("{shown}, {} KiB, mode {mode:03o}", size / 1024);
         checks.push(if mode & 0o077 == 0 {
             Check::new("mirror", Status::Ok, detail)
@@ -90,7 +104,10 @@ fn file(path: &Path) -> Vec<Check> {
             Check::new("mirror", Status::Fail, detail).action(format!("chmod 600 {shown}"))
         });
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     if let Ok(disk) = rustix::fs::statvfs(folder) {
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
         // What a migration's backup needs, and some room to work.
@@ -110,7 +127,11 @@ fn integrity(conn: &annals_db::ReadConn<'_>) -> Result<Check, annals_db::Error> 
     Ok(match found.split_first() {
         None => Check::new("integrity", Status::Ok, "sound"),
         Some((first, rest)) => {
-            let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+            let more = if rest.is_empty() {
+                String::new()
+            } else {
+                format!(" and {} more", rest.len())
+            };
             Check::new("integrity", Status::Fail, format!("{first}{more}")).action("restore a backup")
         }
     })
@@ -119,7 +140,12 @@ fn integrity(conn: &annals_db::ReadConn<'_>) -> Result<Check, annals_db::Error> 
 fn owed(conn: &annals_db::ReadConn<'_>) -> Result<Vec<Check>, annals_db::Error> {
     let mut checks = Vec::new();
     for holder in lock::all_held(conn, conn.now())? {
-        let detail = format!("{} holds {} since {} s", holder.holder, holder.scope, holder.age_ms / 1000);
+        let detail = format!(
+            "{} holds {} since {} s",
+            holder.holder,
+            holder.scope,
+            holder.age_ms / 1000
+        );
         checks.push(Check::new("lock", Status::Info, detail));
     }
     let stats = read::stats(conn)?;
@@ -128,7 +154,11 @@ fn owed(conn: &annals_db::ReadConn<'_>) -> Result<Vec<Check>, annals_db::Error> 
         checks.push(Check::new("documents", Status::Info, detail).action("annals sync"));
     }
     if stats.quarantine.open > 0 {
-        let detail = format!("{} could not be read and {} kept as sent", counted(stats.quarantine.open, "item"), if stats.quarantine.open == 1 { "is" } else { "are" });
+        let detail = format!(
+            "{} could not be read and {} kept as sent",
+            counted(stats.quarantine.open, "item"),
+            if stats.quarantine.open == 1 { "is" } else { "are" }
+        );
         checks.push(Check::new("quarantine", Status::Info, detail).action("annals sync"));
     }
     if let Some(run) = read::runs(conn, &Visibility::all(), None, 1)?.first() {
@@ -136,7 +166,15 @@ fn owed(conn: &annals_db::ReadConn<'_>) -> Result<Vec<Check>, annals_db::Error> 
             Some(code) => format!("{}: {code}, {}", run.status, run.started_at.utc_text()),
             None => format!("{}, {}", run.status, run.started_at.utc_text()),
         };
-        let check = Check::new("last run", if run.status == RunStatus::Done { Status::Ok } else { Status::Info }, detail);
+        let check = Check::new(
+            "last run",
+            if run.status == RunStatus::Done {
+                Status::Ok
+            } else {
+                Status::Info
+            },
+            detail,
+        );
         checks.push(match run.status {
             RunStatus::Done | RunStatus::Queued | RunStatus::Running => check,
             RunStatus::Partial | RunStatus::Failed | RunStatus::Cancelled => {
@@ -159,7 +197,11 @@ pub fn forges(session: &Session) -> Vec<Check> {
             None => format!("{host}: no token, public access only; {variables} would hold one"),
         };
         let found = settings::token(name, forge, &session.env).is_some() && forge.enabled;
-        Check::new(format!("forge {name}"), if found { Status::Ok } else { Status::Info }, detail)
+        Check::new(
+            format!("forge {name}"),
+            if found { Status::Ok } else { Status::Info },
+            detail,
+        )
     });
     checks.collect()
 }
@@ -167,7 +209,9 @@ pub fn forges(session: &Session) -> Vec<Check> {
 /// Git is not needed yet; whether it is there.
 pub fn git(session: &Session) -> Check {
     let paths = session.env.get("PATH").unwrap_or_default();
-    let found = std::env::split_paths(paths).map(|folder| folder.join("git")).find(|path| path.is_file());
+    let found = std::env::split_paths(paths)
+        .map(|folder| folder.join("git"))
+        .find(|path| path.is_file());
     match found {
         Some(path) => Check::new("git", Status::Ok, path.display().to_string()),
         None => Check::new("git", Status::Info, "not found; nothing here needs it yet"),

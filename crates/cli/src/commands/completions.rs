@@ -22,7 +22,11 @@ pub struct Args {
 #[derive(Debug, serde::Serialize)]
 pub struct Script;
 
-const SHAPE: Shape = Shape { fields: &[], list: None, minimal: &[] };
+const SHAPE: Shape = Shape {
+    fields: &[],
+    list: None,
+    minimal: &[],
+};
 
 impl Run for Args {
     type Data = Script;

@@ -4,6 +4,7 @@
 //! the same code that mirrors any forge; then the mirror is searched, a thread is shown, and the page is served.
 
 use annals_core::{Code, Report};
+use annals_db::Db;
 use annals_db::read::{self, Discussion, ProjectCounts, Visibility};
 use annals_net_adapter::{Cx, Outcome, Slice};
 use annals_search::answer::{Hit, SearchRequest};
@@ -28,7 +29,7 @@ pub struct Args {
 }
 
 /// What the demo searches for.
-pub const QUERY: &str = "cutover race state:closed";
+pub const QUERY: &str = "cutover race label:bug";
 
 #[derive(Debug, Serialize)]
 pub struct Data {
@@ -69,7 +70,16 @@ impl Run for Args {
 
     fn shape(&self) -> Shape {
         Shape {
-            fields: &["db", "project", "sync.*", "search.query", "search.total", "search.hits.*", "thread.*", "address"],
+            fields: &[
+                "db",
+                "project",
+                "sync.*",
+                "search.query",
+                "search.total",
+                "search.hits.*",
+                "thread.*",
+                "address",
+            ],
             list: None,
             minimal: &["db", "search.total", "address"],
         }
@@ -86,11 +96,13 @@ impl Run for Args {
             session.out.page(cx, |page| super::demo_page::begin(&forge, page))?;
         }
         let data = mirror(cx, session, &forge).await;
-        forge.stop().await;
+        forge.stop(cx).await;
         let data = data?;
         if self.exit {
             if human {
-                session.out.page(cx, |page| super::demo_page::would_serve(&data, page))?;
+                session
+                    .out
+                    .page(cx, |page| super::demo_page::would_serve(&data, page))?;
                 return Ok(Reply::Printed);
             }
             return Ok(data.into());
@@ -100,40 +112,60 @@ impl Run for Args {
     }
 }
 
-/// Mirrors, searches and reads, saying each as it is done.
+/// Mirrors, searches and reads. The writer stays open until the end, so that the log is merged into the file by then.
 async fn mirror(cx: &Cx, session: &Session, forge: &SampleForge) -> Result<Data, Error> {
-    let human = session.out.mode == Mode::Human;
-    let before = cx.now();
-    let done = sync::run(cx, session, vec![forge.target()], forge.options(session)).await?;
-    let Reply::Data(sync::Data(result), _) = done else {
-        return Err(Report::new(Code::Internal, "the sync said nothing").into());
-    };
-    let took = cx.now().since(before);
-    let db = session.mirror(cx).await?;
-    let counts = db.read(cx, counts).await.map_err(|error| Error::of(&error))?;
-    let request = SearchRequest { limit: 2, ..SearchRequest::new(QUERY, cx.unix_ms()) };
-    let found = annals_search::run(cx, &db, &request).await.map_err(|error| Error::of(&error))?;
-    let best = found.hits.first().map(|hit| hit.reference.clone());
-    let thread = db.read(cx, move |conn| best.map_or(Ok(None), |reference| thread(conn, &reference))).await;
-    let data = Data {
-        db: db.path().display().to_string(),
-        project: forge.project_url(),
-        sync: result,
-        search: Found { query: QUERY, total: found.total, hits: found.hits },
-        thread: thread.map_err(|error| Error::of(&error))?,
-        address: serve::address(session.config().server.listen),
-        counts,
-        took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-    };
-    if human {
+    let db = session.mirror_to_write(cx, session.auto_migrate()).await?;
+    let told = tell(cx, session, forge, &db).await;
+    let closed = db.close(cx).await;
+    let data = told?;
+    closed.map_err(|error| Error::of(&error))?;
+    if session.out.mode == Mode::Human {
         session.out.page(cx, |page| super::demo_page::mirrored(&data, page))?;
     }
     Ok(data)
 }
 
+async fn tell(cx: &Cx, session: &Session, forge: &SampleForge, db: &Db) -> Result<Data, Error> {
+    let before = cx.now();
+    let (result, _) = sync::run(cx, session, db, vec![forge.target()], forge.options(cx, session)?).await?;
+    let took = cx.now().since(before);
+    let counts = db.read(cx, counts).await.map_err(|error| Error::of(&error))?;
+    let request = SearchRequest {
+        limit: 2,
+        ..SearchRequest::new(QUERY, cx.unix_ms())
+    };
+    let found = annals_search::run(cx, db, &request)
+        .await
+        .map_err(|error| Error::of(&error))?;
+    let best = found.hits.first().map(|hit| hit.reference.clone());
+    let thread = db
+        .read(cx, move |conn| {
+            best.map_or(Ok(None), |reference| thread(conn, &reference))
+        })
+        .await;
+    Ok(Data {
+        db: db.path().display().to_string(),
+        project: forge.project_url(),
+        sync: result,
+        search: Found {
+            query: QUERY,
+            total: found.total,
+            hits: found.hits,
+        },
+        thread: thread.map_err(|error| Error::of(&error))?,
+        address: serve::address(session.config().server.listen),
+        counts,
+        took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+    })
+}
+
 fn counts(conn: &annals_db::ReadConn<'_>) -> Result<ProjectCounts, annals_db::Error> {
     let projects = read::projects(conn, &Visibility::all())?;
-    Ok(projects.into_iter().find(|row| row.name.path == SAMPLE_PATH).map(|row| row.counts).unwrap_or_default())
+    Ok(projects
+        .into_iter()
+        .find(|row| row.name.path == SAMPLE_PATH)
+        .map(|row| row.counts)
+        .unwrap_or_default())
 }
 
 /// The discussion with the most notes of what the search found first.
@@ -150,21 +182,24 @@ fn thread(conn: &annals_db::ReadConn<'_>, reference: &str) -> Result<Option<Thre
     };
     let discussions = data.discussions.unwrap_or_default().into_iter();
     let longest = discussions.max_by_key(|discussion| (discussion.notes.len(), std::cmp::Reverse(discussion.row)));
-    Ok(longest.map(|discussion| Thread { reference: reference.to_owned(), discussion }))
+    Ok(longest.map(|discussion| Thread {
+        reference: reference.to_owned(),
+        discussion,
+    }))
 }
 
 /// Serves the page until a signal, in the slice where every server runs.
 async fn serve_page(cx: &Cx, session: &Session, mut data: Data) -> Result<(), Error> {
     let slice = session.runtimes.of(Slice::Server).open_slice("server");
     let region = slice.map_err(|error| Error::from(Report::new(Code::Internal, error.to_string())))?;
-    let server = region.cx().clone();
-    let db = session.mirror(&server).await?;
-    let state = AppState::new(&server, db, session.config().server.allowed_hosts.clone());
+    let server_cx = region.cx().clone();
+    let db = session.mirror(&server_cx).await?;
+    let state = AppState::new(&server_cx, db, session.config().server.allowed_hosts.clone());
     let preferred = session.config().server.listen;
-    let listener = match annals_server::listen(&server, preferred).await {
+    let listener = match annals_server::listen(&server_cx, preferred).await {
         // Somebody else's server there is no reason to show nothing.
         Err(annals_server::Error::AddressInUse { .. }) => {
-            annals_server::listen(&server, std::net::SocketAddr::new(preferred.ip(), 0)).await
+            annals_server::listen(&server_cx, std::net::SocketAddr::new(preferred.ip(), 0)).await
         }
         listening => listening,
     };
@@ -175,7 +210,9 @@ async fn serve_page(cx: &Cx, session: &Session, mut data: Data) -> Result<(), Er
         Mode::Robot => session.out.print(cx, &data, &Meta::default())?,
     }
     let stop = serve::drain(session);
-    let spawned = server.spawn("demo.serve", move |cx| async move { annals_server::serve(&cx, state, listener, stop).await });
+    let spawned = server_cx.spawn("demo.serve", move |cx| async move {
+        annals_server::serve(&cx, state, listener, stop).await
+    });
     let mut serving = spawned.map_err(|error| Error::from(Report::new(Code::Internal, error.to_string())))?;
     let ended = serving.join(cx).await;
     let report = region.close(cx).await;

@@ -7,18 +7,24 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use annals_core::config::{BaseUrl, ForgeKind, ForgeSettings, Rate};
-use annals_core::{Code, NetworkErrorKind, Report};
+use annals_core::{Cancelled, Code, Report};
 use annals_db::read::{self, Visibility};
 use annals_net_adapter::Cx;
+use annals_net_adapter::http::{HttpConfig, ProxyConfig, http_client};
+use annals_net_adapter::net::{TlsClient, TlsRoots};
 use annals_sync::{Hosts, SyncOptions, Target};
 use annals_testkit::forge::server::Error as SimError;
-use annals_testkit::forge::{SAMPLE_PATH, SimOptions, Simulator, sample};
+use annals_testkit::forge::{SAMPLE_PATH, SimOptions, Simulator, State, sample};
 
 use crate::error::Error;
 use crate::session::Session;
 
 /// Where a first demo puts the forge, if it is free: below the range that systems hand out by themselves.
 const PREFERRED_PORT: u16 = 18_473;
+
+/// How long a port that is taken is waited for.
+const TRIES: u32 = 50;
+const BETWEEN_TRIES: Duration = Duration::from_millis(200);
 
 /// The name of the forge in the file.
 const NAME: &str = "sample-forge";
@@ -37,19 +43,15 @@ impl SampleForge {
     /// `refused` for a file that holds something else; `address_in_use` when the address that the file expects is taken.
     pub async fn start(cx: &Cx, session: &Session) -> Result<Self, Error> {
         let known = known_port(cx, session).await?;
-        let state = sample().map_err(|error| Report::new(Code::Internal, format!("the sample cannot be read: {error}")))?;
-        let options = |port| SimOptions { addr: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), ..SimOptions::default() };
-        let started = Simulator::start(cx, state.clone(), options(known.unwrap_or(PREFERRED_PORT))).await;
-        let simulator = match started {
-            Err(SimError::Listen(error)) if is_taken(&error) && known.is_none() => Simulator::start(cx, state, options(0)).await,
-            started => started,
+        let state =
+            sample().map_err(|error| Report::new(Code::Internal, format!("the sample cannot be read: {error}")))?;
+        let simulator = match known {
+            Some(port) => at_port(cx, &state, port).await?,
+            None => at_any_port(cx, &state).await?,
         };
-        let simulator = simulator.map_err(|error| match &error {
-            SimError::Listen(net) if is_taken(net) => taken(known.unwrap_or_default()).into(),
-            _ => Error::of(&error),
-        })?;
         let base_url = simulator.url().parse();
-        let base_url = base_url.map_err(|_| Report::new(Code::Internal, "the sample forge has an address that is none"))?;
+        let base_url =
+            base_url.map_err(|_| Report::new(Code::Internal, "the sample forge has an address that is none"))?;
         Ok(Self { simulator, base_url })
     }
 
@@ -65,24 +67,72 @@ impl SampleForge {
         Target::Url(self.project_url())
     }
 
-    /// How to sync from it: by the configuration, but for this one forge, which needs no politeness.
-    pub fn options(&self, session: &Session) -> SyncOptions {
+    /// How to sync from it: by the configuration, but for this one forge, which needs no politeness and is not to be
+    /// looked for behind a proxy.
+    ///
+    /// # Errors
+    /// `internal` if there can be no HTTP client at all.
+    pub fn options(&self, cx: &Cx, session: &Session) -> Result<SyncOptions, Report> {
+        let no_client = |error: String| Report::new(Code::Internal, format!("no HTTP client: {error}"));
+        let tls = TlsClient::new(TlsRoots::Bundled, &[]).map_err(|error| no_client(error.to_string()))?;
+        let config = HttpConfig {
+            proxy: ProxyConfig::Direct,
+            per_host: 8,
+            ..HttpConfig::new(tls)
+        };
+        let client = http_client(cx, config).map_err(|error| no_client(error.to_string()))?;
         let settings = ForgeSettings {
             concurrency: 8,
-            window: Rate { count: 100_000, period: Duration::from_secs(1), burst: 0 },
+            window: Rate {
+                count: 100_000,
+                period: Duration::from_secs(1),
+                burst: 0,
+            },
             ..ForgeSettings::new(ForgeKind::GitLab, self.base_url.clone())
         };
-        let mut options = SyncOptions::new(session.config(), Hosts::new());
+        let mut options = SyncOptions::new(session.config(), Hosts::through(client));
         options.holder = "annals demo".to_owned();
         options.forges.insert(NAME.to_owned(), settings);
-        options
+        Ok(options)
     }
 
     /// Ends it.
-    pub async fn stop(self) {
+    pub async fn stop(self, _cx: &Cx) {
         let report = self.simulator.stop().await;
         tracing::debug!(connections = report.drain.completed, "the sample forge has ended");
     }
+}
+
+async fn start_at(cx: &Cx, state: &State, port: u16) -> Result<Option<Simulator>, Error> {
+    let options = SimOptions {
+        addr: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        ..SimOptions::default()
+    };
+    match Simulator::start(cx, state.clone(), options).await {
+        Ok(simulator) => Ok(Some(simulator)),
+        Err(SimError::Listen(error)) if is_taken(&error) => Ok(None),
+        Err(error) => Err(Error::of(&error)),
+    }
+}
+
+/// At the one port that will do. Another demo needs it for a second or two only.
+async fn at_port(cx: &Cx, state: &State, port: u16) -> Result<Simulator, Error> {
+    for _ in 0..TRIES {
+        if let Some(simulator) = start_at(cx, state, port).await? {
+            return Ok(simulator);
+        }
+        cx.pause(BETWEEN_TRIES)
+            .await
+            .map_err(|stop| Cancelled(stop.reason().clone()))?;
+    }
+    Err(taken(port).into())
+}
+
+async fn at_any_port(cx: &Cx, state: &State) -> Result<Simulator, Error> {
+    if let Some(simulator) = start_at(cx, state, PREFERRED_PORT).await? {
+        return Ok(simulator);
+    }
+    start_at(cx, state, 0).await?.ok_or_else(|| taken(0).into())
 }
 
 /// The port that the file remembers; none for a file that is not there yet.
@@ -100,8 +150,13 @@ async fn known_port(cx: &Cx, session: &Session) -> Result<Option<u16>, Error> {
     let projects = db.read(cx, |conn| read::projects(conn, &Visibility::all())).await;
     let projects = projects.map_err(|error| Error::of(&error))?;
     if projects.iter().any(|row| row.name.path != SAMPLE_PATH) {
-        let message = format!("{} is a mirror of other projects, and the demo wants a file of its own", path.display());
-        return Err(Report::new(Code::Refused, message).with_action("annals demo --db ./annals-demo.db").into());
+        let message = format!(
+            "{} is a mirror of other projects, and the demo wants a file of its own",
+            path.display()
+        );
+        return Err(Report::new(Code::Refused, message)
+            .with_action("annals demo --db ./annals-demo.db")
+            .into());
     }
     let port = |url: &str| url.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
     Ok(projects.first().and_then(|row| port(&row.name.forge_url)))
@@ -109,7 +164,7 @@ async fn known_port(cx: &Cx, session: &Session) -> Result<Option<u16>, Error> {
 
 fn is_taken(error: &annals_net_adapter::NetError) -> bool {
     let io = error.source.downcast_ref::<std::io::Error>();
-    error.kind == NetworkErrorKind::Other && io.is_some_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
 }
 
 fn taken(port: u16) -> Report {

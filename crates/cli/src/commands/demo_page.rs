@@ -18,7 +18,10 @@ impl Show for Data {
 
 /// Before the sync.
 pub fn begin(forge: &SampleForge, page: &mut Page) {
-    page.line(format!("A forge with a sample project now runs inside this process, at {}.", forge.url()));
+    page.line(format!(
+        "A forge with a sample project now runs inside this process, at {}.",
+        forge.url()
+    ));
     page.line("Nothing leaves this machine. What follows works the same with a forge of yours.");
     page.blank();
     command(&format!("annals sync {}", forge.project_url()), page);
@@ -35,17 +38,34 @@ pub fn mirrored(data: &Data, page: &mut Page) {
         counted(counts.notes, "note"),
         one_line(&data.db)
     ));
-    let news = if data.sync.stored_something() { "" } else { "; nothing was new, so nothing was written" };
-    page.line(page.paint(Style::Faint, &format!("It took {took} and {}{news}.", requests(&data.sync))));
+    let news = if data.sync.stored_something() {
+        ""
+    } else {
+        "; nothing was new, so nothing was written"
+    };
+    page.line(page.paint(
+        Style::Faint,
+        &format!("It took {took} and {}{news}.", requests(&data.sync)),
+    ));
     page.blank();
-    command(&format!("annals search '{}' --db {}", data.search.query, one_line(&data.db)), page);
+    command(
+        &format!("annals search '{}' --db {}", data.search.query, one_line(&data.db)),
+        page,
+    );
     for hit in &data.search.hits {
         show_hit(hit, page);
     }
     page.count(data.search.hits.len(), data.search.total, "hit", "-n for more");
     if let Some(thread) = &data.thread {
         page.blank();
-        command(&format!("annals show '{}' --discussions --db {}", one_line(&thread.reference), one_line(&data.db)), page);
+        command(
+            &format!(
+                "annals show '{}' --discussions --db {}",
+                one_line(&thread.reference),
+                one_line(&data.db)
+            ),
+            page,
+        );
         show_page::thread(&thread.discussion, page);
     }
     page.blank();
@@ -55,7 +75,10 @@ pub fn mirrored(data: &Data, page: &mut Page) {
 pub fn serves(data: &Data, page: &mut Page) {
     let address = page.paint(Style::Link, &data.address);
     page.line(format!("Search it in a browser: {address}"));
-    page.line(page.paint(Style::Faint, "Ctrl-C ends the demo; the file stays, and a second demo goes on from it."));
+    page.line(page.paint(
+        Style::Faint,
+        "Ctrl-C ends the demo; the file stays, and a second demo goes on from it.",
+    ));
 }
 
 /// The page is not there, but could be.

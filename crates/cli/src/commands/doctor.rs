@@ -42,7 +42,12 @@ pub enum Status {
 
 impl Check {
     pub fn new(name: impl Into<String>, status: Status, detail: impl Into<String>) -> Self {
-        Self { name: name.into(), status, detail: detail.into(), action: None }
+        Self {
+            name: name.into(),
+            status,
+            detail: detail.into(),
+            action: None,
+        }
     }
 
     #[must_use]
@@ -71,12 +76,19 @@ impl Run for Args {
         all.extend(checks::forges(session));
         all.push(checks::git(session));
         let data = Data { checks: all };
-        let findings: Vec<&Check> = data.checks.iter().filter(|check| check.status == Status::Fail).collect();
+        let findings: Vec<&Check> = data
+            .checks
+            .iter()
+            .filter(|check| check.status == Status::Fail)
+            .collect();
         if findings.is_empty() {
             return Ok(data.into());
         }
         let names: Vec<&str> = findings.iter().map(|check| check.name.as_str()).collect();
-        let mut report = Report::new(Code::CheckFailed, format!("something is wrong with: {}", names.join(", ")));
+        let mut report = Report::new(
+            Code::CheckFailed,
+            format!("something is wrong with: {}", names.join(", ")),
+        );
         for check in findings.iter().rev() {
             if let Some(action) = &check.action {
                 report = report.with_action(action);
@@ -95,14 +107,22 @@ impl Run for Args {
 
 impl Show for Data {
     fn show(&self, page: &mut Page) {
-        let mut table = Table::new(&[("CHECK", Column::Left), ("", Column::Left), ("DETAIL", Column::Flexible)]);
+        let mut table = Table::new(&[
+            ("CHECK", Column::Left),
+            ("", Column::Left),
+            ("DETAIL", Column::Flexible),
+        ]);
         for check in &self.checks {
             let (word, style) = match check.status {
                 Status::Ok => ("ok", Style::Good),
                 Status::Info => ("–", Style::Faint),
                 Status::Fail => ("wrong", Style::Bad),
             };
-            let action = check.action.as_deref().map(|action| format!(" → {action}")).unwrap_or_default();
+            let action = check
+                .action
+                .as_deref()
+                .map(|action| format!(" → {action}"))
+                .unwrap_or_default();
             let detail = crate::output::page::one_line(&format!("{}{action}", check.detail));
             table.row([check.name.as_str().into(), Cell::styled(word, style), detail.into()]);
         }

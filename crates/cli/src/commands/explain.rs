@@ -108,7 +108,10 @@ mod tests {
             assert_eq!((data.code, data.exit_code), (code, code.exit_code()));
             let mut page = Page::new(crate::output::page::tests::look());
             data.show(&mut page);
-            assert!(page.into_text().contains(code.meaning().split(' ').next().unwrap_or_default()));
+            assert!(
+                page.into_text()
+                    .contains(code.meaning().split(' ').next().unwrap_or_default())
+            );
         }
     }
 }

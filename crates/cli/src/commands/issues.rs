@@ -16,6 +16,8 @@ pub struct Args {
     iid: Option<String>,
     #[command(flatten)]
     filters: list::Filters,
+    #[command(flatten)]
+    parts: show::Parts,
 }
 
 impl Run for Args {
@@ -28,8 +30,15 @@ impl Run for Args {
 
     async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Self::Data>, Error> {
         match self.iid {
-            Some(iid) => Ok(show::one(cx, session, &["issue".to_owned(), iid]).await?.map(Either::Right)),
-            None => Ok(self.filters.list(cx, session, EntityKind::Issue).await?.map(Either::Left)),
+            Some(iid) => Ok(show::one(cx, session, &["issue".to_owned(), iid], self.parts)
+                .await?
+                .map(Either::Right)),
+            None if self.parts.any() => Err(show::Parts::without_one("issue").into()),
+            None => Ok(self
+                .filters
+                .list(cx, session, EntityKind::Issue)
+                .await?
+                .map(Either::Left)),
         }
     }
 }

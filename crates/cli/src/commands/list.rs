@@ -1,6 +1,5 @@
 //! Lists of issues and merge requests: one set of filters, one table.
 
-use annals_core::text::nearest;
 use annals_core::time::When;
 use annals_core::{Code, EntityKind, Report, UnixMs};
 use annals_db::ids::State;
@@ -80,6 +79,7 @@ pub struct Data {
 }
 
 /// The shape of [`Data`].
+#[rustfmt::skip]
 pub const SHAPE: Shape = Shape {
     fields: &[
         "items.ref", "items.kind", "items.project", "items.project_id", "items.forge", "items.iid", "items.title",
@@ -126,7 +126,8 @@ impl Filters {
         let when = |flag: &str, text: &Option<String>| {
             let read = |text: &String| {
                 When::parse(text, now, zone).map(When::first).map_err(|error| {
-                    Report::new(Code::Usage, format!("--{flag}: {error}")).with_suggestion("2024-02-29, 2024-02-29T12:00Z or 7d")
+                    Report::new(Code::Usage, format!("--{flag}: {error}"))
+                        .with_suggestion("2024-02-29, 2024-02-29T12:00Z or 7d")
                 })
             };
             text.as_ref().map(read).transpose()
@@ -141,8 +142,15 @@ impl Filters {
             after: when("after", &self.after)?,
             before: when("before", &self.before)?,
             sort: self.sort.sort(),
-            direction: if self.asc { Direction::Ascending } else { Direction::Descending },
-            slice: Slice::Offset { offset: self.offset, limit: usize::from(self.limit) },
+            direction: if self.asc {
+                Direction::Ascending
+            } else {
+                Direction::Descending
+            },
+            slice: Slice::Offset {
+                offset: self.offset,
+                limit: usize::from(self.limit),
+            },
             ..ListQuery::of(kind)
         })
     }
@@ -187,7 +195,14 @@ impl Show for Data {
             for item in &self.items {
                 let short = format!("{}{}", item.kind.sigil(), item.iid);
                 table.row([
-                    Cell::styled(if one_project { short } else { crate::output::page::one_line(&item.reference) }, Style::Link),
+                    Cell::styled(
+                        if one_project {
+                            short
+                        } else {
+                            crate::output::page::one_line(&item.reference)
+                        },
+                        Style::Link,
+                    ),
                     state(item),
                     headline(item).into(),
                     crate::output::page::one_line(&item.author).into(),
@@ -207,7 +222,11 @@ pub fn state(item: &ListItem) -> Cell {
         State::Merged => Style::Strong,
         State::Closed | State::Other => Style::Faint,
     };
-    let word = if item.gone_at.is_some() { "gone".to_owned() } else { item.state.to_string() };
+    let word = if item.gone_at.is_some() {
+        "gone".to_owned()
+    } else {
+        item.state.to_string()
+    };
     Cell::styled(word, style)
 }
 
@@ -222,18 +241,10 @@ fn headline(item: &ListItem) -> String {
     }
     text.push_str(&title(&item.title));
     if !item.labels.is_empty() {
-        text.push_str(&format!("  [{}]", crate::output::page::one_line(&item.labels.join(", "))));
+        text.push_str(&format!(
+            "  [{}]",
+            crate::output::page::one_line(&item.labels.join(", "))
+        ));
     }
     text
-}
-
-/// A word among `names`, or a report that names them.
-pub fn one_of<T: Copy>(what: &str, word: &str, names: &[(&'static str, T)]) -> Result<T, Report> {
-    if let Some((_, value)) = names.iter().find(|(name, _)| *name == word) {
-        return Ok(*value);
-    }
-    let valid: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
-    let mut report = Report::new(Code::Usage, format!("`{word}` is not a {what}; there are {}", valid.join(", ")));
-    report.suggestion = nearest(word, valid.iter().copied()).map(str::to_owned);
-    Err(report.with_detail("valid", valid))
 }

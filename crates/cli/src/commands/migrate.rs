@@ -27,7 +27,11 @@ pub struct Data {
     backup: Option<String>,
 }
 
-const SHAPE: Shape = Shape { fields: &["from", "to", "applied", "backup"], list: None, minimal: &["from", "to"] };
+const SHAPE: Shape = Shape {
+    fields: &["from", "to", "applied", "backup"],
+    list: None,
+    minimal: &["from", "to"],
+};
 
 impl Run for Args {
     type Data = Data;
@@ -47,7 +51,13 @@ impl Run for Args {
             Err(error) => return Err(session.about_mirror(&error)),
         };
         if self.check {
-            return Ok(Data { from: behind.0, to: behind.1, applied: Vec::new(), backup: None }.into());
+            return Ok(Data {
+                from: behind.0,
+                to: behind.1,
+                applied: Vec::new(),
+                backup: None,
+            }
+            .into());
         }
         let db = session.mirror_to_write(cx, AutoMigrate::On(session.backups())).await?;
         let report = db.migrated().cloned().unwrap_or_default();
@@ -64,7 +74,12 @@ impl Run for Args {
 
 impl Data {
     fn nothing(schema: u32) -> Self {
-        Self { from: schema, to: schema, applied: Vec::new(), backup: None }
+        Self {
+            from: schema,
+            to: schema,
+            applied: Vec::new(),
+            backup: None,
+        }
     }
 }
 
@@ -72,9 +87,17 @@ impl Show for Data {
     fn show(&self, page: &mut Page) {
         match (self.from == self.to, self.applied.is_empty()) {
             (true, _) => page.line(format!("The file is up to date: schema {}.", self.to)),
-            (false, true) => page.line(format!("The file has schema {}; annals migrate brings it to {}.", self.from, self.to)),
+            (false, true) => page.line(format!(
+                "The file has schema {}; annals migrate brings it to {}.",
+                self.from, self.to
+            )),
             (false, false) => {
-                page.line(format!("Schema {} is now {}: {}.", self.from, self.to, self.applied.join(", ")));
+                page.line(format!(
+                    "Schema {} is now {}: {}.",
+                    self.from,
+                    self.to,
+                    self.applied.join(", ")
+                ));
             }
         }
         if let Some(backup) = &self.backup {
@@ -95,7 +118,15 @@ mod tests {
             page.into_text()
         };
         assert_eq!(shown(&Data::nothing(3)), "The file is up to date: schema 3.\n");
-        let applied = Data { from: 1, to: 2, applied: vec!["files".into()], backup: Some("a.db.v1.bak".into()) };
-        assert_eq!(shown(&applied), "Schema 1 is now 2: files.\nThe file as it was: a.db.v1.bak\n");
+        let applied = Data {
+            from: 1,
+            to: 2,
+            applied: vec!["files".into()],
+            backup: Some("a.db.v1.bak".into()),
+        };
+        assert_eq!(
+            shown(&applied),
+            "Schema 1 is now 2: files.\nThe file as it was: a.db.v1.bak\n"
+        );
     }
 }

@@ -16,7 +16,8 @@ pub struct Reference {
 }
 
 /// What can be typed.
-pub const EXAMPLES: &str = "issue 12, mr 42, '#12', '!42', group/project#12, group/project!42, or the address at the forge";
+pub const EXAMPLES: &str =
+    "issue 12, mr 42, '#12', '!42', group/project#12, group/project!42, or the address at the forge";
 
 impl Reference {
     /// Reads `issue 12`, `mr 42`, `12`, `#12`, `!42`, `group/project#12`, `host/group/project!42` or a forge's address.
@@ -34,7 +35,10 @@ impl Reference {
             [kind, word] => kind_of(kind).and_then(|kind| {
                 let reference = one_word(word)?;
                 let agrees = reference.kind.is_none_or(|said| said == kind);
-                agrees.then_some(Self { kind: Some(kind), ..reference })
+                agrees.then_some(Self {
+                    kind: Some(kind),
+                    ..reference
+                })
             }),
             _ => None,
         };
@@ -56,17 +60,29 @@ fn one_word(word: &str) -> Option<Reference> {
         return address(word);
     }
     if let Some(iid) = number(word) {
-        return Some(Reference { kind: None, iid, project: None });
+        return Some(Reference {
+            kind: None,
+            iid,
+            project: None,
+        });
     }
     let at = word.rfind(['#', '!'])?;
     let (project, rest) = (word.get(..at)?, word.get(at..)?);
-    let kind = if rest.starts_with('#') { EntityKind::Issue } else { EntityKind::MergeRequest };
+    let kind = if rest.starts_with('#') {
+        EntityKind::Issue
+    } else {
+        EntityKind::MergeRequest
+    };
     let iid = number(rest.get(1..)?)?;
     let project = (!project.is_empty()).then(|| project.to_owned());
     if project.as_ref().is_some_and(|project| !project.contains('/')) {
         return None;
     }
-    Some(Reference { kind: Some(kind), iid, project })
+    Some(Reference {
+        kind: Some(kind),
+        iid,
+        project,
+    })
 }
 
 /// `https://host/group/project/-/issues/12#note_5`, and the form without `-` that older addresses have.
@@ -84,7 +100,11 @@ fn address(word: &str) -> Option<Reference> {
     let mut parts = rest.split('/');
     let kind = kind_of(parts.next()?)?;
     let iid = parts.find_map(number)?;
-    Some(Reference { kind: Some(kind), iid, project: Some(project) })
+    Some(Reference {
+        kind: Some(kind),
+        iid,
+        project: Some(project),
+    })
 }
 
 fn number(text: &str) -> Option<Iid> {
@@ -107,7 +127,10 @@ pub fn project(conn: &ReadConn<'_>, called: Option<&str>) -> Result<Result<Proje
     match found.as_slice() {
         [one] => Ok(Ok(one.clone())),
         [] => Ok(Err(unknown(conn, text)?)),
-        several => Ok(Err(ambiguous(&format!("`{text}` names {} projects", several.len()), several))),
+        several => Ok(Err(ambiguous(
+            &format!("`{text}` names {} projects", several.len()),
+            several,
+        ))),
     }
 }
 
@@ -118,13 +141,19 @@ fn only(conn: &ReadConn<'_>) -> Result<Result<ProjectName, Report>, annals_db::E
         (None, _) => Err(Report::new(Code::NotFound, "no project is mirrored yet").with_suggestion("annals sync URL")),
         (Some(last), false) => {
             all.push(last);
-            Err(ambiguous(&format!("there are {} projects: say which with -p", all.len()), &all))
+            Err(ambiguous(
+                &format!("there are {} projects: say which with -p", all.len()),
+                &all,
+            ))
         }
     })
 }
 
 fn names(conn: &ReadConn<'_>) -> Result<Vec<ProjectName>, annals_db::Error> {
-    Ok(read::projects(conn, &Visibility::all())?.into_iter().map(|row| row.name).collect())
+    Ok(read::projects(conn, &Visibility::all())?
+        .into_iter()
+        .map(|row| row.name)
+        .collect())
 }
 
 /// Projects whose path ends with these segments.
@@ -138,17 +167,24 @@ fn ending_with(conn: &ReadConn<'_>, text: &str) -> Result<Vec<ProjectName>, anna
 fn unknown(conn: &ReadConn<'_>, text: &str) -> Result<Report, annals_db::Error> {
     let all = names(conn)?;
     let shown: String = text.chars().take(120).collect();
-    let mut report = Report::new(Code::NotFound, format!("no project `{shown}` is mirrored here"))
-        .with_action("annals projects");
+    let mut report =
+        Report::new(Code::NotFound, format!("no project `{shown}` is mirrored here")).with_action("annals projects");
     report.suggestion = nearest(text, all.iter().map(|project| project.path.as_str())).map(str::to_owned);
     Ok(report)
 }
 
 fn ambiguous(message: &str, found: &[ProjectName]) -> Report {
-    let host = |url: &str| url.split_once("://").map_or(url.to_owned(), |(_, rest)| rest.to_owned());
+    let host = |url: &str| {
+        url.split_once("://")
+            .map_or(url.to_owned(), |(_, rest)| rest.to_owned())
+    };
     let shared = |path: &str| found.iter().filter(|project| project.path == path).count() > 1;
     let called = found.iter().map(|project| {
-        if shared(&project.path) { format!("{}/{}", host(&project.forge_url), project.path) } else { project.path.clone() }
+        if shared(&project.path) {
+            format!("{}/{}", host(&project.forge_url), project.path)
+        } else {
+            project.path.clone()
+        }
     });
     Report::new(Code::Ambiguous, message).with_detail("candidates", called.collect::<Vec<_>>())
 }
@@ -172,14 +208,43 @@ mod tests {
             (&["issue", "a/b#12"], Some(Issue), 12, Some("a/b")),
             (&["a/b/c!7"], Some(MergeRequest), 7, Some("a/b/c")),
             (&["gitlab.com/a/b!7"], Some(MergeRequest), 7, Some("gitlab.com/a/b")),
-            (&["https://h/a/b/-/issues/12#note_5"], Some(Issue), 12, Some("https://h/a/b")),
-            (&["https://h/a/b/-/work_items/12"], Some(Issue), 12, Some("https://h/a/b")),
-            (&["https://h/a/b/-/issues/incident/12"], Some(Issue), 12, Some("https://h/a/b")),
-            (&["https://h/a/b/-/merge_requests/7/diffs?x=1"], Some(MergeRequest), 7, Some("https://h/a/b")),
-            (&["http://h:80/base/a/b/merge_requests/7/"], Some(MergeRequest), 7, Some("http://h:80/base/a/b")),
+            (
+                &["https://h/a/b/-/issues/12#note_5"],
+                Some(Issue),
+                12,
+                Some("https://h/a/b"),
+            ),
+            (
+                &["https://h/a/b/-/work_items/12"],
+                Some(Issue),
+                12,
+                Some("https://h/a/b"),
+            ),
+            (
+                &["https://h/a/b/-/issues/incident/12"],
+                Some(Issue),
+                12,
+                Some("https://h/a/b"),
+            ),
+            (
+                &["https://h/a/b/-/merge_requests/7/diffs?x=1"],
+                Some(MergeRequest),
+                7,
+                Some("https://h/a/b"),
+            ),
+            (
+                &["http://h:80/base/a/b/merge_requests/7/"],
+                Some(MergeRequest),
+                7,
+                Some("http://h:80/base/a/b"),
+            ),
         ] {
             let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-            let expected = Reference { kind, iid: Iid(iid), project: project.map(str::to_owned) };
+            let expected = Reference {
+                kind,
+                iid: Iid(iid),
+                project: project.map(str::to_owned),
+            };
             assert_eq!(Reference::parse(&words), Ok(expected), "{words:?}");
         }
     }
@@ -204,8 +269,16 @@ mod tests {
         ] {
             let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
             let report = Reference::parse(&words).err();
-            assert_eq!(report.as_ref().map(|report| report.code), Some(Code::Usage), "{words:?}");
-            assert!(report.and_then(|report| report.suggestion).is_some_and(|hint| hint.contains("group/project#12")));
+            assert_eq!(
+                report.as_ref().map(|report| report.code),
+                Some(Code::Usage),
+                "{words:?}"
+            );
+            assert!(
+                report
+                    .and_then(|report| report.suggestion)
+                    .is_some_and(|hint| hint.contains("group/project#12"))
+            );
         }
     }
 

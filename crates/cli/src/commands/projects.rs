@@ -45,6 +45,7 @@ pub struct AddedProject {
     was_known: bool,
 }
 
+#[rustfmt::skip]
 const LIST: Shape = Shape {
     fields: &[
         "projects.id", "projects.path", "projects.forge", "projects.forge_url", "projects.state",
@@ -60,7 +61,11 @@ const LIST: Shape = Shape {
     minimal: &["path", "forge", "state", "last_synced_at"],
 };
 
-const ADDED: Shape = Shape { fields: &["path", "forge", "was_known"], list: None, minimal: &["path"] };
+const ADDED: Shape = Shape {
+    fields: &["path", "forge", "was_known"],
+    list: None,
+    minimal: &["path"],
+};
 
 impl Run for Args {
     type Data = Either<Projects, AddedProject>;
@@ -79,14 +84,19 @@ impl Run for Args {
             None | Some(What::List) => {
                 let db = session.mirror(cx).await?;
                 let projects = db.read(cx, |conn| read::projects(conn, &Visibility::all())).await;
-                Ok(Either::Left(Projects { projects: projects.map_err(|error| Error::of(&error))? }).into())
+                Ok(Either::Left(Projects {
+                    projects: projects.map_err(|error| Error::of(&error))?,
+                })
+                .into())
             }
             Some(What::Add { url }) => {
                 let db = session.mirror_to_write(cx, session.auto_migrate()).await?;
                 let options = SyncOptions::new(session.config(), Hosts::new());
                 let added = Box::pin(annals_sync::add(cx, &db, &url, &options)).await;
                 let closed = db.close(cx).await;
-                let Added { path, forge, was_known, .. } = added.map_err(|error| Error::of(&error))?;
+                let Added {
+                    path, forge, was_known, ..
+                } = added.map_err(|error| Error::of(&error))?;
                 closed.map_err(|error| Error::of(&error))?;
                 Ok(Either::Right(AddedProject { path, forge, was_known }).into())
             }
@@ -106,8 +116,14 @@ impl Show for Projects {
             ("SYNCED", Column::Left),
         ]);
         for project in &self.projects {
-            let state = if project.tracked { project.name.state.to_string() } else { "not tracked".to_owned() };
-            let synced = project.last_synced_at.map_or_else(|| "never".to_owned(), |at| page.time(Some(at)));
+            let state = if project.tracked {
+                project.name.state.to_string()
+            } else {
+                "not tracked".to_owned()
+            };
+            let synced = project
+                .last_synced_at
+                .map_or_else(|| "never".to_owned(), |at| page.time(Some(at)));
             table.row([
                 Cell::styled(one_line(&project.name.path), Style::Link),
                 one_line(&project.name.forge).into(),
@@ -128,7 +144,11 @@ impl Show for Projects {
 impl Show for AddedProject {
     fn show(&self, page: &mut Page) {
         let path = one_line(&self.path);
-        let word = if self.was_known { "was already there" } else { "is added" };
+        let word = if self.was_known {
+            "was already there"
+        } else {
+            "is added"
+        };
         page.line(format!("{path} {word}; annals sync {path} mirrors it"));
     }
 }

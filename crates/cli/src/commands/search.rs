@@ -16,10 +16,14 @@ use crate::session::Session;
 /// Search issues, merge requests and discussions
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A query is words, all of them required; \"a phrase\"; word* for a beginning; -word for what must be missing; and
-filters: project: kind:issue,mr,discussion author: assignee: reviewer: label: milestone: state:open,closed,merged
-path: after: before: created-after: created-before: is:draft,confidential,resolved,unresolved,gone,bot.
-For example: annals search 'cutover race label:bug after:30d'")]
+A query:
+  word word        both, in any order        word*    words that begin so
+  \"a phrase\"       next to each other        -word    not this one; also before a phrase or filter
+Filters, with commas meaning any:
+  project:  kind:issue,mr,discussion  state:open,closed,merged  author:  assignee:  reviewer:
+  label:  milestone:  path:src/  after:30d  before:2024-06-01  created-after:  created-before:
+  is:draft,confidential,resolved,unresolved,gone,bot
+For example: annals search 'cutover race label:bug after:1y'")]
 pub struct Args {
     /// What to look for; several words need no quotes
     #[arg(required = true, num_args = 1.., value_name = "QUERY")]
@@ -43,6 +47,7 @@ pub struct Args {
 #[serde(transparent)]
 pub struct Data(SearchResults);
 
+#[rustfmt::skip]
 const SHAPE: Shape = Shape {
     fields: &[
         "hits.doc_key", "hits.kind", "hits.ref", "hits.title", "hits.snippet", "hits.highlights.*", "hits.score",
@@ -61,7 +66,10 @@ impl Run for Args {
     }
 
     fn overrides(&self) -> Vec<(String, String)> {
-        self.mode.iter().map(|mode| ("search.mode".to_owned(), mode.clone())).collect()
+        self.mode
+            .iter()
+            .map(|mode| ("search.mode".to_owned(), mode.clone()))
+            .collect()
     }
 
     async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Data>, Error> {
@@ -76,9 +84,13 @@ impl Run for Args {
             let found = db.read(cx, move |conn| place::project(conn, Some(&called)));
             let project = found.await.map_err(|error| Error::of(&error))??;
             let filter = annals_search::query::filter("project", &project.path, request.now);
-            request.filters.extend(filter.map_err(|invalid| Error::of(&annals_search::Error::from(invalid)))?);
+            request
+                .filters
+                .extend(filter.map_err(|invalid| Error::of(&annals_search::Error::from(invalid)))?);
         }
-        let results = annals_search::run(cx, &db, &request).await.map_err(|error| Error::of(&error))?;
+        let results = annals_search::run(cx, &db, &request)
+            .await
+            .map_err(|error| Error::of(&error))?;
         let meta = Meta {
             warnings: results.warnings.clone(),
             total: Some(results.total),
@@ -95,7 +107,10 @@ fn facets(names: &[String]) -> Result<Vec<Facet>, Report> {
     for name in names.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
         let facet = Facet::of(name).ok_or_else(|| {
             let valid: Vec<&str> = Facet::ALL.iter().map(|facet| facet.as_str()).collect();
-            let mut report = Report::new(Code::Usage, format!("`{name}` is not a facet; there are {}", valid.join(", ")));
+            let mut report = Report::new(
+                Code::Usage,
+                format!("`{name}` is not a facet; there are {}", valid.join(", ")),
+            );
             report.suggestion = nearest(name, valid.iter().copied()).map(str::to_owned);
             report.with_detail("valid", valid)
         })?;
@@ -113,7 +128,10 @@ impl Show for Data {
         }
         page.count(self.0.hits.len(), self.0.total, "hit", "-n and --offset for more");
         if self.0.stale.dirty > 0 {
-            let line = format!("{} changes are not searchable yet; the next sync makes them so", self.0.stale.dirty);
+            let line = format!(
+                "{} changes are not searchable yet; the next sync makes them so",
+                self.0.stale.dirty
+            );
             page.line(page.paint(Style::Attention, &line));
         }
         for (facet, counts) in &self.0.facets {
@@ -138,8 +156,12 @@ pub fn show_hit(hit: &Hit, page: &mut Page) {
 }
 
 fn show_facet(facet: Facet, counts: &FacetCounts, page: &mut Page) {
-    let mut parts: Vec<String> =
-        counts.values.iter().take(12).map(|value| format!("{} {}", one_line(&value.value), value.count)).collect();
+    let mut parts: Vec<String> = counts
+        .values
+        .iter()
+        .take(12)
+        .map(|value| format!("{} {}", one_line(&value.value), value.count))
+        .collect();
     let more = counts.values.len().saturating_sub(12) + counts.more;
     if more > 0 {
         parts.push(format!("and {more} more"));
@@ -154,7 +176,10 @@ mod tests {
 
     #[test]
     fn facets_are_checked_and_not_repeated() {
-        assert_eq!(facets(&["label".into(), " state".into(), "label".into()]), Ok(vec![Facet::Label, Facet::State]));
+        assert_eq!(
+            facets(&["label".into(), " state".into(), "label".into()]),
+            Ok(vec![Facet::Label, Facet::State])
+        );
         let report = facets(&["lable".into()]).err();
         assert_eq!(report.and_then(|report| report.suggestion).as_deref(), Some("label"));
     }

@@ -16,13 +16,15 @@ use crate::session::Session;
 /// Serve the search page and the API, read-only
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A loopback address with a port; port 0 takes a free one
+    /// A loopback address with a port, instead of `server.listen`; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", value_parser = loopback)]
     bind: Option<SocketAddr>,
 }
 
 fn loopback(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr = text.parse().map_err(|_| "not an address with a port, such as 127.0.0.1:8080".to_owned())?;
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| "not an address with a port, such as 127.0.0.1:8080".to_owned())?;
     if !address.ip().is_loopback() {
         return Err("not a loopback address: this server is for this machine only".to_owned());
     }
@@ -44,7 +46,11 @@ impl Run for Args {
     const CONDUCT: Conduct = Conduct::Serves;
 
     fn shape(&self) -> Shape {
-        Shape { fields: &["address"], list: None, minimal: &["address"] }
+        Shape {
+            fields: &["address"],
+            list: None,
+            minimal: &["address"],
+        }
     }
 
     async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Data>, Error> {
@@ -53,7 +59,10 @@ impl Run for Args {
         let state = AppState::new(cx, db, session.config().server.allowed_hosts.clone());
         let at = self.bind.unwrap_or(session.config().server.listen);
         let listener = annals_server::listen(cx, at).await.map_err(|error| Error::of(&error))?;
-        let data = Data { address: address(listener.local_addr()), file };
+        let data = Data {
+            address: address(listener.local_addr()),
+            file,
+        };
         session.out.print(cx, &data, &Meta::default())?;
         let served = annals_server::serve(cx, state, listener, drain(session)).await;
         clean(&served.map_err(|error| Error::of(&error))?)?;
@@ -69,7 +78,10 @@ pub fn address(at: SocketAddr) -> String {
 /// How the server stops.
 pub fn drain(session: &Session) -> DrainOptions {
     let settings = &session.config().server;
-    DrainOptions { notice: settings.drain_notice, drain: settings.graceful_shutdown }
+    DrainOptions {
+        notice: settings.drain_notice,
+        drain: settings.graceful_shutdown,
+    }
 }
 
 /// A server that left something behind did not end well.
@@ -87,8 +99,12 @@ pub fn clean(report: &ServeReport) -> Result<(), Report> {
     if report.drain.quiescent {
         return Ok(());
     }
-    let named: Vec<String> =
-        report.drain.stragglers.iter().map(|task| format!("{} in {}", task.name, task.region)).collect();
+    let named: Vec<String> = report
+        .drain
+        .stragglers
+        .iter()
+        .map(|task| format!("{} in {}", task.name, task.region))
+        .collect();
     let message = format!("ended without waiting any longer for: {}", named.join(", "));
     Err(Report::new(Code::UncleanShutdown, message).with_detail("stragglers", named))
 }
@@ -110,7 +126,15 @@ mod tests {
         for text in ["127.0.0.1:0", "127.0.0.53:8080", "[::1]:80"] {
             assert!(loopback(text).is_ok(), "{text}");
         }
-        for text in ["0.0.0.0:80", "192.168.1.1:80", "[::]:80", "localhost:80", "127.0.0.1", "8080", ""] {
+        for text in [
+            "0.0.0.0:80",
+            "192.168.1.1:80",
+            "[::]:80",
+            "localhost:80",
+            "127.0.0.1",
+            "8080",
+            "",
+        ] {
             assert!(loopback(text).is_err(), "{text}");
         }
     }

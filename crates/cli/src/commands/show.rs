@@ -14,8 +14,10 @@ use crate::session::Session;
 
 /// Show an issue or merge request
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Ways to write REF: issue 12, mr 42, '#12', '!42', group/project#12, group/project!42, or the \
-                        address at the forge. Without a project it is the one of -p, or the only one.")]
+#[command(
+    after_help = "Ways to write REF: issue 12, mr 42, '#12', '!42', group/project#12, group/project!42, or the \
+                        address at the forge. Without a project it is the one of -p, or the only one."
+)]
 pub struct Args {
     /// Which one
     #[arg(value_name = "REF", required = true, num_args = 1..=2)]
@@ -26,6 +28,7 @@ pub struct Args {
 
 /// What to show beside the entity itself.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
+#[command(next_help_heading = "What else to show of one")]
 pub struct Parts {
     /// With its discussions
     #[arg(long)]
@@ -54,6 +57,7 @@ pub struct Data {
     pub notes: u64,
 }
 
+#[rustfmt::skip]
 pub const SHAPE: Shape = Shape {
     fields: &[
         "entity.ref", "entity.kind", "entity.project", "entity.project_id", "entity.forge", "entity.iid",
@@ -100,9 +104,9 @@ impl Run for Args {
     }
 }
 
-/// One entity, by words, without its parts.
-pub async fn one(cx: &Cx, session: &Session, words: &[String]) -> Result<Reply<Data>, Error> {
-    load(cx, session, Reference::parse(words)?, Parts::default()).await
+/// One entity, by words.
+pub async fn one(cx: &Cx, session: &Session, words: &[String], parts: Parts) -> Result<Reply<Data>, Error> {
+    load(cx, session, Reference::parse(words)?, parts).await
 }
 
 async fn load(cx: &Cx, session: &Session, reference: Reference, parts: Parts) -> Result<Reply<Data>, Error> {
@@ -128,7 +132,16 @@ pub fn find(
         return Ok(Err(missing(conn, project, reference)?));
     };
     let id = entity.id();
-    let threads = read::threads(conn, &all, id, if parts.discussions { NotePage::ALL } else { NotePage { offset: 0, limit: 0 } })?;
+    let threads = read::threads(
+        conn,
+        &all,
+        id,
+        if parts.discussions {
+            NotePage::ALL
+        } else {
+            NotePage { offset: 0, limit: 0 }
+        },
+    )?;
     Ok(Ok(Data {
         notes: threads.total_notes,
         discussions: parts.discussions.then_some(threads.discussions),
@@ -150,10 +163,30 @@ fn missing(conn: &ReadConn<'_>, project: &ProjectName, reference: &Reference) ->
     let url = format!("{}/{}", project.forge_url, project.path);
     let report = Report::new(Code::NotFound, message).with_values(&[("URL", &url)]);
     let exists = read::entity(conn, &Visibility::all(), other, project.id, reference.iid)?.is_some();
-    Ok(if exists { report.with_action(format!("annals show {other_word} {}", reference.iid)) } else { report })
+    Ok(if exists {
+        report.with_action(format!("annals show {other_word} {}", reference.iid))
+    } else {
+        report
+    })
 }
 
 impl Parts {
     /// The discussions and nothing else.
-    pub const DISCUSSIONS: Self = Self { discussions: true, events: false, files: false, revisions: false };
+    pub const DISCUSSIONS: Self = Self {
+        discussions: true,
+        events: false,
+        files: false,
+        revisions: false,
+    };
+
+    /// Whether anything was asked for.
+    pub const fn any(self) -> bool {
+        self.discussions || self.events || self.files || self.revisions
+    }
+
+    /// A list has no parts.
+    pub fn without_one(kind: &str) -> Report {
+        let message = "--discussions, --events, --files and --revisions are for one of them, not for a list";
+        Report::new(Code::Usage, message).with_suggestion(format!("annals show {kind} NUMBER --discussions"))
+    }
 }

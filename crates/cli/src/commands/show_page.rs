@@ -40,7 +40,12 @@ impl Data {
         flag(item.draft, "draft");
         flag(item.confidential, "confidential");
         flag(self.entity.locked, "locked");
-        if let Some(kind) = self.entity.issue_type.as_deref().filter(|kind| !kind.eq_ignore_ascii_case("issue")) {
+        if let Some(kind) = self
+            .entity
+            .issue_type
+            .as_deref()
+            .filter(|kind| !kind.eq_ignore_ascii_case("issue"))
+        {
             words.push(one_line(kind));
         }
         if let Some(milestone) = &item.milestone {
@@ -54,20 +59,36 @@ impl Data {
 
     fn facts(&self, page: &mut Page) {
         let item = &self.entity.item;
-        let by = |name: &str| if name.is_empty() { String::new() } else { format!(" by {}", one_line(name)) };
+        let by = |name: &str| {
+            if name.is_empty() {
+                String::new()
+            } else {
+                format!(" by {}", one_line(name))
+            }
+        };
         let mut facts = Vec::new();
         if let Some(at) = item.created_at {
             facts.push(format!("opened {}{}", page.full_time(at), by(&item.author)));
         }
-        let merged_by = self.entity.merge_request.as_ref().and_then(|part| part.merged_by.as_deref());
+        let merged_by = self
+            .entity
+            .merge_request
+            .as_ref()
+            .and_then(|part| part.merged_by.as_deref());
         if let Some(at) = item.merged_at {
-            facts.push(format!("merged {}{}", page.full_time(at), by(merged_by.unwrap_or_default())));
+            facts.push(format!(
+                "merged {}{}",
+                page.full_time(at),
+                by(merged_by.unwrap_or_default())
+            ));
         } else if let Some(at) = item.closed_at {
             let closed_by = self.entity.closed_by.as_deref().unwrap_or_default();
             facts.push(format!("closed {}{}", page.full_time(at), by(closed_by)));
         }
         if let Some(at) = item.gone_at {
-            let reason = item.gone_reason.map_or_else(String::new, |reason| format!(", {reason}"));
+            let reason = item
+                .gone_reason
+                .map_or_else(String::new, |reason| format!(", {reason}"));
             let line = format!("gone from the forge since {}{reason}; kept here", page.full_time(at));
             facts.push(page.paint(Style::Attention, &line));
         }
@@ -143,7 +164,10 @@ pub fn thread(discussion: &Discussion, page: &mut Page) {
     let position = discussion.notes.first().and_then(|note| note.position.as_ref());
     if let Some(position) = position {
         let path = position.new_path.as_ref().or(position.old_path.as_ref());
-        let line = position.new_line.or(position.old_line).map_or_else(String::new, |line| format!(":{line}"));
+        let line = position
+            .new_line
+            .or(position.old_line)
+            .map_or_else(String::new, |line| format!(":{line}"));
         let outdated = if position.outdated { " (outdated)" } else { "" };
         let place = format!("on {}{line}{outdated}", one_line(path.map_or("", String::as_str)));
         page.line(page.paint(Style::Link, &place));
@@ -156,7 +180,9 @@ pub fn thread(discussion: &Discussion, page: &mut Page) {
 }
 
 fn note_lines(note: &Note, resolved: &str, page: &mut Page) {
-    let when = note.created_at.map_or_else(String::new, |at| format!(" · {}", relative(at, page.look.now)));
+    let when = note
+        .created_at
+        .map_or_else(String::new, |at| format!(" · {}", relative(at, page.look.now)));
     let mut marks = String::new();
     if note.internal {
         marks.push_str(", internal");
@@ -164,7 +190,11 @@ fn note_lines(note: &Note, resolved: &str, page: &mut Page) {
     if note.gone_at.is_some() {
         marks.push_str(", gone from the forge");
     }
-    let author = if note.author.is_empty() { "ghost".to_owned() } else { one_line(&note.author) };
+    let author = if note.author.is_empty() {
+        "ghost".to_owned()
+    } else {
+        one_line(&note.author)
+    };
     if note.system {
         let line = format!("{author} {}{when}", one_line(&note.body));
         return page.line(page.paint(Style::Faint, &line));
@@ -176,9 +206,17 @@ fn note_lines(note: &Note, resolved: &str, page: &mut Page) {
 }
 
 fn table_of_events(events: &[Event], page: &mut Page) {
-    let mut table = Table::new(&[("WHEN", Column::Left), ("WHO", Column::Left), ("WHAT", Column::Flexible)]);
+    let mut table = Table::new(&[
+        ("WHEN", Column::Left),
+        ("WHO", Column::Left),
+        ("WHAT", Column::Flexible),
+    ]);
     for event in events {
-        let subject = event.subject.as_deref().map(|subject| format!(" {}", one_line(subject))).unwrap_or_default();
+        let subject = event
+            .subject
+            .as_deref()
+            .map(|subject| format!(" {}", one_line(subject)))
+            .unwrap_or_default();
         let what = format!("{} {}{subject}", event.kind, one_line(&event.action));
         table.row([page.time(event.at).into(), one_line(&event.actor).into(), what.into()]);
     }
@@ -186,8 +224,12 @@ fn table_of_events(events: &[Event], page: &mut Page) {
 }
 
 fn table_of_files(files: &[File], page: &mut Page) {
-    let mut table =
-        Table::new(&[("CHANGE", Column::Left), ("+", Column::Right), ("-", Column::Right), ("PATH", Column::Flexible)]);
+    let mut table = Table::new(&[
+        ("CHANGE", Column::Left),
+        ("+", Column::Right),
+        ("-", Column::Right),
+        ("PATH", Column::Flexible),
+    ]);
     let lines = |count: Option<i64>| count.map_or_else(String::new, |count| count.to_string());
     for file in files {
         let path = if file.old_path == file.new_path || file.old_path.is_empty() {

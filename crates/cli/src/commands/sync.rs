@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use annals_core::time::parse_duration;
 use annals_core::{Coded, TaskError};
+use annals_db::Db;
 use annals_db::read::{self, Visibility};
 use annals_net_adapter::{Cx, Slice};
 use annals_sync::{Documents, Hosts, SyncOptions, SyncResult, Target};
@@ -18,12 +19,14 @@ use crate::session::Session;
 
 /// Mirror what is new; an address adds its project
 #[derive(Debug, Default, clap::Args)]
-#[command(after_help = "\
-Without a project, every mirrored one and every one of the configuration. A token, where one is needed, comes from the
-environment variable ANNALS_TOKEN_<FORGE>, or the one that `token_env` names.")]
+#[command(
+    after_help = "Without a project: every mirrored one, and those that the configuration names. A token, where \
+                        one is needed, comes from the environment variable ANNALS_TOKEN_<FORGE>, or the one that \
+                        `token_env` of the forge names; never from the command line."
+)]
 pub struct Args {
     /// Addresses of projects, or paths of mirrored ones
-    #[arg(value_name = "URL or PROJECT")]
+    #[arg(value_name = "URL|PROJECT")]
     targets: Vec<String>,
     /// Projects at the same time
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -55,6 +58,7 @@ fn wait(text: &str) -> Result<Duration, String> {
 #[serde(transparent)]
 pub struct Data(pub SyncResult);
 
+#[rustfmt::skip]
 pub const SHAPE: Shape = Shape {
     fields: &[
         "run_id", "mode", "status", "projects.path", "projects.streams.stream", "projects.streams.pages",
@@ -80,7 +84,9 @@ impl Run for Args {
 
     fn overrides(&self) -> Vec<(String, String)> {
         let jobs = self.jobs.map(|jobs| ("sync.jobs", jobs.to_string()));
-        let wait = self.wait.map(|wait| ("sync.max_wait_s", wait.as_millis().div_ceil(1000).to_string()));
+        let wait = self
+            .wait
+            .map(|wait| ("sync.max_wait_s", wait.as_millis().div_ceil(1000).to_string()));
         let events = self.no_events.then(|| ("sync.events", "false".to_owned()));
         let set = [jobs, wait, events].into_iter().flatten();
         set.map(|(key, value)| (key.to_owned(), value)).collect()
@@ -90,17 +96,42 @@ impl Run for Args {
         let targets = self.targets(cx, session).await?;
         let options = SyncOptions {
             lock_wait: self.wait_lock.unwrap_or_default(),
-            documents: if self.no_docs { Documents::Leave } else { Documents::Make },
+            documents: if self.no_docs {
+                Documents::Leave
+            } else {
+                Documents::Make
+            },
             ..SyncOptions::new(session.config(), Hosts::new())
         };
-        run(cx, session, targets, options).await
+        let db = session.mirror_to_write(cx, session.auto_migrate()).await?;
+        let ended = run(cx, session, &db, targets, options).await;
+        let closed = db.close(cx).await;
+        let (result, warnings) = ended?;
+        closed.map_err(|error| Error::of(&error))?;
+        // A person has seen them go by.
+        let warnings = if session.out.mode == Mode::Robot {
+            warnings
+        } else {
+            Vec::new()
+        };
+        Ok(Reply::Data(
+            Data(result),
+            Meta {
+                warnings,
+                ..Meta::default()
+            },
+        ))
     }
 }
 
 impl Args {
     /// What is to be mirrored; nothing means every project that is mirrored already.
     async fn targets(&self, cx: &Cx, session: &Session) -> Result<Vec<Target>, Error> {
-        let named: Vec<&String> = if self.targets.is_empty() { session.global.project.iter().collect() } else { self.targets.iter().collect() };
+        let named: Vec<&String> = if self.targets.is_empty() {
+            session.global.project.iter().collect()
+        } else {
+            self.targets.iter().collect()
+        };
         if !named.is_empty() {
             return Ok(named.into_iter().map(|text| Target::read(text)).collect());
         }
@@ -109,7 +140,10 @@ impl Args {
             Ok(db) => {
                 let rows = db.read(cx, |conn| read::projects(conn, &Visibility::all())).await;
                 let rows = rows.map_err(|error| Error::of(&error))?;
-                rows.into_iter().filter(|row| row.tracked).map(|row| Target::Id(row.name.id)).collect()
+                rows.into_iter()
+                    .filter(|row| row.tracked)
+                    .map(|row| Target::Id(row.name.id))
+                    .collect()
             }
             // A file that is not there, or older, is made or migrated when there is something to put into it.
             Err(_) if !configured.is_empty() => Vec::new(),
@@ -118,7 +152,10 @@ impl Args {
         };
         let targets: Vec<Target> = configured.into_iter().chain(known).collect();
         if targets.is_empty() {
-            let report = annals_core::Report::new(annals_core::Code::NotFound, "no project is mirrored yet, and the configuration names none");
+            let report = annals_core::Report::new(
+                annals_core::Code::NotFound,
+                "no project is mirrored yet, and the configuration names none",
+            );
             return Err(report.with_suggestion("annals sync https://HOST/GROUP/PROJECT").into());
         }
         Ok(targets)
@@ -129,30 +166,38 @@ impl Args {
 fn configured(session: &Session) -> Vec<Target> {
     let forges = session.config().forges.values().filter(|forge| forge.enabled);
     let projects = forges.flat_map(|forge| {
-        forge.projects.iter().map(|path| Target::Url(format!("{}/{path}", forge.base_url.as_str())))
+        forge
+            .projects
+            .iter()
+            .map(|path| Target::Url(format!("{}/{path}", forge.base_url.as_str())))
     });
     projects.collect()
 }
 
-/// Runs a sync on the mirror of this session, with progress.
-pub async fn run(cx: &Cx, session: &Session, targets: Vec<Target>, options: SyncOptions) -> Result<Reply<Data>, Error> {
-    let db = session.mirror_to_write(cx, session.auto_migrate()).await?;
+/// Runs a sync, with progress; the warnings beside its result.
+pub async fn run(
+    cx: &Cx,
+    session: &Session,
+    db: &Db,
+    targets: Vec<Target>,
+    options: SyncOptions,
+) -> Result<(SyncResult, Vec<String>), Error> {
     let (progress, watcher) = progress::watch(cx, session)?;
-    let result = Box::pin(annals_sync::sync(cx, &db, targets, options, progress)).await;
+    let result = Box::pin(annals_sync::sync(cx, db, targets, options, progress)).await;
     let warnings = watcher.end(cx).await;
-    let closed = db.close(cx).await;
-    let result = result.map_err(|error| failed(cx, session, &error))?;
-    closed.map_err(|error| Error::of(&error))?;
-    // A person has seen them go by.
-    let warnings = if session.out.mode == Mode::Robot { warnings } else { Vec::new() };
-    Ok(Reply::Data(Data(result), Meta { warnings, ..Meta::default() }))
+    match result {
+        Ok(result) => Ok((result, warnings)),
+        Err(error) => Err(failed(cx, session, &error)),
+    }
 }
 
 /// The end of a sync that did not do everything: a person sees what it did first.
 fn failed(cx: &Cx, session: &Session, error: &annals_sync::Error) -> Error {
     let done = match error {
         annals_sync::Error::Incomplete(incomplete) => Some(&incomplete.result),
-        annals_sync::Error::Cancelled { result: Some(result), .. } => Some(&**result),
+        annals_sync::Error::Cancelled {
+            result: Some(result), ..
+        } => Some(&**result),
         _ => None,
     };
     if let Some(done) = done
@@ -162,7 +207,10 @@ fn failed(cx: &Cx, session: &Session, error: &annals_sync::Error) -> Error {
         return unseen;
     }
     match error.cancel_reason() {
-        Some(reason) => Error::Cancelled { reason: reason.clone(), details: Some(Box::new(Coded::report(error).details)) },
+        Some(reason) => Error::Cancelled {
+            reason: reason.clone(),
+            details: Some(Box::new(Coded::report(error).details)),
+        },
         None => Error::of(error),
     }
 }
@@ -183,7 +231,9 @@ fn show(result: &SyncResult, page: &mut Page) {
         ("OWED", Column::Right),
     ]);
     for project in &result.projects {
-        let sum = |count: fn(&annals_sync::engine::StreamResult) -> u64| project.streams.iter().map(count).sum::<u64>().to_string();
+        let sum = |count: fn(&annals_sync::engine::StreamResult) -> u64| {
+            project.streams.iter().map(count).sum::<u64>().to_string()
+        };
         table.row([
             one_line(&project.path).into(),
             sum(|stream| stream.rows).into(),
@@ -198,7 +248,10 @@ fn show(result: &SyncResult, page: &mut Page) {
     }
     let mut parts = vec![result.status.to_string(), requests(result)];
     if result.documents_regenerated > 0 {
-        parts.push(format!("{} made searchable", counted(result.documents_regenerated, "document")));
+        parts.push(format!(
+            "{} made searchable",
+            counted(result.documents_regenerated, "document")
+        ));
     }
     if result.waited_ms >= 1000 {
         parts.push(format!("waited {} s for hosts", result.waited_ms / 1000));

@@ -6,8 +6,8 @@ use annals_db::read::{self, Run as RunRow, RunDetail, Visibility};
 use annals_net_adapter::Cx;
 use serde::Serialize;
 
+use super::Run;
 use super::either::Either;
-use super::{Run, list};
 use crate::error::Error;
 use crate::output::page::{counted, one_line};
 use crate::output::table::{Cell, Column, Table};
@@ -21,7 +21,7 @@ pub struct Args {
     #[arg(long, value_name = "ID")]
     run_id: Option<String>,
     /// Only runs that ended so
-    #[arg(long, value_name = "STATUS")]
+    #[arg(long, value_name = "STATUS", value_parser = clap::builder::PossibleValuesParser::new(RunStatus::ALL.iter().map(|status| status.as_str())))]
     status: Option<String>,
     /// How many
     #[arg(short = 'n', long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=500))]
@@ -37,6 +37,7 @@ pub struct Runs {
 #[serde(transparent)]
 pub struct One(RunDetail);
 
+#[rustfmt::skip]
 const RUNS: Shape = Shape {
     fields: &[
         "runs.run_id", "runs.parent_run_id", "runs.mode", "runs.origin", "runs.project", "runs.status", "runs.phase",
@@ -47,6 +48,7 @@ const RUNS: Shape = Shape {
     minimal: &["run_id", "status", "project", "started_at"],
 };
 
+#[rustfmt::skip]
 const ONE: Shape = Shape {
     fields: &[
         "run.run_id", "run.parent_run_id", "run.mode", "run.origin", "run.project", "run.status", "run.phase",
@@ -70,8 +72,7 @@ impl Run for Args {
     }
 
     async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Self::Data>, Error> {
-        let names: Vec<(&str, RunStatus)> = RunStatus::ALL.iter().map(|status| (status.as_str(), *status)).collect();
-        let status = self.status.as_deref().map(|word| list::one_of("status", word, &names)).transpose()?;
+        let status = self.status.as_deref().and_then(RunStatus::parse);
         let db = session.mirror(cx).await?;
         let limit = usize::from(self.limit);
         let Some(asked) = self.run_id else {
@@ -86,7 +87,10 @@ impl Run for Args {
             }
             // The beginning of an id is enough where it is clear, as with commits.
             let recent = read::runs(conn, &Visibility::all(), None, 500)?;
-            let mut ids = recent.into_iter().map(|run| run.run_id).filter(|known| known.as_str().starts_with(id.as_str()));
+            let mut ids = recent
+                .into_iter()
+                .map(|run| run.run_id)
+                .filter(|known| known.as_str().starts_with(id.as_str()));
             match (ids.next(), ids.next(), id.as_str().len() >= 4) {
                 (Some(one), None, true) => Ok(read::run(conn, &Visibility::all(), &one)?.ok_or_else(|| unknown(&id))),
                 _ => Ok(Err(unknown(&id))),
@@ -121,7 +125,11 @@ fn took(run: &RunRow) -> String {
 
 /// `12 s`, or `0.4 s` where that says more.
 pub fn seconds(duration: std::time::Duration) -> String {
-    if duration.as_secs() < 10 { format!("{:.1} s", duration.as_secs_f64()) } else { format!("{} s", duration.as_secs()) }
+    if duration.as_secs() < 10 {
+        format!("{:.1} s", duration.as_secs_f64())
+    } else {
+        format!("{} s", duration.as_secs())
+    }
 }
 
 impl Show for Runs {
@@ -155,11 +163,24 @@ impl Show for One {
     fn show(&self, page: &mut Page) {
         let run = &self.0.run;
         page.heading(run.run_id.as_str());
-        let project = run.project.as_deref().map(|path| format!(" of {}", one_line(path))).unwrap_or_default();
+        let project = run
+            .project
+            .as_deref()
+            .map(|path| format!(" of {}", one_line(path)))
+            .unwrap_or_default();
         page.line(format!("{}{project}: {}, {}", run.mode, run.status, took(run)));
-        page.line(format!("started {} on {} (process {})", page.full_time(run.started_at), one_line(&run.process.host), run.process.pid));
+        page.line(format!(
+            "started {} on {} (process {})",
+            page.full_time(run.started_at),
+            one_line(&run.process.host),
+            run.process.pid
+        ));
         if let Some(code) = &run.error_code {
-            let message = run.error.get("message").and_then(serde_json::Value::as_str).unwrap_or_default();
+            let message = run
+                .error
+                .get("message")
+                .and_then(serde_json::Value::as_str)
+                .unwrap_or_default();
             let line = format!("{} {}", one_line(code), one_line(message));
             page.line(page.paint(Style::Attention, line.trim_end()));
         }

@@ -49,7 +49,13 @@ impl Run for Args {
             slices: slices(session),
         };
         let warnings = session.faults.iter().map(|fault| fault.message.clone()).collect();
-        Ok(Reply::Data(data, Meta { warnings, ..Meta::default() }))
+        Ok(Reply::Data(
+            data,
+            Meta {
+                warnings,
+                ..Meta::default()
+            },
+        ))
     }
 }
 
@@ -61,13 +67,21 @@ pub fn newest_schema() -> u32 {
 /// Which runtime everything runs on, by slice; `default` is the rest.
 pub fn slices(session: &Session) -> BTreeMap<&'static str, &'static str> {
     let default = [("default", session.runtimes.default().kind().as_str())];
-    let moved = session.runtimes.describe().into_iter().map(|(slice, kind)| (slice.as_str(), kind.as_str()));
+    let moved = session
+        .runtimes
+        .describe()
+        .into_iter()
+        .map(|(slice, kind)| (slice.as_str(), kind.as_str()));
     moved.chain(default).collect()
 }
 
 impl Show for Data {
     fn show(&self, page: &mut Page) {
-        let slices: Vec<String> = self.slices.iter().map(|(slice, runtime)| format!("{slice}={runtime}")).collect();
+        let slices: Vec<String> = self
+            .slices
+            .iter()
+            .map(|(slice, runtime)| format!("{slice}={runtime}"))
+            .collect();
         let mut table = Table::pairs();
         table.row(["annals".into(), self.version.into()]);
         table.row(["schema".into(), self.schema.to_string().into()]);

@@ -77,7 +77,10 @@ impl Output {
     /// # Errors
     /// [`Error::ClosedPipe`], or a failure to write.
     pub fn page(&self, cx: &Cx, write: impl FnOnce(&mut Page)) -> Result<(), Error> {
-        let mut page = Page::new(Look { now: cx.unix_ms(), ..self.look.clone() });
+        let mut page = Page::new(Look {
+            now: cx.unix_ms(),
+            ..self.look.clone()
+        });
         write(&mut page);
         stdout::print(&page.into_text())
     }
@@ -88,7 +91,10 @@ impl Output {
     }
 
     fn ran(&self, cx: &Cx) -> Ran {
-        Ran { command: self.command, elapsed_ms: elapsed_ms(cx) }
+        Ran {
+            command: self.command,
+            elapsed_ms: elapsed_ms(cx),
+        }
     }
 
     /// Says what a person should know beside the answer.
@@ -129,7 +135,11 @@ fn failure_page(report: &Report, palette: Palette) -> String {
     }
     if let Some(suggestion) = &report.suggestion {
         // A name that was probably meant, or a sentence.
-        let word = if suggestion.contains(' ') { "hint:" } else { "did you mean:" };
+        let word = if suggestion.contains(' ') {
+            "hint:"
+        } else {
+            "did you mean:"
+        };
         hint(word, &super::page::one_line(suggestion));
     }
     for action in &report.actions {
@@ -181,13 +191,20 @@ fn lines(value: &Value, page: &mut Page) {
 /// The values below `value` with their dotted names.
 fn flatten(value: &Value, name: &str, all: &mut Vec<(String, String)>) {
     let mut member = |part: &str, value: &Value| {
-        let name = if name.is_empty() { part.to_owned() } else { format!("{name}.{part}") };
+        let name = if name.is_empty() {
+            part.to_owned()
+        } else {
+            format!("{name}.{part}")
+        };
         flatten(value, &name, all);
     };
     match value {
         Value::Object(members) => members.iter().for_each(|(part, value)| member(part, value)),
         Value::Array(items) if items.iter().any(|item| item.is_object() || item.is_array()) => {
-            items.iter().enumerate().for_each(|(index, value)| member(&index.to_string(), value));
+            items
+                .iter()
+                .enumerate()
+                .for_each(|(index, value)| member(&index.to_string(), value));
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
             all.push((name.to_owned(), plain(value)));
@@ -207,7 +224,13 @@ fn plain(value: &Value) -> String {
 
 /// A look before anything is known of the time.
 pub fn timeless(palette: Palette, screen: Option<usize>, config: &annals_core::config::CliSettings) -> Look {
-    Look { palette, screen, times: config.time, zone: config.tz.clone(), now: UnixMs(0) }
+    Look {
+        palette,
+        screen,
+        times: config.time,
+        zone: config.tz.clone(),
+        now: UnixMs(0),
+    }
 }
 
 #[cfg(test)]
@@ -231,7 +254,11 @@ mod tests {
 
     #[test]
     fn selected_fields_of_a_list_are_columns_as_asked_for() {
-        const SHAPE: Shape = Shape { fields: &["items.a", "items.b.c", "n"], list: Some("items"), minimal: &["a"] };
+        const SHAPE: Shape = Shape {
+            fields: &["items.a", "items.b.c", "n"],
+            list: Some("items"),
+            minimal: &["a"],
+        };
         let shown = |asked: &str, picked: &Value| {
             let mut page = Page::new(super::super::page::tests::look());
             if let Ok(Some(selection)) = Selection::parse(asked, &SHAPE) {
@@ -239,8 +266,12 @@ mod tests {
             }
             page.into_text()
         };
-        let picked = serde_json::json!({"items": [{"a": "x\ty", "b": {"c": null}}, {"a": ["p", "q"], "b": {"c": true}}]});
+        let picked =
+            serde_json::json!({"items": [{"a": "x\ty", "b": {"c": null}}, {"a": ["p", "q"], "b": {"c": true}}]});
         assert_eq!(shown("b.c,a", &picked), "b.c   a\n      x y\ntrue  p, q\n");
-        assert_eq!(shown("a,n", &serde_json::json!({"items": [{"a": 1}], "n": 2})), "items.0.a  1\nn          2\n");
+        assert_eq!(
+            shown("a,n", &serde_json::json!({"items": [{"a": 1}], "n": 2})),
+            "items.0.a  1\nn          2\n"
+        );
     }
 }

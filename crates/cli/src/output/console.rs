@@ -54,7 +54,9 @@ fn write(status: &mut Status, bytes: &[u8]) {
         Status::Hidden => Ok(()),
     };
     *status = Status::Hidden;
-    let written = erased.and_then(|()| stream.write_all(bytes)).and_then(|()| stream.flush());
+    let written = erased
+        .and_then(|()| stream.write_all(bytes))
+        .and_then(|()| stream.flush());
     // Nowhere is left to say that standard error is gone.
     drop(written);
 }

@@ -73,16 +73,26 @@ fn full<'a>(ran: &Ran, meta: &'a Meta) -> FullMeta<'a> {
 /// # Errors
 /// `serde_json`'s, for data that JSON cannot hold.
 pub fn success<D: Serialize>(data: &D, meta: &Meta, ran: &Ran) -> serde_json::Result<String> {
-    let line = serde_json::to_string(&Success { ok: true, data, meta: full(ran, meta) })?;
+    let line = serde_json::to_string(&Success {
+        ok: true,
+        data,
+        meta: full(ran, meta),
+    })?;
     Ok(line + "\n")
 }
 
 /// The last line on standard error.
 pub fn failure(report: &Report, signal: Option<Signal>, ran: &Ran) -> String {
     let meta = Meta::default();
-    let failure = Failure { ok: false, error: report.robot_error(signal), meta: full(ran, &meta) };
+    let failure = Failure {
+        ok: false,
+        error: report.robot_error(signal),
+        meta: full(ran, &meta),
+    };
     // A report holds strings and JSON only.
-    serde_json::to_string(&failure).unwrap_or_else(|error| format!(r#"{{"ok":false,"error":{{"code":"internal","exit_code":1,"message":"{error}","retryable":false}}}}"#))
+    serde_json::to_string(&failure).unwrap_or_else(|error| {
+        format!(r#"{{"ok":false,"error":{{"code":"internal","exit_code":1,"message":"{error}","retryable":false}}}}"#)
+    })
 }
 
 #[cfg(test)]
@@ -91,11 +101,18 @@ mod tests {
     use super::*;
     use annals_core::Code;
 
-    const RAN: Ran = Ran { command: "show", elapsed_ms: 7 };
+    const RAN: Ran = Ran {
+        command: "show",
+        elapsed_ms: 7,
+    };
 
     #[test]
     fn the_envelope_has_its_members_in_order() {
-        let meta = Meta { total: Some(3), next_offset: Some(2), ..Meta::default() };
+        let meta = Meta {
+            total: Some(3),
+            next_offset: Some(2),
+            ..Meta::default()
+        };
         let line = success(&serde_json::json!({"a": 1}), &meta, &RAN).unwrap();
         let version = env!("CARGO_PKG_VERSION");
         assert_eq!(
@@ -106,6 +123,9 @@ mod tests {
         );
         let report = Report::new(Code::Cancelled, "cancelled by SIGTERM");
         let line = failure(&report, Some(Signal::Term), &RAN);
-        assert!(line.starts_with(r#"{"ok":false,"error":{"code":"cancelled","exit_code":143,"#), "{line}");
+        assert!(
+            line.starts_with(r#"{"ok":false,"error":{"code":"cancelled","exit_code":143,"#),
+            "{line}"
+        );
     }
 }

@@ -39,7 +39,11 @@ impl Selection {
     /// # Errors
     /// `usage` for a field that is not there, with those that are.
     pub fn parse(asked: &str, shape: &Shape) -> Result<Option<Self>, Report> {
-        let names: Vec<&str> = asked.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+        let names: Vec<&str> = asked
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .collect();
         let names = match names.as_slice() {
             ["full"] => return Ok(None),
             ["minimal"] => shape.minimal.to_vec(),
@@ -63,7 +67,10 @@ impl Selection {
 
     /// The paths inside `list` that were asked for, and nothing else was; `None` if something else was too.
     pub fn columns(&self, list: &str) -> Option<Vec<&str>> {
-        self.paths.iter().map(|path| path.strip_prefix(list)?.strip_prefix('.')).collect()
+        self.paths
+            .iter()
+            .map(|path| path.strip_prefix(list)?.strip_prefix('.'))
+            .collect()
     }
 }
 
@@ -71,7 +78,10 @@ impl Shape {
     /// The full path of a name that was asked for.
     fn path_of(&self, name: &str) -> Option<String> {
         let in_items = self.list.map(|list| format!("{list}.{name}"));
-        in_items.into_iter().chain([name.to_owned()]).find(|path| self.has(path))
+        in_items
+            .into_iter()
+            .chain([name.to_owned()])
+            .find(|path| self.has(path))
     }
 
     fn has(&self, path: &str) -> bool {
@@ -99,8 +109,13 @@ fn below(path: &str, parent: &str) -> bool {
 fn unknown(name: &str, shape: &Shape) -> Report {
     let valid = shape.names();
     let shown: String = name.chars().take(60).collect();
-    let message = format!("`{shown}` is not a field of this answer; there are {}", valid.join(", "));
-    let mut report = Report::new(Code::Usage, message).with_detail("field", shown).with_detail("valid", valid.clone());
+    let message = format!(
+        "`{shown}` is not a field of this answer; there are {}",
+        valid.join(", ")
+    );
+    let mut report = Report::new(Code::Usage, message)
+        .with_detail("field", shown)
+        .with_detail("valid", valid.clone());
     report.suggestion = nearest(name, valid.iter().copied()).map(str::to_owned);
     report
 }
@@ -112,7 +127,10 @@ impl Wanted {
             (None, _) => *self = Self::Everything,
             (Some(_), Self::Everything) => {}
             (Some(head), Self::Parts(parts)) => {
-                parts.entry(head.to_owned()).or_insert_with(|| Self::Parts(BTreeMap::new())).add(path);
+                parts
+                    .entry(head.to_owned())
+                    .or_insert_with(|| Self::Parts(BTreeMap::new()))
+                    .add(path);
             }
         }
     }
@@ -142,7 +160,13 @@ mod tests {
     use serde_json::json;
 
     const SHAPE: Shape = Shape {
-        fields: &["hits.title", "hits.author.name", "hits.author.id", "hits.highlights", "facets.*"],
+        fields: &[
+            "hits.title",
+            "hits.author.name",
+            "hits.author.id",
+            "hits.highlights",
+            "facets.*",
+        ],
         list: Some("hits"),
         minimal: &["title"],
     };
@@ -152,22 +176,37 @@ mod tests {
             "hits": [{"title": "a", "author": {"name": "n", "id": 1}, "highlights": [[0, 1]]}],
             "facets": {"label": {"values": [1]}},
         });
-        Selection::parse(asked, &SHAPE).unwrap().map_or(data.clone(), |selection| selection.of(data))
+        Selection::parse(asked, &SHAPE)
+            .unwrap()
+            .map_or(data.clone(), |selection| selection.of(data))
     }
 
     #[test]
     fn fields_select_from_items_and_members() {
         assert_eq!(select("title"), json!({"hits": [{"title": "a"}]}));
         assert_eq!(select("minimal"), json!({"hits": [{"title": "a"}]}));
-        assert_eq!(select("hits.title, author.name"), json!({"hits": [{"title": "a", "author": {"name": "n"}}]}));
-        assert_eq!(select("author,author.id"), json!({"hits": [{"author": {"name": "n", "id": 1}}]}));
+        assert_eq!(
+            select("hits.title, author.name"),
+            json!({"hits": [{"title": "a", "author": {"name": "n"}}]})
+        );
+        assert_eq!(
+            select("author,author.id"),
+            json!({"hits": [{"author": {"name": "n", "id": 1}}]})
+        );
         assert_eq!(select("facets.label"), json!({"facets": {"label": {"values": [1]}}}));
         assert_eq!(select("full").as_object().unwrap().len(), 2);
     }
 
     #[test]
     fn fields_unknown_names_valid() {
-        for asked in ["titel", "author.email", "highlights.x", "", "title,nothing", "minimal,title"] {
+        for asked in [
+            "titel",
+            "author.email",
+            "highlights.x",
+            "",
+            "title,nothing",
+            "minimal,title",
+        ] {
             let report = Selection::parse(asked, &SHAPE).unwrap_err();
             assert_eq!(report.code, Code::Usage, "{asked}");
             assert_eq!(
@@ -175,6 +214,9 @@ mod tests {
                 json!(["title", "author.name", "author.id", "highlights", "facets.*"])
             );
         }
-        assert_eq!(Selection::parse("titel", &SHAPE).unwrap_err().suggestion.as_deref(), Some("title"));
+        assert_eq!(
+            Selection::parse("titel", &SHAPE).unwrap_err().suggestion.as_deref(),
+            Some("title")
+        );
     }
 }

@@ -79,7 +79,11 @@ mod tests {
             for variable in [None, Some("1"), Some("0"), Some("")] {
                 for stdout in [true, false] {
                     let env = Environment::new(variable.map(|value| ("ANNALS_ROBOT".to_owned(), value.to_owned())));
-                    let terminals = Terminals { stdout, stderr: true, columns: None };
+                    let terminals = Terminals {
+                        stdout,
+                        stderr: true,
+                        columns: None,
+                    };
                     let expected = match (flag, variable, stdout) {
                         (Some(flag), _, _) => flag,
                         (None, Some("1"), _) => Robot,
@@ -87,7 +91,11 @@ mod tests {
                         (None, _, true) => Human,
                         (None, _, false) => Robot,
                     };
-                    assert_eq!(Mode::choose(flag, &env, &terminals), expected, "{flag:?} {variable:?} {stdout}");
+                    assert_eq!(
+                        Mode::choose(flag, &env, &terminals),
+                        expected,
+                        "{flag:?} {variable:?} {stdout}"
+                    );
                 }
             }
         }

@@ -40,7 +40,10 @@ const WIDEST_TEXT: usize = 100;
 
 impl Page {
     pub fn new(look: Look) -> Self {
-        Self { look, text: String::new() }
+        Self {
+            look,
+            text: String::new(),
+        }
     }
 
     pub fn into_text(self) -> String {
@@ -75,7 +78,11 @@ impl Page {
         let room = self.text_width().saturating_sub(width(indent));
         for line in visible(text).replace('\t', "    ").trim_end().lines() {
             for piece in wrap(line.trim_end(), room) {
-                let piece = if piece.is_empty() { String::new() } else { format!("{indent}{piece}") };
+                let piece = if piece.is_empty() {
+                    String::new()
+                } else {
+                    format!("{indent}{piece}")
+                };
                 self.line(piece);
             }
         }
@@ -169,12 +176,20 @@ pub fn one_line(text: &str) -> String {
 
 /// A title on one line.
 pub fn title(text: &str) -> String {
-    if text.trim().is_empty() { "(no title)".to_owned() } else { one_line(text) }
+    if text.trim().is_empty() {
+        "(no title)".to_owned()
+    } else {
+        one_line(text)
+    }
 }
 
 /// `5 notes`, `1 note`.
 pub fn counted(count: u64, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {}", plural(noun)) }
+    if count == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{count} {}", plural(noun))
+    }
 }
 
 fn plural(noun: &str) -> String {
@@ -201,7 +216,10 @@ pub mod tests {
     #[test]
     fn forge_text_is_wrapped_indented_and_inert() {
         let mut page = Page::new(look());
-        page.body("one two three four five six seven eight nine\r\n\n\tcode \x1b[31mred\n\n", "  ");
+        page.body(
+            "one two three four five six seven eight nine\r\n\n\tcode \x1b[31mred\n\n",
+            "  ",
+        );
         assert_eq!(
             page.into_text(),
             "  one two three four five six seven\n  eight nine\n\n      code \\x1b[31mred\n"
@@ -210,8 +228,16 @@ pub mod tests {
 
     #[test]
     fn what_was_asked_for_stands_out_and_escapes_do_not_work() {
-        let mut page = Page::new(Look { palette: Palette::Coloured, screen: Some(24), ..look() });
-        page.highlighted("a cutover\u{1b}x race é of a long line", &[2..9, 12..16, 17..19, 99..100], "  ");
+        let mut page = Page::new(Look {
+            palette: Palette::Coloured,
+            screen: Some(24),
+            ..look()
+        });
+        page.highlighted(
+            "a cutover\u{1b}x race é of a long line",
+            &[2..9, 12..16, 17..19, 99..100],
+            "  ",
+        );
         assert_eq!(
             page.into_text(),
             "  a \x1b[1;33mcutover\x1b[0m\\x1bx \x1b[1;33mrace\x1b[0m \x1b[1;33mé\x1b[0m\n  of a long line\n"
@@ -224,7 +250,10 @@ pub mod tests {
         page.count(20, 143, "hit", "-n for more");
         page.count(1, 1, "issue", "");
         page.count(0, 0, "reply", "");
-        assert_eq!(page.into_text(), "20 of 143 hits shown; -n for more\n1 issue\n0 replies\n");
+        assert_eq!(
+            page.into_text(),
+            "20 of 143 hits shown; -n for more\n1 issue\n0 replies\n"
+        );
     }
 
     #[test]

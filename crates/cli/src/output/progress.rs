@@ -54,10 +54,10 @@ pub fn watch(cx: &Cx, session: &Session) -> Result<(Progress, Watcher), Error> {
         (ProgressChoice::Auto | ProgressChoice::None, Mode::Human) => Way::Lines,
     };
     let (console, palette) = (session.out.console.clone(), session.out.stderr);
-    let spawned = cx.spawn("cli.progress", move |cx| async move { follow(&cx, events, way, &console, palette).await });
-    let handle = spawned.map_err(|error| {
-        annals_core::Report::new(annals_core::Code::Internal, error.to_string())
-    })?;
+    let spawned = cx.spawn("cli.progress", move |cx| async move {
+        follow(&cx, events, way, &console, palette).await
+    });
+    let handle = spawned.map_err(|error| annals_core::Report::new(annals_core::Code::Internal, error.to_string()))?;
     Ok((progress, Watcher(handle)))
 }
 
@@ -69,7 +69,13 @@ impl Watcher {
     }
 }
 
-async fn follow(cx: &Cx, mut events: Events, way: Way, console: &Console, palette: Palette) -> Result<Vec<String>, Cancelled> {
+async fn follow(
+    cx: &Cx,
+    mut events: Events,
+    way: Way,
+    console: &Console,
+    palette: Palette,
+) -> Result<Vec<String>, Cancelled> {
     let mut warnings = Vec::new();
     let mut status = Status::default();
     let mut shown_at: Option<MonoTime> = None;
@@ -92,9 +98,10 @@ async fn follow(cx: &Cx, mut events: Events, way: Way, console: &Console, palett
             Way::Status(columns) => {
                 status.take(&event, cx.unix_ms());
                 let calm = shown_at.is_none_or(|at| cx.now().since(at) >= CALM);
-                if calm {
+                let line = status.line();
+                if calm && !line.is_empty() {
                     shown_at = Some(cx.now());
-                    console.status(&fit(&status.line(), columns.saturating_sub(1)));
+                    console.status(&fit(&line, columns.saturating_sub(1)));
                 }
             }
         }
@@ -107,7 +114,10 @@ fn warning(event: &Event) -> Option<String> {
     let Event::Warning { project, message, .. } = event else {
         return None;
     };
-    let place = project.as_deref().map(|path| format!("{}: ", one_line(path))).unwrap_or_default();
+    let place = project
+        .as_deref()
+        .map(|path| format!("{}: ", one_line(path)))
+        .unwrap_or_default();
     Some(format!("{place}{}", one_line(message)))
 }
 
@@ -133,12 +143,24 @@ impl Status {
                     other => other.to_owned(),
                 };
             }
-            Event::PageStored { project, stream, page, rows, .. } => {
+            Event::PageStored {
+                project,
+                stream,
+                page,
+                rows,
+                ..
+            } => {
                 self.place = one_line(project);
                 self.rows += rows;
                 self.doing = format!("{}, page {page}", stream.replace('_', " "));
             }
-            Event::SetStored { project, entity, iid, set, .. } => {
+            Event::SetStored {
+                project,
+                entity,
+                iid,
+                set,
+                ..
+            } => {
                 self.place = one_line(project);
                 self.sets += 1;
                 self.doing = format!("{set} of {}{iid}", entity.sigil());
@@ -197,8 +219,15 @@ mod tests {
         };
         status.take(&set, UnixMs(0));
         assert_eq!(status.line(), "g/p · discussions of !7 · 200 rows · 1 set");
-        let wait = Event::Waiting { host: "h".into(), until: UnixMs(2_500), why: "the forge asked for it" };
+        let wait = Event::Waiting {
+            host: "h".into(),
+            until: UnixMs(2_500),
+            why: "the forge asked for it",
+        };
         status.take(&wait, UnixMs(0));
-        assert_eq!(status.line(), "g/p · waiting 3 s for h: the forge asked for it · 200 rows · 1 set");
+        assert_eq!(
+            status.line(),
+            "g/p · waiting 3 s for h: the forge asked for it · 200 rows · 1 set"
+        );
     }
 }

@@ -15,6 +15,9 @@ pub fn print(text: &str) -> Result<(), Error> {
     let written = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
     written.map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => Error::ClosedPipe,
-        _ => Error::from(Report::new(Code::Io, format!("cannot write to standard output: {error}"))),
+        _ => Error::from(Report::new(
+            Code::Io,
+            format!("cannot write to standard output: {error}"),
+        )),
     })
 }

@@ -67,7 +67,9 @@ mod tests {
     fn no_color_and_force_color() {
         use ColorChoice::{Always, Auto, Never};
         let palette = |choice, variables: &[(&str, &str)], terminal| {
-            let pairs = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            let pairs = variables
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
             Palette::choose(choice, &Environment::new(pairs), terminal)
         };
         for (choice, variables, terminal, expected) in [
@@ -77,12 +79,21 @@ mod tests {
             (Auto, &[("NO_COLOR", "")], true, Palette::Coloured),
             (Auto, &[("CLICOLOR_FORCE", "1")], false, Palette::Coloured),
             (Auto, &[("CLICOLOR_FORCE", "0")], false, Palette::Plain),
-            (Auto, &[("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")], true, Palette::Plain),
+            (
+                Auto,
+                &[("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")],
+                true,
+                Palette::Plain,
+            ),
             (Auto, &[("TERM", "dumb")], true, Palette::Plain),
             (Always, &[("NO_COLOR", "1")], false, Palette::Coloured),
             (Never, &[("CLICOLOR_FORCE", "1")], true, Palette::Plain),
         ] {
-            assert_eq!(palette(choice, variables, terminal), expected, "{choice} {variables:?} {terminal}");
+            assert_eq!(
+                palette(choice, variables, terminal),
+                expected,
+                "{choice} {variables:?} {terminal}"
+            );
         }
         assert_eq!(Palette::Plain.paint(Style::Bad, "x"), "x");
         assert_eq!(Palette::Coloured.paint(Style::Bad, "x"), "\x1b[1;31mx\x1b[0m");

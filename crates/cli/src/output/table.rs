@@ -12,13 +12,19 @@ pub struct Cell {
 
 impl Cell {
     pub fn styled(text: impl Into<String>, style: Style) -> Self {
-        Self { text: text.into(), style: Some(style) }
+        Self {
+            text: text.into(),
+            style: Some(style),
+        }
     }
 }
 
 impl<T: Into<String>> From<T> for Cell {
     fn from(text: T) -> Self {
-        Self { text: text.into(), style: None }
+        Self {
+            text: text.into(),
+            style: None,
+        }
     }
 }
 
@@ -48,7 +54,10 @@ const NARROWEST: usize = 12;
 impl Table {
     pub fn new<N: AsRef<str>>(columns: &[(N, Column)]) -> Self {
         let columns = columns.iter().map(|(name, column)| (name.as_ref().to_owned(), *column));
-        Self { columns: columns.collect(), rows: Vec::new() }
+        Self {
+            columns: columns.collect(),
+            rows: Vec::new(),
+        }
     }
 
     /// Two columns without a head.
@@ -72,7 +81,11 @@ impl Table {
             self.give_way(&mut widths, screen);
         }
         let mut text = String::new();
-        let head: Vec<Cell> = self.columns.iter().map(|(name, _)| Cell::styled(name, Style::Faint)).collect();
+        let head: Vec<Cell> = self
+            .columns
+            .iter()
+            .map(|(name, _)| Cell::styled(name, Style::Faint))
+            .collect();
         let named = self.columns.iter().any(|(name, _)| !name.is_empty());
         for row in named.then_some(&head).into_iter().chain(&self.rows) {
             self.line(&mut text, row, &widths, palette);
@@ -100,8 +113,14 @@ impl Table {
             }
             let shown = fit(&cell.text, *columns);
             let blanks = " ".repeat(columns.saturating_sub(width(&shown)));
-            let painted = cell.style.map_or_else(|| shown.clone(), |style| palette.paint(style, &shown));
-            let (before, after) = if *column == Column::Right { (blanks.as_str(), "") } else { ("", blanks.as_str()) };
+            let painted = cell
+                .style
+                .map_or_else(|| shown.clone(), |style| palette.paint(style, &shown));
+            let (before, after) = if *column == Column::Right {
+                (blanks.as_str(), "")
+            } else {
+                ("", blanks.as_str())
+            };
             text.push_str(before);
             text.push_str(&painted);
             text.push_str(after);
@@ -117,9 +136,17 @@ mod tests {
     use super::*;
 
     fn table() -> Table {
-        let mut table = Table::new(&[("REF", Column::Left), ("TITLE", Column::Flexible), ("NOTES", Column::Right)]);
+        let mut table = Table::new(&[
+            ("REF", Column::Left),
+            ("TITLE", Column::Flexible),
+            ("NOTES", Column::Right),
+        ]);
         table.row(["#12".into(), "全文検索が遅い".into(), "7".into()]);
-        table.row(["#4".into(), "A long title that does not fit the screen".into(), "123".into()]);
+        table.row([
+            "#4".into(),
+            "A long title that does not fit the screen".into(),
+            "123".into(),
+        ]);
         table
     }
 

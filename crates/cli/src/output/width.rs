@@ -69,7 +69,10 @@ mod tests {
         assert_eq!(wrap("one two three", 20), ["one two three"]);
         assert_eq!(wrap("one two three four", 10), ["one two", "three four"]);
         assert_eq!(wrap("  one two three four", 12), ["  one two", "  three four"]);
-        assert_eq!(wrap("https://example.org/very/long/path", 10), ["https://example.org/very/long/path"]);
+        assert_eq!(
+            wrap("https://example.org/very/long/path", 10),
+            ["https://example.org/very/long/path"]
+        );
     }
 
     proptest! {

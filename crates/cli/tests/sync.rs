@@ -1,0 +1,136 @@
+//! `annals sync`, as far as it concerns the command: what it is given and what it says. That nothing is lost on the way
+//! is tested where a forge can be made to fail.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may"
+)]
+
+mod support;
+
+use support::Desk;
+
+#[test]
+fn a_sync_without_a_project_says_what_to_do() {
+    let desk = Desk::empty();
+    let ended = desk.run("sync");
+    assert_eq!(ended.code, 17);
+    assert!(
+        ended.error()["suggestion"]
+            .as_str()
+            .unwrap()
+            .contains("annals sync URL"),
+        "{ended:?}"
+    );
+    assert!(!desk.path(".local").exists(), "no file is made for nothing");
+}
+
+#[test]
+fn a_forge_that_does_not_answer_is_exit_8() {
+    let desk = Desk::empty();
+    // A port that was free a moment ago, with nobody behind it.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let url = format!("http://127.0.0.1:{port}/group/app");
+    let ended = desk.run(&format!("sync {url} --db m.db"));
+    assert_eq!(ended.code, 8, "{ended:?}");
+    let error = ended.error();
+    assert_eq!(error["code"], "network");
+    assert_eq!(
+        error["details"]["status"], "failed",
+        "a SyncResult is in the details: {error}"
+    );
+    let runs = desk.run("sync-runs --db m.db").data();
+    assert_eq!(
+        (&runs["runs"][0]["status"], &runs["runs"][0]["error_code"]),
+        (&"failed".into(), &"network".into())
+    );
+}
+
+#[test]
+fn lock_second_sync_names_holder() {
+    let desk = Desk::with_mirror();
+    let me = std::process::id();
+    let start = start_of(me);
+    desk.sql(&format!(
+        "INSERT OR REPLACE INTO sync_locks (scope, run_id, holder, host, pid, process_start, fence, acquired_at, heartbeat_at)
+         SELECT 'project:' || id, (SELECT run_id FROM sync_runs), 'annals sync', '{}', {me}, {start}, 7,
+                unixepoch() * 1000 - 12000, unixepoch() * 1000 + 3600000 FROM projects;",
+        host()
+    ));
+    let ended = desk.run("sync tidewater -p annals-sample/tidewater annals-sample/tidewater");
+    assert_eq!(ended.code, 17, "a name that is no path is no project: {ended:?}");
+    let ended = desk.run("sync annals-sample/tidewater");
+    assert_eq!(ended.code, 9, "{ended:?}");
+    let error = ended.error();
+    assert_eq!(error["code"], "sync_in_progress");
+    assert_eq!(
+        (&error["details"]["holder"], &error["details"]["pid"]),
+        (&"annals sync".into(), &me.into())
+    );
+    assert_eq!(error["details"]["run_id"].as_str().unwrap().len(), 36);
+    assert!(error["details"]["age_ms"].as_i64().unwrap() >= 12_000);
+    assert!(
+        error["actions"]
+            .as_array()
+            .unwrap()
+            .contains(&"annals sync --wait-lock 30s".into()),
+        "{error}"
+    );
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// When this process started, as the system counts; 0 where it does not say.
+fn start_of(pid: u32) -> u64 {
+    let line = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields = line
+        .rsplit_once(')')
+        .map(|(_, rest)| rest.split_whitespace().nth(19))
+        .unwrap_or_default();
+    fields.and_then(|field| field.parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn progress_as_json_is_one_event_per_line() {
+    let desk = Desk::empty();
+    let ended = desk.run("demo --exit --progress json");
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let events: Vec<serde_json::Value> = ended
+        .stderr
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let names: Vec<&str> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(
+        (names.first(), names.last()),
+        (Some(&"run_started"), Some(&"run_finished")),
+        "{names:?}"
+    );
+    assert!(
+        names.contains(&"page_stored") && names.contains(&"set_stored"),
+        "{names:?}"
+    );
+}
+
+#[test]
+fn waits_are_durations() {
+    let desk = Desk::empty();
+    for line in [
+        "sync --wait 5",
+        "sync --wait 2d",
+        "sync --wait-lock soon",
+        "sync --jobs 0",
+        "sync --jobs 65",
+    ] {
+        assert_eq!(desk.run(line).code_of_error(), "usage", "{line}");
+    }
+}

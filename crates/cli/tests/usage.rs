@@ -1,0 +1,137 @@
+//! A command line that cannot be meant is told what could be.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may"
+)]
+
+mod support;
+
+use support::Desk;
+
+#[test]
+fn mistakes_are_answered_with_what_was_meant() {
+    let desk = Desk::empty();
+    for (line, suggestion, action) in [
+        ("serach x", "search", "annals help"),
+        ("issue 12", "issues", "annals help"),
+        ("issues --stat open", "--state", "annals help issues"),
+        ("issues --state opne", "open", "annals help"),
+        ("version --runtime tokyo", "tokio", "annals help"),
+        ("explain not-fuond", "not_found", "annals help"),
+    ] {
+        let error = desk.run(line).error();
+        assert_eq!(
+            (&error["code"], &error["suggestion"]),
+            (&"usage".into(), &suggestion.into()),
+            "{line}"
+        );
+        let actions: Vec<&str> = error["actions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|action| action.as_str().unwrap())
+            .collect();
+        assert!(actions.contains(&action), "{line}: {actions:?}");
+    }
+    let human = desk.run("serach x --human");
+    assert_eq!(human.code, 2);
+    assert_eq!(human.stdout, "");
+    assert!(human.stderr.contains("did you mean: search\n"), "{}", human.stderr);
+}
+
+#[test]
+fn help_and_version_are_plain_text_for_everybody() {
+    let desk = Desk::empty();
+    for line in [
+        "--help",
+        "help",
+        "help sync",
+        "sync --help",
+        "--version",
+        "--help --robot",
+    ] {
+        let ended = desk.run(line);
+        assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{line}");
+        assert!(
+            !ended.stdout.starts_with('{') && ended.stdout.len() > 10,
+            "{line}: {}",
+            ended.stdout
+        );
+    }
+    assert_eq!(
+        desk.run("--version").stdout,
+        format!("annals {}\n", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn token_as_argument_refused() {
+    let desk = Desk::empty();
+    let secret = "glpat-Zq3x9PpLw0aB";
+    for line in [
+        format!("sync {secret}"),
+        format!("sync --token {secret}"),
+        format!("sync --token={secret}"),
+        format!("sync --private-token={secret} https://forge.example/a/b"),
+        format!("sync https://oauth2:{secret}@forge.example/a/b"),
+        format!("projects add https://{secret}@forge.example/a/b"),
+        format!("show https://u:{secret}@forge.example/a/b/-/issues/1"),
+        format!("sync --jobs {secret}"),
+        secret.to_owned(),
+    ] {
+        for mode in ["--robot", "--human"] {
+            let ended = desk.run(&format!("{line} {mode}"));
+            assert_eq!(ended.code, 2, "{line}");
+            let told = format!("{}{}", ended.stdout, ended.stderr);
+            assert!(!told.contains("Zq3x9PpLw0aB"), "{told}");
+            assert!(told.contains("Revoke it") && told.contains("ANNALS_TOKEN_"), "{told}");
+        }
+    }
+    assert!(!desk.path(".local").exists(), "nothing was opened");
+}
+
+#[test]
+fn ambiguous_project_exit_18() {
+    let desk = Desk::with_mirror();
+    desk.sql(
+        "INSERT INTO forges (name, kind, base_url, api_url) VALUES ('two', 'gitlab', 'https://two.example', 'https://two.example/api/v4');
+         INSERT INTO projects SELECT NULL, (SELECT id FROM forges WHERE name = 'two'), native_id, path, path_folded, title, description,
+                default_branch, visibility, archived, web_url, tracked, state, moved_to_id, created_at, updated_at, NULL, changed_seq
+           FROM projects LIMIT 1;",
+    );
+    let ended = desk.run("show 12");
+    assert_eq!(ended.code, 18);
+    let candidates = ended.error()["details"]["candidates"].clone();
+    assert_eq!(candidates.as_array().unwrap().len(), 2);
+    assert!(
+        candidates
+            .as_array()
+            .unwrap()
+            .contains(&"two.example/annals-sample/tidewater".into()),
+        "{candidates}"
+    );
+    // Each of them can be typed.
+    for candidate in candidates.as_array().unwrap() {
+        let ended = desk.run_words(["issues", "-p", candidate.as_str().unwrap()]);
+        assert_eq!(ended.code, 0, "{ended:?}");
+    }
+    assert_eq!(desk.run("issues -p tidewater").code_of_error(), "ambiguous");
+}
+
+#[test]
+fn a_project_is_known_by_the_end_of_its_path() {
+    let desk = Desk::with_mirror();
+    for project in ["tidewater", "Annals-Sample/Tidewater", "annals-sample/tidewater"] {
+        let total = desk.run_words(["issues", "-p", project]).envelope()["meta"]["total"].clone();
+        assert_eq!(total, 40, "{project}");
+    }
+    let error = desk.run("issues -p annals-sample/tidewtaer").error();
+    assert_eq!(
+        (&error["code"], &error["suggestion"]),
+        (&"not_found".into(), &"annals-sample/tidewater".into())
+    );
+}
