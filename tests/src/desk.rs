@@ -69,8 +69,8 @@ impl Desk {
     /// `annals` with these arguments, on the mirror in this folder.
     #[must_use]
     pub fn annals(&self, args: &[&str]) -> Command {
-        let mut command = self.bare(args);
-        command.arg("--db").arg(self.db());
+        let mut command = self.bare(&[]);
+        command.arg("--db").arg(self.db()).args(args);
         command
     }
 

@@ -120,7 +120,16 @@ fn prove_at(fault: Fault, place: Place) {
         &model,
         &mirror.model(&Forge::native_id()),
     );
-    assert_eq!(mirror.owed(&Forge::native_id()), 0, "{what}: something is still owed");
+    // What came without a name cannot be matched with what came right later: it stays for a person to look at.
+    let nameless = match fault.effect() {
+        Effect::Quarantined => mirror.count("quarantine", "resolved_at IS NULL AND length(native_ref) = 64"),
+        Effect::Harmless | Effect::Retried | Effect::NextRun(_) => 0,
+    };
+    assert_eq!(
+        mirror.owed(&Forge::native_id()) - nameless,
+        0,
+        "{what}: something is still owed"
+    );
     let stats = forge.stats();
     assert_eq!(stats["writes_refused"], 0, "{what}: {stats}");
     assert_eq!(

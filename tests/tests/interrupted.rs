@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,8 @@ const BOUND: Duration = Duration::from_secs(20);
 struct Size {
     issues: u32,
     mrs: u32,
+    /// Of `[sync]`.
+    sync: &'static str,
     reference: OnceLock<Reference>,
 }
 
@@ -33,14 +36,18 @@ struct Reference {
     requests: u64,
 }
 
+/// Two thousand entities in small pages. Events are left out, because they are most of the requests and all alike.
 static LARGE: Size = Size {
-    issues: 1200,
-    mrs: 800,
+    issues: 1400,
+    mrs: 600,
+    sync: "page_size = 25
+events = false",
     reference: OnceLock::new(),
 };
 static SMALL: Size = Size {
     issues: 40,
     mrs: 20,
+    sync: "page_size = 10",
     reference: OnceLock::new(),
 };
 
@@ -49,10 +56,16 @@ impl Size {
         Forge::generated(self.issues, self.mrs, &[])
     }
 
+    fn desk(&self, forge: &Forge) -> Desk {
+        let desk = Desk::new();
+        desk.configure(&format!("{}\n[sync]\n{}\n", forge.config(), self.sync));
+        desk
+    }
+
     fn reference(&self) -> &Reference {
         self.reference.get_or_init(|| {
             let forge = self.forge();
-            let desk = Desk::at(&forge);
+            let desk = self.desk(&forge);
             let result = desk.run(&["sync", &forge.project_url()]).data();
             assert_eq!(result["status"], "done", "{result}");
             let mirror = desk.mirror();
@@ -73,6 +86,8 @@ struct Trial<'a> {
     watch: Watch,
     reference: &'a Reference,
     rng: Rng,
+    /// How often each phase was met; what shows that the instants are spread over the whole of a run.
+    met: BTreeMap<String, u64>,
 }
 
 impl<'a> Trial<'a> {
@@ -80,11 +95,12 @@ impl<'a> Trial<'a> {
         let reference = size.reference();
         let forge = size.forge();
         Self {
-            desk: Desk::at(&forge),
+            desk: size.desk(&forge),
             watch: forge.watch(),
             forge,
             reference,
             rng: Rng::keyed(SEED, &[purpose]),
+            met: BTreeMap::new(),
         }
     }
 
@@ -170,6 +186,8 @@ impl<'a> Trial<'a> {
         self.check();
         if how == Signal::KILL {
             assert_eq!(ended.code(), 137, "{ended}");
+            let phase = self.last_phase(before);
+            *self.met.entry(phase).or_default() += 1;
         } else {
             ended.failure(130, "cancelled");
             self.is_let_go(before);
@@ -208,10 +226,20 @@ impl<'a> Trial<'a> {
         if mirror.is_made() { mirror.runs().len() } else { 0 }
     }
 
+    /// Where the last run was when it was killed.
+    fn last_phase(&self, before: usize) -> String {
+        if self.ledger() == before {
+            return "open".to_owned();
+        }
+        self.desk
+            .mirror()
+            .one("SELECT phase FROM sync_runs ORDER BY started_at DESC, run_id DESC LIMIT 1")
+    }
+
     /// Interrupts so many runs, all of one file as long as it is not complete.
     fn many(&mut self, how: Signal, rounds: u64) {
-        // Together they ask for about as much as one run that nobody interrupts.
-        let requests = 2 * self.reference.requests / rounds;
+        // Together they ask for about as much as two runs that nobody interrupts.
+        let requests = 4 * self.reference.requests / rounds;
         let mut done = 0;
         while done < rounds {
             if self.interrupt(how, requests) {
@@ -221,6 +249,7 @@ impl<'a> Trial<'a> {
             }
         }
         self.finish();
+        eprintln!("{how:?}: {rounds} interruptions, of kills in {:?}", self.met);
     }
 }
 
@@ -231,7 +260,11 @@ fn sigint_at_50_random_instants_then_synced_equals_uninterrupted() {
 
 #[test]
 fn kill_9_at_200_random_instants_then_synced_equals_uninterrupted() {
-    Trial::new(&LARGE, 2).many(Signal::KILL, KILLS);
+    let mut trial = Trial::new(&LARGE, 2);
+    trial.many(Signal::KILL, KILLS);
+    for phase in ["dependents", "documents"] {
+        assert!(trial.met.contains_key(phase), "no kill in {phase}: {:?}", trial.met);
+    }
 }
 
 /// One interruption of a first sync, anywhere in it, then one run to the end.
@@ -239,7 +272,7 @@ fn kill_9_at_200_random_instants_then_synced_equals_uninterrupted() {
 fn a_first_sync_interrupted_once_is_completed_by_the_next() {
     let mut trial = Trial::new(&SMALL, 3);
     let requests = trial.reference.requests;
-    for round in 0..16 {
+    for round in 0..24 {
         trial.desk.forget();
         let how = if round % 2 == 0 { Signal::KILL } else { Signal::INT };
         if trial.interrupt(how, requests) {
