@@ -10,7 +10,7 @@ use clap::Parser;
 
 use crate::cli::{Cli, Command, Global};
 use crate::commands::{Conduct, Needs, Run};
-use crate::error::Error;
+use crate::error::{self, Error};
 use crate::logs;
 use crate::output::fields::Selection;
 use crate::output::{Console, Mode, Output, Palette, Ran, Reply, Terminals, answer};
@@ -40,7 +40,11 @@ pub fn run(process: &Process) -> u8 {
                 Ok(()) | Err(Error::ClosedPipe) => 0,
                 Err(error) => teller.fail(&error.report(), None),
             },
-            usage::Answer::Mistake(report) => teller.fail(&report, None),
+            usage::Answer::Nothing { help, report } if teller.mode == Mode::Human => {
+                teller.console.say(&help);
+                report.exit_code(None)
+            }
+            usage::Answer::Nothing { report, .. } | usage::Answer::Mistake(report) => teller.fail(&report, None),
         },
     }
 }
@@ -262,7 +266,7 @@ fn end<C: Run>(main: MainOutcome<(), Error>, teller: &Teller, ended: &Ended) -> 
             return 0;
         }
         Outcome::Err(error) => error.report(),
-        Outcome::Cancelled(reason) => Report::new(reason.code(), reason.to_string()),
+        Outcome::Cancelled(reason) => error::stopped(&reason),
         Outcome::Panicked(message) => {
             tracing::error!("{message}");
             annals_core::Coded::report(&message)

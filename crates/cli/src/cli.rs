@@ -91,7 +91,7 @@ pub struct Global {
         display_order = 902
     )]
     pub progress: ProgressChoice,
-    /// Say errors only
+    /// Say nothing beside the answer but errors
     #[arg(short, long, global = true, display_order = 903)]
     pub quiet: bool,
     /// Log more; twice for details, three times for everything

@@ -41,15 +41,26 @@ impl Error {
         match self {
             Self::Told(report) => (**report).clone(),
             Self::Cancelled { reason, details } => {
-                let mut report = Report::new(reason.code(), reason.to_string());
+                let mut report = stopped(reason);
                 if let Some(details) = details {
                     report.details = (**details).clone();
+                    report.suggestion =
+                        Some("what was stored stays, and the same command goes on from there".to_owned());
                 }
                 report
             }
             Self::ClosedPipe => Report::new(Code::Internal, self.to_string()),
         }
     }
+}
+
+/// The report of a command that was asked to end.
+pub fn stopped(reason: &CancelReason) -> Report {
+    let message = match reason.kind.signal() {
+        Some(_) => format!("stopped by {}", reason.kind),
+        None => reason.to_string(),
+    };
+    Report::new(reason.code(), message)
 }
 
 impl TaskError for Error {

@@ -14,6 +14,8 @@ use crate::output::stdout;
 pub enum Answer {
     /// Help or version: printed as it is, and nothing went wrong.
     Text(String),
+    /// No command was named: a person is shown the help.
+    Nothing { help: String, report: Box<Report> },
     /// A mistake.
     Mistake(Box<Report>),
 }
@@ -22,12 +24,15 @@ pub enum Answer {
 pub fn read(error: &clap::Error) -> Answer {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Answer::Text(error.render().to_string()),
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let report = Report::new(Code::Usage, "no command was named")
                 .with_action("annals demo")
                 .with_action("annals help")
                 .with_detail("commands", commands());
-            Answer::Mistake(Box::new(report))
+            Answer::Nothing {
+                help: Cli::command().render_help().to_string(),
+                report: Box::new(report),
+            }
         }
         _ => Answer::Mistake(Box::new(mistake(error))),
     }
@@ -113,7 +118,7 @@ mod tests {
     fn report(words: &[&str]) -> Report {
         let error = Cli::try_parse_from(words).unwrap_err();
         match read(&error) {
-            Answer::Mistake(report) => *report,
+            Answer::Nothing { report, .. } | Answer::Mistake(report) => *report,
             Answer::Text(text) => unreachable!("{text}"),
         }
     }

@@ -34,7 +34,7 @@ fn demo_offline_from_empty_directory() {
         "40 issues, 25 merge requests and 244 notes are in ./annals-demo.db.",
         "Cutover race: a query can see two generations of the index",
         "--discussions --db ./annals-demo.db",
-        "would put a search page at http://127.0.0.1:",
+        "the search page would be at http://127.0.0.1:",
     ] {
         assert!(first.stdout.contains(said), "{said}: {}", first.stdout);
     }

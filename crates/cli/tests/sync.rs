@@ -64,25 +64,25 @@ fn lock_second_sync_names_holder() {
                 unixepoch() * 1000 - 12000, unixepoch() * 1000 + 3600000 FROM projects;",
         host()
     ));
-    let ended = desk.run("sync tidewater -p annals-sample/tidewater annals-sample/tidewater");
-    assert_eq!(ended.code, 17, "a name that is no path is no project: {ended:?}");
-    let ended = desk.run("sync annals-sample/tidewater");
-    assert_eq!(ended.code, 9, "{ended:?}");
-    let error = ended.error();
-    assert_eq!(error["code"], "sync_in_progress");
-    assert_eq!(
-        (&error["details"]["holder"], &error["details"]["pid"]),
-        (&"annals sync".into(), &me.into())
-    );
-    assert_eq!(error["details"]["run_id"].as_str().unwrap().len(), 36);
-    assert!(error["details"]["age_ms"].as_i64().unwrap() >= 12_000);
-    assert!(
-        error["actions"]
-            .as_array()
-            .unwrap()
-            .contains(&"annals sync --wait-lock 30s".into()),
-        "{error}"
-    );
+    for line in ["sync annals-sample/tidewater", "sync -p tidewater"] {
+        let ended = desk.run(line);
+        assert_eq!(ended.code, 9, "{ended:?}");
+        let error = ended.error();
+        assert_eq!(error["code"], "sync_in_progress");
+        assert_eq!(
+            (&error["details"]["holder"], &error["details"]["pid"]),
+            (&"annals sync".into(), &me.into())
+        );
+        assert_eq!(error["details"]["run_id"].as_str().unwrap().len(), 36);
+        assert!(error["details"]["age_ms"].as_i64().unwrap() >= 12_000);
+        assert!(
+            error["actions"]
+                .as_array()
+                .unwrap()
+                .contains(&"annals sync --wait-lock 30s".into()),
+            "{error}"
+        );
+    }
 }
 
 fn host() -> String {
@@ -119,6 +119,23 @@ fn progress_as_json_is_one_event_per_line() {
         names.contains(&"page_stored") && names.contains(&"set_stored"),
         "{names:?}"
     );
+}
+
+#[test]
+fn projects_are_named_once_and_must_be_known() {
+    let desk = Desk::with_mirror();
+    assert_eq!(
+        desk.run("sync annals-sample/tidewater -p tidewater").code_of_error(),
+        "usage"
+    );
+    let error = desk.run("sync annals-sample/tidewtaer").error();
+    assert_eq!(
+        (&error["code"], &error["suggestion"]),
+        (&"not_found".into(), &"annals-sample/tidewater".into())
+    );
+    let ended = desk.run("sync no/such --db no.db");
+    assert_eq!(ended.code_of_error(), "not_found");
+    assert!(!desk.path("no.db").exists(), "no file is made for nothing");
 }
 
 #[test]

@@ -69,6 +69,17 @@ fn help_and_version_are_plain_text_for_everybody() {
 }
 
 #[test]
+fn a_person_who_names_no_command_sees_the_help() {
+    let ended = Desk::empty().run("--human");
+    assert_eq!((ended.code, ended.stdout.as_str()), (2, ""));
+    assert!(
+        ended.stderr.contains("Usage: annals") && ended.stderr.contains("demo"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
 fn token_as_argument_refused() {
     let desk = Desk::empty();
     let secret = "glpat-Zq3x9PpLw0aB";

@@ -163,8 +163,10 @@ fn owed(conn: &annals_db::ReadConn<'_>) -> Result<Vec<Check>, annals_db::Error> 
     }
     if let Some(run) = read::runs(conn, &Visibility::all(), None, 1)?.first() {
         let detail = match &run.error_code {
-            Some(code) => format!("{}: {code}, {}", run.status, run.started_at.utc_text()),
-            None => format!("{}, {}", run.status, run.started_at.utc_text()),
+            Some(code) if *code != run.status.as_str() => {
+                format!("{}: {code}, {}", run.status, run.started_at.utc_text())
+            }
+            Some(_) | None => format!("{}, {}", run.status, run.started_at.utc_text()),
         };
         let check = Check::new(
             "last run",

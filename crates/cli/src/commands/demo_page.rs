@@ -84,7 +84,10 @@ pub fn serves(data: &Data, page: &mut Page) {
 /// The page is not there, but could be.
 pub fn would_serve(data: &Data, page: &mut Page) {
     command(&format!("annals serve --db {}", one_line(&data.db)), page);
-    page.line(format!("would put a search page at {}", data.address));
+    page.line(format!(
+        "Left out because of --exit; the search page would be at {}",
+        data.address
+    ));
 }
 
 /// A command as a person would type it.

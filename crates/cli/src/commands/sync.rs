@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use annals_core::time::parse_duration;
-use annals_core::{Coded, TaskError};
-use annals_db::Db;
+use annals_core::{Code, Coded, Report, TaskError};
 use annals_db::read::{self, Visibility};
+use annals_db::{Db, ReadConn};
 use annals_net_adapter::{Cx, Slice};
 use annals_sync::{Documents, Hosts, SyncOptions, SyncResult, Target};
 use serde::Serialize;
 
-use super::{Conduct, Run};
+use super::{Conduct, Run, place};
 use crate::error::Error;
 use crate::output::page::{counted, one_line};
 use crate::output::table::{Column, Table};
@@ -127,39 +127,69 @@ impl Run for Args {
 impl Args {
     /// What is to be mirrored; nothing means every project that is mirrored already.
     async fn targets(&self, cx: &Cx, session: &Session) -> Result<Vec<Target>, Error> {
-        let named: Vec<&String> = if self.targets.is_empty() {
-            session.global.project.iter().collect()
-        } else {
-            self.targets.iter().collect()
-        };
-        if !named.is_empty() {
-            return Ok(named.into_iter().map(|text| Target::read(text)).collect());
-        }
-        let configured = configured(session);
-        let known = match session.mirror(cx).await {
-            Ok(db) => {
-                let rows = db.read(cx, |conn| read::projects(conn, &Visibility::all())).await;
-                let rows = rows.map_err(|error| Error::of(&error))?;
-                rows.into_iter()
-                    .filter(|row| row.tracked)
-                    .map(|row| Target::Id(row.name.id))
-                    .collect()
+        let flag = session.global.project.iter();
+        let named: Vec<&String> = match (self.targets.is_empty(), session.global.project.is_some()) {
+            (false, true) => {
+                let report = Report::new(Code::Usage, "projects are named once: as arguments, or with -p");
+                return Err(report.into());
             }
-            // A file that is not there, or older, is made or migrated when there is something to put into it.
-            Err(_) if !configured.is_empty() => Vec::new(),
-            Err(Error::Told(report)) if report.code == annals_core::Code::MigrationNeeded => return Ok(Vec::new()),
+            (true, _) => flag.collect(),
+            (false, false) => self.targets.iter().collect(),
+        };
+        let given: Vec<Target> = match named.is_empty() {
+            false => named.into_iter().map(|text| Target::read(text)).collect(),
+            true => configured(session),
+        };
+        let db = match session.mirror(cx).await {
+            Ok(db) => db,
+            // A file that is not there is made when there is an address to fill it from, and an older one is migrated.
+            Err(_) if given.iter().any(|target| matches!(target, Target::Url(_))) => return Ok(given),
+            Err(Error::Told(report)) if report.code == Code::MigrationNeeded => return Ok(given),
             Err(error) => return Err(error),
         };
-        let targets: Vec<Target> = configured.into_iter().chain(known).collect();
+        let everything = self.targets.is_empty() && session.global.project.is_none();
+        let found = db.read(cx, move |conn| {
+            let mut targets = match known(conn, given)? {
+                Ok(targets) => targets,
+                Err(report) => return Ok(Err(report)),
+            };
+            if everything {
+                let rows = read::projects(conn, &Visibility::all())?
+                    .into_iter()
+                    .filter(|row| row.tracked);
+                targets.extend(rows.map(|row| Target::Id(row.name.id)));
+            }
+            Ok(Ok(targets))
+        });
+        let targets = found.await.map_err(|error| Error::of(&error))??;
         if targets.is_empty() {
-            let report = annals_core::Report::new(
-                annals_core::Code::NotFound,
+            let report = Report::new(
+                Code::NotFound,
                 "no project is mirrored yet, and the configuration names none",
             );
             return Err(report.with_suggestion("annals sync https://HOST/GROUP/PROJECT").into());
         }
         Ok(targets)
     }
+}
+
+/// Names of mirrored projects as every command understands them; what the mirror does not know stays as it was typed.
+fn known(conn: &ReadConn<'_>, given: Vec<Target>) -> Result<Result<Vec<Target>, Report>, annals_db::Error> {
+    let mut targets = Vec::new();
+    for target in given {
+        let found = match &target {
+            Target::Path(path) => place::project(conn, Some(path))?,
+            Target::Url(_) | Target::Id(_) => {
+                targets.push(target);
+                continue;
+            }
+        };
+        match found {
+            Ok(project) => targets.push(Target::Id(project.id)),
+            Err(report) => return Ok(Err(report)),
+        }
+    }
+    Ok(Ok(targets))
 }
 
 /// The projects that the configuration names.

@@ -36,7 +36,7 @@ pub struct Page {
 }
 
 /// Lines of running text are not longer than this, however wide the screen is.
-const WIDEST_TEXT: usize = 100;
+const WIDEST_TEXT: usize = 110;
 
 impl Page {
     pub fn new(look: Look) -> Self {
