@@ -1,7 +1,13 @@
 //! Stopping a run: at every await, by signal, by cancellation, and in both orders. Whatever is in
 //! the file then is whole, and the next run ends where an uninterrupted one would have.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test may panic"
+)]
 
 mod common;
 
@@ -19,7 +25,10 @@ use common::{options_for, process, sized};
 
 /// How many instants are tried; `ANNALS_CANCEL_POINTS` raises it.
 fn points() -> usize {
-    std::env::var("ANNALS_CANCEL_POINTS").ok().and_then(|n| n.parse().ok()).unwrap_or(120)
+    std::env::var("ANNALS_CANCEL_POINTS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(120)
 }
 
 fn forge_state() -> State {
@@ -33,14 +42,24 @@ async fn run_over(cx: Cx, path: PathBuf, pid: i64, sim: SimOptions) -> Result<Sy
     let mut options = options_for(&sim);
     options.settings.page_size = 2;
     // The port is another each time; the forge is the same.
-    let result = annals_sync::sync(&cx, &db, vec![Target::Url(sim.project_url())], options, Progress::silent()).await;
+    let result = annals_sync::sync(
+        &cx,
+        &db,
+        vec![Target::Url(sim.project_url())],
+        options,
+        Progress::silent(),
+    )
+    .await;
     db.close(&cx).await?;
     let _report = sim.stop().await;
     result
 }
 
 fn at_fixed_port() -> SimOptions {
-    SimOptions { addr: "127.0.0.1:4711".parse().unwrap(), ..SimOptions::default() }
+    SimOptions {
+        addr: "127.0.0.1:4711".parse().unwrap(),
+        ..SimOptions::default()
+    }
 }
 
 fn dump(path: &Path) -> String {
@@ -84,9 +103,21 @@ fn assert_whole_batches(path: &Path, why: &str) {
 fn assert_let_go(path: &Path, why: &str) {
     let conn = rusqlite::Connection::open(path).unwrap();
     let count = |sql: &str| conn.query_row(sql, (), |row| row.get::<_, i64>(0)).unwrap();
-    assert_eq!(count("SELECT count(*) FROM sync_locks WHERE holder IS NOT NULL"), 0, "{why}: a lock is held");
-    assert_eq!(count("SELECT count(*) FROM dependent_jobs WHERE status = 'claimed'"), 0, "{why}: a claim is open");
-    assert_eq!(count("SELECT count(*) FROM sync_runs WHERE status = 'running'"), 0, "{why}: a run is open");
+    assert_eq!(
+        count("SELECT count(*) FROM sync_locks WHERE holder IS NOT NULL"),
+        0,
+        "{why}: a lock is held"
+    );
+    assert_eq!(
+        count("SELECT count(*) FROM dependent_jobs WHERE status = 'claimed'"),
+        0,
+        "{why}: a claim is open"
+    );
+    assert_eq!(
+        count("SELECT count(*) FROM sync_runs WHERE status = 'running'"),
+        0,
+        "{why}: a run is open"
+    );
 }
 
 struct Folder(tempfile::TempDir);
@@ -104,7 +135,9 @@ impl Folder {
 fn uninterrupted(backend: BackendKind) -> String {
     let folder = Folder::new();
     let path = folder.file();
-    let report = LabConfig::new(1).on(backend).run(move |cx| run_over(cx, path, 1, at_fixed_port()));
+    let report = LabConfig::new(1)
+        .on(backend)
+        .run(move |cx| run_over(cx, path, 1, at_fixed_port()));
     report.clean().unwrap();
     report.outcome.ok().unwrap().unwrap();
     dump(&folder.file())
@@ -113,7 +146,9 @@ fn uninterrupted(backend: BackendKind) -> String {
 /// A second run over the same file, by another process, reaches the end.
 fn finish(backend: BackendKind, path: &Path, why: &str) -> String {
     let again = path.to_owned();
-    let report = LabConfig::new(2).on(backend).run(move |cx| run_over(cx, again, 2, at_fixed_port()));
+    let report = LabConfig::new(2)
+        .on(backend)
+        .run(move |cx| run_over(cx, again, 2, at_fixed_port()));
     report.clean().unwrap();
     if let Err(error) = report.outcome.ok().unwrap() {
         panic!("{why}, the run after: {error} {:?}", error.report());
@@ -128,13 +163,23 @@ fn inv1_kill_at_every_await_leaves_whole_batches() {
         let counted = {
             let path = Folder::new();
             let file = path.file();
-            LabConfig::new(1).on(backend).run(move |cx| run_over(cx, file, 1, at_fixed_port())).polls
+            LabConfig::new(1)
+                .on(backend)
+                .run(move |cx| run_over(cx, file, 1, at_fixed_port()))
+                .polls
         };
-        let all: Vec<(u64, u64)> = counted.iter().flat_map(|(task, polls)| (1..=*polls).map(|p| (*task, p))).collect();
+        let all: Vec<(u64, u64)> = counted
+            .iter()
+            .flat_map(|(task, polls)| (1..=*polls).map(|p| (*task, p)))
+            .collect();
         assert!(all.len() > 200, "only {} suspension points", all.len());
         let stride = (all.len() / points()).max(1);
         for (n, (task, poll)) in all.iter().copied().step_by(stride).enumerate() {
-            let injection = if n % 2 == 0 { Injection::Request } else { Injection::Drop };
+            let injection = if n % 2 == 0 {
+                Injection::Request
+            } else {
+                Injection::Drop
+            };
             let why = format!("{backend} task {task} poll {poll} {injection:?}");
             let folder = Folder::new();
             let path = folder.file();
@@ -148,7 +193,9 @@ fn inv1_kill_at_every_await_leaves_whole_batches() {
             }
             let is_new = rusqlite::Connection::open(&path)
                 .unwrap()
-                .query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'issues'", (), |row| row.get::<_, i64>(0))
+                .query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'issues'", (), |row| {
+                    row.get::<_, i64>(0)
+                })
                 .unwrap();
             if is_new == 1 {
                 assert_whole_batches(&path, &why);
@@ -175,15 +222,29 @@ struct At {
 }
 
 fn places() -> [At; 5] {
-    let slow = || SimOptions { latency: Latency::Fixed(Duration::from_millis(100)), ..at_fixed_port() };
+    let slow = || SimOptions {
+        latency: Latency::Fixed(Duration::from_millis(100)),
+        ..at_fixed_port()
+    };
     [
-        At { name: "the first answer", sim: slow, after: Duration::from_millis(50) },
-        At { name: "head", sim: slow, after: Duration::from_millis(650) },
+        At {
+            name: "the first answer",
+            sim: slow,
+            after: Duration::from_millis(50),
+        },
+        At {
+            name: "head",
+            sim: slow,
+            after: Duration::from_millis(650),
+        },
         At {
             name: "sleep",
             sim: || SimOptions {
                 faults: FaultPlan::none().with(Rule::new(Fault::TooManyRequests, "*/discussions?*", When::First(1))),
-                context: annals_testkit::forge::faults::Context { retry_after: "30".into(), ..Default::default() },
+                context: annals_testkit::forge::faults::Context {
+                    retry_after: "30".into(),
+                    ..Default::default()
+                },
                 ..at_fixed_port()
             },
             after: Duration::from_secs(2),
@@ -197,7 +258,11 @@ fn places() -> [At; 5] {
             },
             after: Duration::from_secs(2),
         },
-        At { name: "write", sim: slow, after: Duration::from_millis(1_450) },
+        At {
+            name: "write",
+            sim: slow,
+            after: Duration::from_millis(1_450),
+        },
     ]
 }
 
@@ -225,13 +290,19 @@ fn stopped(backend: BackendKind, path: &Path, at: &At, blows: &'static [Blow]) -
         let took = cx.now().since(began);
         *slot.lock().unwrap() = Some((format!("{outcome:?}"), took));
         let report = region.close_within(Duration::from_secs(3)).await;
-        assert!(report.drain.quiescent && report.drain.open_permits == 0, "{:?}", report.drain);
+        assert!(
+            report.drain.quiescent && report.drain.open_permits == 0,
+            "{:?}",
+            report.drain
+        );
         outcome.ok().and_then(|outcome| match outcome {
             annals_net_adapter::Outcome::Err(error) => Some(error),
             _ => None,
         })
     });
-    report.clean().unwrap_or_else(|failure| panic!("{} {blows:?}: {failure}", at.name));
+    report
+        .clean()
+        .unwrap_or_else(|failure| panic!("{} {blows:?}: {failure}", at.name));
     let (outcome, took) = ended.lock().unwrap().take().unwrap();
     assert!(took < Duration::from_secs(10), "{} {blows:?}: {took:?}", at.name);
     assert!(outcome.contains("Cancelled"), "{} {blows:?}: {outcome}", at.name);
@@ -248,12 +319,17 @@ fn inv4(blows: &'static [Blow]) {
             stopped(backend, &path, &at, blows);
             let status = rusqlite::Connection::open(&path)
                 .unwrap()
-                .query_row("SELECT group_concat(status || ':' || error_code) FROM sync_runs", (), |row| {
-                    row.get::<_, Option<String>>(0)
-                })
+                .query_row(
+                    "SELECT group_concat(status || ':' || error_code) FROM sync_runs",
+                    (),
+                    |row| row.get::<_, Option<String>>(0),
+                )
                 .unwrap();
             // Stopped before it had a row, it has none.
-            assert!(status.is_none() || status.as_deref() == Some("cancelled:cancelled"), "{why}: {status:?}");
+            assert!(
+                status.is_none() || status.as_deref() == Some("cancelled:cancelled"),
+                "{why}: {status:?}"
+            );
             assert_whole_batches(&path, &why);
             assert_let_go(&path, &why);
             let found = finish(backend, &path, &why);
@@ -291,9 +367,20 @@ fn inv3_drain_finishes_current_page_and_starts_none() {
             let page_size = if n % 2 == 0 { 2 } else { 100 };
             let report = LabConfig::new(4).on(backend).run(move |cx| async move {
                 let folder = Folder::new();
-                let db = Db::open(&cx, &folder.file(), OpenOptions::write(process(1))).await.unwrap();
+                let db = Db::open(&cx, &folder.file(), OpenOptions::write(process(1)))
+                    .await
+                    .unwrap();
                 let latency = Latency::Fixed(Duration::from_millis(100));
-                let sim = Simulator::start(&cx, forge_state(), SimOptions { latency, ..SimOptions::default() }).await.unwrap();
+                let sim = Simulator::start(
+                    &cx,
+                    forge_state(),
+                    SimOptions {
+                        latency,
+                        ..SimOptions::default()
+                    },
+                )
+                .await
+                .unwrap();
                 let mut options = options_for(&sim);
                 options.settings.page_size = page_size;
                 options.settings.events = false;
@@ -311,12 +398,20 @@ fn inv3_drain_finishes_current_page_and_starts_none() {
                 if page_size == 100 {
                     // Those that were being connected arrive; four are the most that can be.
                     let late = sim.stats().requests - begun.requests;
-                    assert!(late + begun.in_flight <= 4, "{late} sets began after the signal at {millis} ms");
+                    assert!(
+                        late + begun.in_flight <= 4,
+                        "{late} sets began after the signal at {millis} ms"
+                    );
                 } else {
                     // Later pages of a set belong to it; each page of a stream is a unit of its own.
-                    let pages = |log: &annals_testkit::forge::server::Stats| log.by_path.get("/api/v4/projects/:n/issues").copied();
+                    let pages = |log: &annals_testkit::forge::server::Stats| {
+                        log.by_path.get("/api/v4/projects/:n/issues").copied()
+                    };
                     let late = pages(&sim.stats()).unwrap_or_default() - pages(&begun).unwrap_or_default();
-                    assert!(late <= begun.in_flight, "{late} pages began after the signal at {millis} ms");
+                    assert!(
+                        late <= begun.in_flight,
+                        "{late} pages began after the signal at {millis} ms"
+                    );
                 }
                 let done = outcome.is_ok();
                 // Every list page that was asked for is in the file.
@@ -327,12 +422,20 @@ fn inv3_drain_finishes_current_page_and_starts_none() {
                     .count();
                 let stored = db
                     .read(&cx, |conn| {
-                        Ok(conn.query_row("SELECT coalesce(sum(pages), 0) FROM sync_run_streams WHERE stream = 'issues'", (), |row| row.get::<_, i64>(0))?)
+                        Ok(conn.query_row(
+                            "SELECT coalesce(sum(pages), 0) FROM sync_run_streams WHERE stream = 'issues'",
+                            (),
+                            |row| row.get::<_, i64>(0),
+                        )?)
                     })
                     .await
                     .unwrap();
                 assert_eq!(usize::try_from(stored).unwrap(), pages, "at {millis} ms");
-                let sets = sim.log().iter().filter(|entry| entry.target.contains("/discussions?")).count();
+                let sets = sim
+                    .log()
+                    .iter()
+                    .filter(|entry| entry.target.contains("/discussions?"))
+                    .count();
                 let recorded = db
                     .read(&cx, |conn| {
                         let sql = "SELECT count(*) FROM dependent_sets WHERE job_type = 'discussions'";
@@ -341,9 +444,15 @@ fn inv3_drain_finishes_current_page_and_starts_none() {
                     .await
                     .unwrap();
                 let recorded = usize::try_from(recorded).unwrap();
-                assert!(page_size == 2 || recorded == sets, "a set that was fetched was not committed at {millis} ms: {recorded} of {sets}");
+                assert!(
+                    page_size == 2 || recorded == sets,
+                    "a set that was fetched was not committed at {millis} ms: {recorded} of {sets}"
+                );
                 if !done {
-                    assert!(matches!(outcome, annals_net_adapter::Outcome::Cancelled(_)), "{outcome:?}");
+                    assert!(
+                        matches!(outcome, annals_net_adapter::Outcome::Cancelled(_)),
+                        "{outcome:?}"
+                    );
                 }
                 db.close(&cx).await.unwrap();
                 let _report = sim.stop().await;

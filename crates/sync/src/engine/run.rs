@@ -248,7 +248,10 @@ async fn body(cx: &Cx, run: &Arc<Run>, resolved: Vec<Resolved>) -> Result<Ends, 
         }
     }
     // Whoever lost a lock writes nothing more, not even what needs none.
-    let lost = ends.failures.iter().any(|failure| failure.report.code == Code::LockLost);
+    let lost = ends
+        .failures
+        .iter()
+        .any(|failure| failure.report.code == Code::LockLost);
     if ends.stopped.is_none() && !lost && run.options.documents == Documents::Make {
         run.progress.tell(Event::PhaseStarted {
             project: None,
