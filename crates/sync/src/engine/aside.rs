@@ -13,7 +13,7 @@ use super::project::ProjectRun;
 use super::writer::{self, Found, Wrote};
 use crate::error::Error;
 use crate::forge::paging::{LoopGuard, Window};
-use crate::forge::{Answer, Bad, Handle, PagePosition, Stream, Via};
+use crate::forge::{Answer, Bad, Handle, PageAt, PagePosition, Stream, Via};
 
 /// Fetches each item again that is due.
 ///
@@ -92,11 +92,12 @@ async fn around(cx: &Cx, project: &ProjectRun, stream: Stream, item: &Quarantine
         meter: &project.run.meter,
     };
     let mut guard = LoopGuard::default();
-    let page = match project
-        .forge
-        .page(cx, via, &project.native, stream, &at, &mut guard, None)
-        .await
-    {
+    let place = PageAt {
+        project: &project.native,
+        stream,
+        at: &at,
+    };
+    let page = match project.forge.page(cx, via, place, &mut guard, None).await {
         Ok(Answer::New(page)) => page,
         Ok(Answer::NotModified | Answer::Gone(_) | Answer::Hidden) => {
             count(cx, project, item).await?;

@@ -16,7 +16,7 @@ use super::writer::{self, Wrote};
 use crate::error::{Error, Failure};
 use crate::forge::budget::Flight;
 use crate::forge::paging::{LoopGuard, More, Step, Window};
-use crate::forge::{Answer, ForgeError, Page, PagePosition, Question, Stream, Via};
+use crate::forge::{Answer, ForgeError, Page, PageAt, PagePosition, Question, Stream, Via};
 use crate::progress::Event;
 
 /// How often a crowded window, or the end of a list that keeps growing, is read again.
@@ -48,7 +48,7 @@ pub struct StreamEnd {
 /// What was committed stays, cursor and rows together; a page that was not is fetched again.
 pub async fn read(cx: &Cx, project: &ProjectRun, stream: Stream) -> Result<StreamEnd, Error> {
     let mut reader = Reader::new(cx, project, stream).await?;
-    let outcome = reader.to_end(cx).await;
+    let outcome = reader.read_through(cx).await;
     // What is still being written belongs to this stream, however reading it ended.
     let flushed = reader.flush(cx).await;
     reader.end(cx, outcome.and(flushed)).await
@@ -92,7 +92,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    async fn to_end(&mut self, cx: &Cx) -> Result<(), Error> {
+    async fn read_through(&mut self, cx: &Cx) -> Result<(), Error> {
         for _ in 0..=MAX_ROUNDS {
             let began = self.cursor.clone();
             let news = self.pass(cx).await?;
@@ -204,13 +204,14 @@ impl<'a> Reader<'a> {
     ) -> Result<Option<(Page, Flight)>, Error> {
         let project = self.project;
         let is_first = matches!(at, PagePosition::Window(window) if window.page == 1);
+        let place = PageAt {
+            project: &project.native,
+            stream: self.stream,
+            at,
+        };
         let kept = if is_first {
             project
-                .validators(
-                    cx,
-                    self.stream.as_str(),
-                    &Question::Page(&project.native, self.stream, at),
-                )
+                .validators(cx, self.stream.as_str(), &Question::Page(place))
                 .await?
         } else {
             None
@@ -220,11 +221,7 @@ impl<'a> Reader<'a> {
             flight: &flight,
             meter: &project.run.meter,
         };
-        match project
-            .forge
-            .page(cx, via, &project.native, self.stream, at, guard, kept.as_ref())
-            .await?
-        {
+        match project.forge.page(cx, via, place, guard, kept.as_ref()).await? {
             Answer::New(page) => Ok(Some((page, flight))),
             Answer::NotModified => Ok(None),
             Answer::Gone(_) | Answer::Hidden if self.pages == 0 => {

@@ -3,12 +3,13 @@
 //! **What this promises:** only GETs leave, politely; a page is read whole or refused; one bad item
 //! costs one item; and a secret goes to its own origin or nowhere.
 //!
-//! Read in this order: [`model`] has the trait [`Forge`] and everything that goes through it;
+//! Read in this order: [`api`] has the trait [`Forge`], [`model`] everything that goes through it;
 //! [`gitlab`] is the first that implements it. Below them are decisions without I/O: [`paging`]
 //! walks lists, [`raw`] takes bodies apart, [`rate`] and [`retry`] read what a host says about
 //! limits. [`host`] is where they meet the network, with the [`window`] of requests, the [`budget`]
 //! of bytes and the [`meter`].
 
+pub mod api;
 pub mod budget;
 pub mod error;
 pub mod gitlab;
@@ -22,9 +23,10 @@ pub mod raw;
 pub mod retry;
 pub mod window;
 
+pub use api::{Answer, BoxFuture, Fetch, Forge, PageAt, Question, Via};
 pub use error::ForgeError;
 pub use handle::Handle;
 pub use model::{
-    Answer, Bad, BoxFuture, Catalogue, CatalogueAnswer, CatalogueRows, CommitIn, EntityRow, Fetch, Forge, Kept, Oddity,
-    Page, PagePosition, ProjectAnswer, ProjectRef, Question, ReferenceIn, Row, SetAnswer, SetIn, SetKey, Stream, Via,
+    Bad, Catalogue, CatalogueAnswer, CatalogueRows, CommitIn, EntityRow, Kept, Oddity, Page, PagePosition,
+    ProjectAnswer, ProjectRef, ReferenceIn, Row, SetAnswer, SetIn, SetKey, Stream,
 };

@@ -1,49 +1,16 @@
 //! What a forge client hands to the engine, in the mirror's words.
 
-use std::pin::Pin;
-
 use annals_core::{Code, EntityKind, Iid, NativeId, Oid, UnixMs};
 use annals_db::content::blob::{self, Hash};
 use annals_db::content::{
     DiscussionSetIn, EventSetIn, FileSetIn, IssueIn, LabelIn, MergeRequestIn, MilestoneIn, Payload, ProjectIn,
 };
-use annals_db::ids::{GoneReason, JobType};
+use annals_db::ids::JobType;
 use annals_net_adapter::http::Validators;
 use bytes::Bytes;
 use url::Url;
 
-use super::budget::Flight;
-use super::error::ForgeError;
-use super::meter::Meter;
-use super::paging::{LoopGuard, More, Window};
-
-/// The future of a trait method: boxed, so that one engine drives every forge.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// What a fetch comes back with.
-pub type Fetch<T> = Result<Answer<T>, ForgeError>;
-
-/// An answer of a forge.
-#[derive(Debug)]
-pub enum Answer<T> {
-    /// It has something.
-    New(T),
-    /// Nothing has changed since the validators that were sent.
-    NotModified,
-    /// It is not there: deleted, or missing, which may also mean hidden.
-    Gone(GoneReason),
-    /// It is there, but not for us.
-    Hidden,
-}
-
-/// What a fetch runs with.
-#[derive(Clone, Copy)]
-pub struct Via<'a> {
-    /// Where its bytes are counted.
-    pub flight: &'a Flight,
-    /// Where its requests are counted.
-    pub meter: &'a Meter,
-}
+use super::paging::{More, Window};
 
 /// A list of a project that has a cursor, in the order in which they are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -146,19 +113,6 @@ pub struct SetKey {
     pub head_oid: Option<Oid>,
     /// The parent's time that made it owed.
     pub cause_at: UnixMs,
-}
-
-/// Something a forge can be asked for; what a validator is remembered for.
-#[derive(Debug, Clone)]
-pub enum Question<'a> {
-    /// A project by id.
-    Project(&'a ProjectRef),
-    /// A whole list.
-    Catalogue(&'a str, Catalogue),
-    /// A page of a stream.
-    Page(&'a str, Stream, &'a PagePosition),
-    /// A set.
-    Set(&'a str, &'a SetKey),
 }
 
 /// Validators together with the very request they belong to.
@@ -385,68 +339,4 @@ pub struct ReferenceIn {
     pub kind: EntityKind,
     /// Its number there.
     pub iid: Iid,
-}
-
-/// A forge that can be mirrored. Nothing but GET leaves through it.
-pub trait Forge: Send + Sync {
-    /// Host and port, for events and errors.
-    fn host(&self) -> &str;
-
-    /// What was learnt about this installation so far: stored with the forge, given back to the
-    /// next client of it.
-    fn capabilities(&self) -> serde_json::Value;
-
-    /// What identifies the request behind a question, token included; none if it is several.
-    fn request_of(&self, question: &Question<'_>) -> Option<Hash>;
-
-    /// A project.
-    fn project<'a>(
-        &'a self,
-        cx: &'a annals_net_adapter::Cx,
-        via: Via<'a>,
-        at: &'a ProjectRef,
-        kept: Option<&'a Validators>,
-    ) -> BoxFuture<'a, Fetch<ProjectAnswer>>;
-
-    /// A whole list of a project.
-    fn catalogue<'a>(
-        &'a self,
-        cx: &'a annals_net_adapter::Cx,
-        via: Via<'a>,
-        project: &'a str,
-        which: Catalogue,
-        kept: Option<&'a Validators>,
-    ) -> BoxFuture<'a, Fetch<CatalogueAnswer>>;
-
-    /// One page of a stream. `guard` belongs to the pass that reads it.
-    fn page<'a>(
-        &'a self,
-        cx: &'a annals_net_adapter::Cx,
-        via: Via<'a>,
-        project: &'a str,
-        stream: Stream,
-        at: &'a PagePosition,
-        guard: &'a mut LoopGuard,
-        kept: Option<&'a Validators>,
-    ) -> BoxFuture<'a, Fetch<Page>>;
-
-    /// One entity by its number.
-    fn one<'a>(
-        &'a self,
-        cx: &'a annals_net_adapter::Cx,
-        via: Via<'a>,
-        project: &'a str,
-        kind: EntityKind,
-        iid: Iid,
-    ) -> BoxFuture<'a, Fetch<Result<Row, Bad>>>;
-
-    /// All pages of one set.
-    fn set<'a>(
-        &'a self,
-        cx: &'a annals_net_adapter::Cx,
-        via: Via<'a>,
-        project: &'a str,
-        key: &'a SetKey,
-        kept: Option<&'a Validators>,
-    ) -> BoxFuture<'a, Fetch<SetAnswer>>;
 }

@@ -32,7 +32,7 @@ use super::paging::LoopGuard;
 use super::raw::RawItem;
 use super::{
     Answer, Bad, BoxFuture, Catalogue, CatalogueAnswer, CatalogueRows, EntityRow, Fetch, Forge, Kept, Oddity, Page,
-    PagePosition, ProjectAnswer, ProjectRef, Question, Row, SetAnswer, SetIn, SetKey, Stream, Via,
+    PageAt, ProjectAnswer, ProjectRef, Question, Row, SetAnswer, SetIn, SetKey, Via,
 };
 
 /// How one installation is reached.
@@ -161,7 +161,7 @@ impl GitLab {
         let mut projection = Projection::new(list.now);
         let mut bad = Vec::new();
         let rows = match which {
-            Catalogue::Labels => CatalogueRows::Labels(keep(&mut bad, &list.items, |item| project::label_row(item))),
+            Catalogue::Labels => CatalogueRows::Labels(keep(&mut bad, &list.items, project::label_row)),
             Catalogue::Milestones => CatalogueRows::Milestones(keep(&mut bad, &list.items, |i| {
                 project::milestone_row(i, &mut projection)
             })),
@@ -490,9 +490,7 @@ impl Forge for GitLab {
         let url = match question {
             Question::Project(at) => self.urls.project(at),
             Question::Catalogue(project, which) => self.urls.catalogue(project, *which),
-            Question::Page(project, stream, at) => {
-                self.urls.page(project, *stream, at, self.capabilities.keyset(*stream))
-            }
+            Question::Page(place) => self.urls.page(*place, self.capabilities.keyset(place.stream)),
             Question::Set(_, key) if !can_be_unmodified(key.job) => return None,
             Question::Set(project, key) => self.urls.set(project, key).transpose()?,
         };
@@ -524,13 +522,11 @@ impl Forge for GitLab {
         &'a self,
         cx: &'a Cx,
         via: Via<'a>,
-        project: &'a str,
-        stream: Stream,
-        at: &'a PagePosition,
+        place: PageAt<'a>,
         guard: &'a mut LoopGuard,
         kept: Option<&'a Validators>,
     ) -> BoxFuture<'a, Fetch<Page>> {
-        Box::pin(self.fetch_page(cx, via, project, stream, at, guard, kept))
+        Box::pin(self.fetch_page(cx, via, place, guard, kept))
     }
 
     fn one<'a>(

@@ -13,23 +13,21 @@ use crate::forge::error::ForgeError;
 use crate::forge::host::Reply;
 use crate::forge::paging::{LoopGuard, More, PageHead};
 use crate::forge::raw::RawItem;
-use crate::forge::{Answer, Bad, Fetch, Page, PagePosition, Row, Stream, Via};
+use crate::forge::{Answer, Bad, Fetch, Page, PageAt, PagePosition, Row, Via};
 
 impl GitLab {
-    #[expect(clippy::too_many_arguments, reason = "the trait's own list")]
     pub(super) async fn fetch_page(
         &self,
         cx: &Cx,
         via: Via<'_>,
-        project: &str,
-        stream: Stream,
-        at: &PagePosition,
+        place: PageAt<'_>,
         guard: &mut LoopGuard,
         kept: Option<&Validators>,
     ) -> Fetch<Page> {
+        let PageAt { stream, at, .. } = place;
         loop {
             let keyset = self.capabilities.keyset(stream);
-            let url = self.urls.page(project, stream, at, keyset)?;
+            let url = self.urls.page(place, keyset)?;
             guard.before_request(&url).map_err(|fault| self.paging(fault))?;
             let fresh = match self.get(cx, via, &url, kept).await? {
                 Reply::Fresh(fresh) => fresh,

@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::forge::error::ForgeError;
 use crate::forge::paging::Window;
-use crate::forge::{Catalogue, PagePosition, ProjectRef, SetKey, Stream};
+use crate::forge::{Catalogue, PageAt, PagePosition, ProjectRef, SetKey, Stream};
 
 /// Builds the addresses of one installation.
 #[derive(Debug, Clone)]
@@ -62,8 +62,8 @@ impl Urls {
     }
 
     /// A page of a stream; `keyset` asks for opaque positions, which page numbers exclude.
-    pub fn page(&self, project: &str, stream: Stream, at: &PagePosition, keyset: Keyset) -> Result<Url, ForgeError> {
-        let Window { start, page } = match at {
+    pub fn page(&self, place: PageAt<'_>, keyset: Keyset) -> Result<Url, ForgeError> {
+        let Window { start, page } = match place.at {
             PagePosition::Opaque(url) => return Ok(url.clone()),
             PagePosition::Window(window) => *window,
         };
@@ -85,7 +85,10 @@ impl Urls {
         } else if keyset == Keyset::Ask {
             pairs.push(("pagination", "keyset"));
         }
-        self.make(&format!("/projects/{}/{}", encode(project), stream.as_str()), &pairs)
+        self.make(
+            &format!("/projects/{}/{}", encode(place.project), place.stream.as_str()),
+            &pairs,
+        )
     }
 
     pub fn one(&self, project: &str, kind: EntityKind, iid: i64) -> Result<Url, ForgeError> {
@@ -239,25 +242,25 @@ mod tests {
 
     #[test]
     fn a_window_is_asked_for_by_lower_bound_and_page() {
-        let first = urls().page("7", Stream::Issues, &window(None, 1), Keyset::Ask).unwrap();
+        let page = |stream, at: PagePosition, keyset| {
+            let place = PageAt {
+                project: "7",
+                stream,
+                at: &at,
+            };
+            urls().page(place, keyset).unwrap().to_string()
+        };
+        let base = "https://forge.example/base/api/v4/projects/7";
+        let query = "scope=all&state=all&order_by=updated_at&sort=asc";
         assert_eq!(
-            first.as_str(),
-            "https://forge.example/base/api/v4/projects/7/issues?scope=all&state=all&order_by=updated_at&sort=asc&per_page=100&pagination=keyset"
+            page(Stream::Issues, window(None, 1), Keyset::Ask),
+            format!("{base}/issues?{query}&per_page=100&pagination=keyset")
         );
-        let later = urls()
-            .page("7", Stream::MergeRequests, &window(Some(1_500), 3), Keyset::Ask)
-            .unwrap();
         assert_eq!(
-            later.as_str(),
-            "https://forge.example/base/api/v4/projects/7/merge_requests?scope=all&state=all&order_by=updated_at&sort=asc&updated_after=1970-01-01T00%3A00%3A01.500Z&per_page=100&page=3"
+            page(Stream::MergeRequests, window(Some(1_500), 3), Keyset::Ask),
+            format!("{base}/merge_requests?{query}&updated_after=1970-01-01T00%3A00%3A01.500Z&per_page=100&page=3")
         );
-        assert!(
-            !urls()
-                .page("7", Stream::Issues, &window(None, 1), Keyset::Leave)
-                .unwrap()
-                .as_str()
-                .contains("keyset")
-        );
+        assert!(!page(Stream::Issues, window(None, 1), Keyset::Leave).contains("keyset"));
     }
 
     #[test]
