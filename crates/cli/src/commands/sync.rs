@@ -236,6 +236,9 @@ fn failed(cx: &Cx, session: &Session, error: &annals_sync::Error) -> Error {
     {
         return unseen;
     }
+    if let Some(held) = held(error) {
+        return held.into();
+    }
     match error.cancel_reason() {
         Some(reason) => Error::Cancelled {
             reason: reason.clone(),
@@ -243,6 +246,23 @@ fn failed(cx: &Cx, session: &Session, error: &annals_sync::Error) -> Error {
         },
         None => Error::of(error),
     }
+}
+
+/// What is told when all that kept a run from its work is another run: who that is. Documents of what was there before
+/// may have been made all the same.
+fn held(error: &annals_sync::Error) -> Option<Report> {
+    let annals_sync::Error::Incomplete(incomplete) = error else {
+        return None;
+    };
+    let result = &incomplete.result;
+    let read_nothing = result.requests == 0 && result.projects.iter().all(|project| project.jobs.done == 0);
+    let only_locks = incomplete
+        .failures
+        .iter()
+        .all(|failure| failure.report.code == Code::SyncInProgress);
+    let first = incomplete.failures.first().filter(|_| read_nothing && only_locks)?;
+    let failures: Vec<_> = incomplete.failures.iter().map(|failure| failure.to_json()).collect();
+    Some(first.report.clone().with_detail("failures", failures))
 }
 
 impl Show for Data {
