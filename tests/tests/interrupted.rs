@@ -1,7 +1,7 @@
 //! A sync that is interrupted, at any instant and however rudely, leaves whole batches; the next one goes on from there,
 //! and in the end nobody can tell.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -249,7 +249,7 @@ impl<'a> Trial<'a> {
             }
         }
         self.finish();
-        eprintln!("{how:?}: {rounds} interruptions, of kills in {:?}", self.met);
+        eprintln!("{rounds} times {how:?}; kills by phase: {:?}", self.met);
     }
 }
 

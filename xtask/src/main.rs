@@ -1,7 +1,7 @@
 //! What developers and CI run: `cargo xtask <command>`.
 //!
-//! [`suite`] runs every test, [`audit`] checks the rules that the compiler cannot; [`workspace`] is what both know
-//! of this repository. A command is a row of [`COMMANDS`].
+//! [`suite`] runs every test, [`audit`] checks the rules that the compiler cannot, [`bench`] measures; [`workspace`] is
+//! what they know of this repository. A command is a row of [`COMMANDS`].
 
 #![allow(
     clippy::print_stdout,
@@ -14,6 +14,7 @@
 use std::process::ExitCode;
 
 mod audit;
+mod bench;
 mod suite;
 mod workspace;
 
@@ -42,6 +43,11 @@ const COMMANDS: &[Command] = &[
         name: "audit",
         does: "check the rules of the repository that the compiler cannot",
         run: audit::command,
+    },
+    Command {
+        name: "bench",
+        does: "measure a release build: sync against a raw fetch, memory, the idle server",
+        run: bench::command,
     },
 ];
 

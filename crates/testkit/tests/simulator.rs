@@ -167,6 +167,8 @@ fn what_was_asked_is_counted() {
         assert_eq!(stats["by_path"]["/api/v4/projects/:n/issues/:n/discussions"], 2);
         assert_eq!(stats["by_status"]["405"], 1);
         assert_eq!(stats["writes_refused"], 1);
+        let log: Value = serde_json::from_slice(get(&cx, &simulator, "/-/log").await.body()).unwrap();
+        assert_eq!(log[1]["target"], "/api/v4/projects/4200017/issues/4/discussions");
         assert_eq!(
             simulator
                 .log()

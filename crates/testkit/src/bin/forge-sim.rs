@@ -3,10 +3,11 @@
 //! ```text
 //! forge-sim [--port N] [--seed N] [--issues N] [--mrs N] [--sample] [--latency-ms N] [--token T]
 //!           [--fault NAME]… [--fault-target PATTERN] [--fault-when nth:N|first:N|every:N|permille:N|always]
-//!           [--policy keyset-ignored|keyset-refused|no-etags|no-rate-headers]…
+//!           [--policy keyset-ignored|keyset-refused|no-etags|no-rate-headers]… [--log-limit N]
 //! ```
 //! Prints `listening on http://127.0.0.1:PORT` and serves until it is killed. `GET /-/stats` tells
-//! what was asked so far. `--fault-target` and `--fault-when` hold for the faults after them.
+//! how much was asked so far, `GET /-/log` what was asked last. `--fault-target` and
+//! `--fault-when` hold for the faults after them.
 
 #![expect(clippy::disallowed_methods, reason = "a main reads the command line")]
 
@@ -79,6 +80,7 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Result<(State, SimOption
             }
             "--fault-target" => target = value,
             "--fault-when" => when = read_when(&value)?,
+            "--log-limit" => options.log_limit = number(&name, &value)?,
             "--policy" => set_policy(&mut options.policy, &value)?,
             _ => return Err(format!("unknown argument {name}")),
         }

@@ -86,11 +86,9 @@ impl Connection {
     /// Reads one request and answers it.
     async fn turn(&mut self, cx: &Cx, shared: &Shared) -> Result<(), Over> {
         let request = self.head(cx).await?;
-        if request.target == "/-/stats" {
-            let body = serde_json::to_vec(lock(&shared.log).stats()).unwrap_or_default();
-            return self
-                .send(cx, shared, &request, Reply::new(200, "application/json", body).into())
-                .await;
+        if let Some(body) = about_itself(shared, &request.target) {
+            let reply = Reply::new(200, "application/json", body);
+            return self.send(cx, shared, &request, reply.into()).await;
         }
         let number = lock(&shared.log).begin();
         let _in_flight = InFlight(shared);
@@ -245,6 +243,15 @@ impl Connection {
         let mut ignored = [0; 1024];
         while cx.or_cancel(stream.read(&mut ignored)).await?? > 0 {}
         Err(Over::Closed)
+    }
+}
+
+/// What no GitLab tells: the counters, and the latest requests.
+fn about_itself(shared: &Shared, target: &str) -> Option<Vec<u8>> {
+    match target {
+        "/-/stats" => serde_json::to_vec(lock(&shared.log).stats()).ok(),
+        "/-/log" => serde_json::to_vec(&lock(&shared.log).entries()).ok(),
+        _ => None,
     }
 }
 
