@@ -124,7 +124,7 @@ impl Phase<'_> {
             if self.queue.is_empty() {
                 match self.claim(cx).await {
                     Ok(()) => {}
-                    Err(error) => match super::stop_of(&error) {
+                    Err(error) => match super::ending::stop_of(&error) {
                         Some(stop) => return self.stop(stop),
                         None => return Err(error),
                     },
@@ -198,7 +198,7 @@ impl Phase<'_> {
         let task = cx.spawn("sync.set", move |cx| async move {
             fetch(&cx, started, &project, &key, kept, flight).await
         });
-        task.map_err(super::spawn_failed)
+        task.map_err(super::ending::spawn_failed)
     }
 
     /// Writes what a fetch brought, or what became of it.
@@ -224,7 +224,7 @@ impl Phase<'_> {
                 self.done(&claimed, wrote);
                 Ok(())
             }
-            Err(error) => match super::stop_of(&error) {
+            Err(error) => match super::ending::stop_of(&error) {
                 Some(stop) => self.stop(stop),
                 None => Err(error),
             },
@@ -320,7 +320,7 @@ impl Phase<'_> {
             }
             Err(error) => {
                 let error = Error::from(error);
-                match super::stop_of(&error) {
+                match super::ending::stop_of(&error) {
                     Some(stop) => self.stop(stop),
                     None => Err(error),
                 }

@@ -13,11 +13,12 @@ use annals_net_adapter::http::Validators;
 use annals_net_adapter::{Cx, RegionSpec, Started, TaskHandle};
 
 use super::dependents::{self, DependentsEnd};
+use super::ending::{finishing, stop_of};
 use super::resolve::{self, KnownProject, Resolved};
 use super::result::{EntityRef, ProjectResult};
 use super::run::Run;
 use super::writer::{self, Events, Place, Wrote};
-use super::{aside, finishing, register, stop_of, stream};
+use super::{aside, register, stream};
 use crate::error::{Error, Failure};
 use crate::forge::{Answer, Catalogue, Forge, ForgeError, ProjectRef, Question, Stream, Via};
 use crate::progress::Event;
@@ -198,7 +199,7 @@ fn heartbeat(cx: &Cx, project: &ProjectRun) -> Result<TaskHandle<(), Error>, Err
             }
         }
     });
-    task.map_err(super::spawn_failed)
+    task.map_err(super::ending::spawn_failed)
 }
 
 async fn work(cx: &Cx, project: ProjectRun, known: &KnownProject, end: &mut ProjectEnd) -> Result<(), Error> {

@@ -14,11 +14,11 @@ use annals_search::documents::{Drained, drain_page};
 use annals_search::index::Fts5;
 use serde_json::json;
 
+use super::ending::{finishing, spawn_failed, stop_of};
 use super::options::{Documents, SyncOptions, Target};
 use super::project::{self, ProjectEnd, ProjectRun};
 use super::resolve::{self, Resolved};
 use super::result::SyncResult;
-use super::{finishing, spawn_failed, stop_of};
 use crate::error::{Error, Failure, Incomplete};
 use crate::forge::Oddity;
 use crate::forge::budget::ByteBudget;
@@ -65,6 +65,12 @@ impl Run {
     }
 
     /// Notes the project of a run that has only one.
+    ///
+    /// # Errors
+    /// A failure of the file.
+    ///
+    /// # Cancel safety
+    /// It is noted or not.
     pub async fn learn_project(&self, cx: &Cx, project: ProjectId) -> Result<(), Error> {
         if self.projects != 1 {
             return Ok(());
@@ -77,6 +83,12 @@ impl Run {
     }
 
     /// Notes which phase a run with one project is in; of several, each has its own.
+    ///
+    /// # Errors
+    /// A failure of the file.
+    ///
+    /// # Cancel safety
+    /// It is noted or not.
     pub async fn set_phase(&self, cx: &Cx, phase: &'static str) -> Result<(), Error> {
         if self.projects > 1 {
             return Ok(());

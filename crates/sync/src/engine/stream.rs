@@ -268,7 +268,7 @@ impl<'a> Reader<'a> {
             });
             Ok::<_, Error>(wrote)
         });
-        self.pending = Some(task.map_err(super::spawn_failed)?);
+        self.pending = Some(task.map_err(super::ending::spawn_failed)?);
         Ok(())
     }
 
@@ -326,7 +326,7 @@ impl<'a> Reader<'a> {
         let status = match outcome {
             Ok(()) if self.skipped => StreamStatus::Skipped,
             Ok(()) => StreamStatus::Done,
-            Err(error) => match super::stop_of(&error) {
+            Err(error) => match super::ending::stop_of(&error) {
                 Some(stop) => {
                     stopped = Some(stop);
                     StreamStatus::Cancelled
@@ -344,7 +344,7 @@ impl<'a> Reader<'a> {
             },
         };
         let code = failure.as_ref().map(|failure| failure.report.code);
-        let recorded = super::finishing(cx, |cx| {
+        let recorded = super::ending::finishing(cx, |cx| {
             let this = &self;
             async move { this.record(&cx, status, code).await }
         });

@@ -7,8 +7,8 @@ use annals_net_adapter::Cx;
 use annals_net_adapter::http::Validators;
 use bytes::Bytes;
 
+use super::client::{GitLab, now};
 use super::url::Urls;
-use super::{GitLab, now};
 use crate::forge::error::ForgeError;
 use crate::forge::host::Reply;
 use crate::forge::paging::{LoopGuard, More, PageHead};

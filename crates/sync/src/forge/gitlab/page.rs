@@ -6,9 +6,9 @@ use annals_core::{Code, Iid};
 use annals_net_adapter::Cx;
 use annals_net_adapter::http::Validators;
 
+use super::client::{GitLab, keep, now, row};
 use super::project::{MrShape, Projection};
 use super::url::Keyset;
-use super::{GitLab, keep, now, row};
 use crate::forge::error::ForgeError;
 use crate::forge::host::Reply;
 use crate::forge::paging::{LoopGuard, More, PageHead};

@@ -1,0 +1,23 @@
+//! The transactions of the engine: each is one synchronous function, whole or not at all.
+//!
+//! Every one begins with the fence, so a run whose lock was taken over writes nothing more. The
+//! order inside is that of the specification: entities with all they name, revisions and dirty
+//! rows, jobs, cursor, validators.
+//!
+//! Read [`place`](Place) first; `page` and `set` are the two that matter, with `row`, `children`
+//! and `aside` as their parts; `project` and `jobs` are what is left.
+
+mod aside;
+mod children;
+mod jobs;
+mod page;
+mod place;
+mod project;
+mod row;
+mod set;
+
+pub use jobs::{entity_at, head_of, let_go, make_due};
+pub use page::{Found, count_attempt, parts, write_around, write_page, write_single};
+pub use place::{Events, Place, Wrote};
+pub use project::{PROJECT_SCOPE, write_catalogue, write_project};
+pub use set::{SetWrote, read_set_scope, set_scope, write_gone, write_set, write_unmodified};

@@ -1,0 +1,151 @@
+//! Pages of a stream, and the rows of one that could not be read before.
+
+use std::collections::BTreeSet;
+
+use annals_core::UnixMs;
+use annals_db::control::check_fence;
+use annals_db::ids::Pass;
+use annals_db::work::{CursorPoint, cursor, quarantine};
+use annals_db::{Error, WriteTx};
+
+use super::aside::{keep, open_quarantine, put_aside};
+use super::place::{Place, Wrote, fenced};
+use super::row::write_row;
+use crate::forge::{Bad, Kept, Row, Stream};
+
+/// A page is cut into transactions of at most so many bytes.
+pub const MAX_PART_BYTES: usize = 8 * 1024 * 1024;
+
+/// A part of a page: rows in the order of the cursor, and what goes with the first or last part.
+#[derive(Debug, Default)]
+pub struct PagePart {
+    /// Rows.
+    pub rows: Vec<Row>,
+    /// Items to put aside.
+    pub bad: Vec<Bad>,
+    /// Validators of the whole page.
+    pub kept: Option<Kept>,
+}
+
+/// Cuts a page into parts. Rows come in the order of the cursor; those without a trusted time come
+/// first, together with the items to put aside: were they last, a kill between two parts could
+/// leave them behind a cursor that has passed them.
+pub fn parts(mut rows: Vec<Row>, bad: Vec<Bad>, kept: Option<Kept>) -> Vec<PagePart> {
+    rows.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.native_id.tie_order(&b.native_id)));
+    let mut parts = vec![PagePart {
+        rows: Vec::new(),
+        bad,
+        kept: None,
+    }];
+    let mut bytes = 0;
+    for row in rows {
+        if bytes > 0 && bytes + row.raw.len() > MAX_PART_BYTES {
+            parts.push(PagePart::default());
+            bytes = 0;
+        }
+        bytes += row.raw.len();
+        if let Some(part) = parts.last_mut() {
+            part.rows.push(row);
+        }
+    }
+    if let Some(part) = parts.last_mut() {
+        part.kept = kept;
+    }
+    parts
+}
+
+/// Writes a part of a page. The cursor follows the last row whose time can be trusted and is not
+/// ahead of `horizon`, the forge's own clock.
+pub fn write_page(
+    tx: &WriteTx<'_>,
+    place: &Place,
+    stream: Stream,
+    part: &PagePart,
+    horizon: UnixMs,
+) -> Result<Wrote, Error> {
+    fenced(tx, place, |wrote| {
+        let open = open_quarantine(tx, place.project, stream.as_str())?;
+        let mut to = None;
+        for row in &part.rows {
+            write_row(tx, place, stream, row, &open, wrote)?;
+            if let Some(at) = row.at.filter(|at| *at <= horizon) {
+                to = Some(CursorPoint {
+                    at,
+                    tie_id: row.native_id.clone(),
+                });
+            }
+        }
+        for bad in &part.bad {
+            wrote.rows += 1;
+            put_aside(tx, place.project, stream.as_str(), bad, wrote)?;
+        }
+        cursor::advance(
+            tx,
+            place.project,
+            stream.as_str(),
+            Pass::Incremental,
+            to.as_ref(),
+            wrote.written,
+        )?;
+        keep(tx, place.project, stream.as_str(), part.kept.as_ref())?;
+        wrote.cursor = cursor::get(tx, place.project, stream.as_str(), Pass::Incremental)?.and_then(|c| c.point);
+        Ok(())
+    })
+}
+
+/// Writes an entity that was fetched alone because its row could not be read before.
+pub fn write_single(
+    tx: &WriteTx<'_>,
+    place: &Place,
+    stream: Stream,
+    native_ref: &str,
+    row: &Row,
+) -> Result<Wrote, Error> {
+    fenced(tx, place, |wrote| {
+        let open = BTreeSet::from([native_ref.to_owned()]);
+        write_row(tx, place, stream, row, &open, wrote)?;
+        if wrote.quarantined == 0 {
+            quarantine::resolve(tx, place.project, stream.as_str(), native_ref)?;
+        } else {
+            quarantine::count_attempt(tx, place.project, stream.as_str(), native_ref)?;
+        }
+        Ok(())
+    })
+}
+
+/// Writes the rows around an item that had no number. Where none of them is bad any more, the item
+/// is among them. The cursor stays: it has passed them long ago.
+pub fn write_around(
+    tx: &WriteTx<'_>,
+    place: &Place,
+    stream: Stream,
+    native_ref: &str,
+    rows: &[Row],
+    found: Found,
+) -> Result<Wrote, Error> {
+    fenced(tx, place, |wrote| {
+        let open = BTreeSet::new();
+        for row in rows {
+            write_row(tx, place, stream, row, &open, wrote)?;
+        }
+        match found {
+            Found::Unreadable => quarantine::count_attempt(tx, place.project, stream.as_str(), native_ref),
+            Found::Readable => quarantine::resolve(tx, place.project, stream.as_str(), native_ref).map(|_| ()),
+        }
+    })
+}
+
+/// What became of an item that had no number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// It is still there as it was.
+    Unreadable,
+    /// Everything around its place can be read.
+    Readable,
+}
+
+/// Counts a single fetch that did not help.
+pub fn count_attempt(tx: &WriteTx<'_>, place: &Place, stream: &str, native_ref: &str) -> Result<(), Error> {
+    check_fence(tx, &place.lock)?;
+    quarantine::count_attempt(tx, place.project, stream, native_ref)
+}

@@ -1,0 +1,190 @@
+//! Sets: all children of one kind under one entity, and the end of the job that fetched them.
+
+use annals_core::{Code, EntityKind, Iid, RunId};
+use annals_db::content::{self, SetChange, replace_discussions, replace_events, replace_file_changes};
+use annals_db::control::check_fence;
+use annals_db::ids::{GoneReason, JobType};
+use annals_db::work::job::{self, JobEnd};
+use annals_db::work::{Job, set};
+use annals_db::{Error, WriteTx};
+use rusqlite::OptionalExtension;
+
+use super::aside::{keep, settle};
+use super::children;
+use super::place::{Place, Wrote, fenced};
+use super::row::{Cause, owe};
+use crate::forge::{Bad, EntityRow, Row, SetAnswer, SetIn, SetKey};
+
+/// How the transaction of a set ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetWrote {
+    /// What it did.
+    pub wrote: Wrote,
+    /// How the job ended.
+    pub end: JobEnd,
+}
+
+/// Writes a set and ends its job. A set from an older fetch than the one in the file is dropped.
+pub fn write_set(
+    tx: &WriteTx<'_>,
+    place: &Place,
+    claimed: &Job,
+    run_id: &RunId,
+    key: &SetKey,
+    answer: &SetAnswer,
+) -> Result<SetWrote, Error> {
+    let wrote = fenced(tx, place, |wrote| {
+        if set::has_newer(tx, claimed.entity, claimed.job_type, answer.began_at)? {
+            return Ok(());
+        }
+        wrote.rows = u64::try_from(answer.items).unwrap_or(u64::MAX);
+        let scope = set_scope(key);
+        let mut bad = answer.bad.clone();
+        wrote.written = match &answer.set {
+            SetIn::Detail(mr) => write_detail(tx, place, claimed, mr, &mut bad)?,
+            SetIn::Discussions(discussions) => {
+                // With an unreadable child among them the list does not prove that a child is gone.
+                let shape = if bad.is_empty() {
+                    discussions.shape
+                } else {
+                    content::SetShape::ManyPages
+                };
+                let set = content::DiscussionSetIn {
+                    shape,
+                    ..discussions.clone()
+                };
+                let applied = replace_discussions(tx, place.project, claimed.entity, &set)?;
+                written(&applied.discussions) + written(&applied.notes)
+            }
+            SetIn::Events(events) => {
+                let shape = if bad.is_empty() {
+                    events.shape
+                } else {
+                    content::SetShape::ManyPages
+                };
+                let set = content::EventSetIn {
+                    shape,
+                    ..events.clone()
+                };
+                written(&replace_events(tx, place.project, claimed.entity, &set)?)
+            }
+            SetIn::Diffs(files) => written(&replace_file_changes(tx, place.project, claimed.entity, files)?),
+            SetIn::Commits(commits) => {
+                children::replace_commits(tx, place.project, claimed.entity, commits, claimed.cause_at)?
+            }
+            SetIn::Closes(targets) => children::replace_closes(tx, place.project, claimed.entity, targets)?,
+        };
+        settle(tx, place.project, &scope, &bad, wrote)?;
+        let payload = answer.payload.as_ref();
+        let (entity, kind) = (claimed.entity, claimed.job_type);
+        set::record(
+            tx,
+            entity,
+            kind,
+            answer.began_at,
+            claimed.cause_at,
+            answer.items,
+            payload,
+        )?;
+        keep(tx, place.project, &scope, answer.kept.as_ref())
+    })?;
+    Ok(SetWrote {
+        wrote,
+        end: job::complete(tx, claimed, run_id)?,
+    })
+}
+
+const fn written(change: &SetChange) -> u64 {
+    change.written()
+}
+
+/// The name of a set in validators and quarantine: `issue/12/discussions`.
+#[must_use]
+pub fn set_scope(key: &SetKey) -> String {
+    format!("{}/{}/{}", key.kind, key.iid, key.job)
+}
+
+/// Takes [`set_scope`] apart.
+#[must_use]
+pub fn read_set_scope(scope: &str) -> Option<(EntityKind, Iid, JobType)> {
+    let mut parts = scope.split('/');
+    let kind = parts.next()?.parse().ok()?;
+    let iid = Iid(parts.next()?.parse().ok()?);
+    let job = JobType::parse(parts.next()?)?;
+    parts.next().is_none().then_some((kind, iid, job))
+}
+
+/// Writes a merge request from its own page, unless the file has heard of a later state of it.
+fn write_detail(
+    tx: &WriteTx<'_>,
+    place: &Place,
+    claimed: &Job,
+    mr: &content::MergeRequestIn,
+    bad: &mut Vec<Bad>,
+) -> Result<u64, Error> {
+    let known: Option<i64> = tx
+        .prepare_cached("SELECT updated_at FROM merge_requests WHERE id = ?1")?
+        .query_row((claimed.entity.row,), |row| row.get(0))
+        .optional()?
+        .flatten();
+    if known > mr.entity.updated_at.map(|at| at.0) {
+        return Ok(0);
+    }
+    let applied = match content::upsert_merge_request(tx, place.project, mr) {
+        Ok(applied) => applied,
+        Err(error @ Error::IidConflict { .. }) => {
+            bad.push(Bad {
+                native_ref: mr.entity.native_id.to_string(),
+                iid: Some(mr.entity.iid),
+                raw: mr
+                    .entity
+                    .payload
+                    .as_ref()
+                    .map(|p| p.as_bytes().to_vec())
+                    .unwrap_or_default()
+                    .into(),
+                code: Code::IidConflict,
+                message: error.to_string(),
+            });
+            return Ok(0);
+        }
+        Err(error) => return Err(error),
+    };
+    let row = Row {
+        native_id: mr.entity.native_id.clone(),
+        iid: mr.entity.iid,
+        at: mr.entity.updated_at,
+        raw: bytes::Bytes::new(),
+        entity: EntityRow::MergeRequest(Box::new(mr.clone())),
+    };
+    owe(tx, place, &row, &applied, Cause::Detail)?;
+    Ok(u64::from(applied.change.is_written()))
+}
+
+/// Ends a job whose set has not changed since it was last fetched.
+pub fn write_unmodified(tx: &WriteTx<'_>, place: &Place, claimed: &Job, run_id: &RunId) -> Result<SetWrote, Error> {
+    check_fence(tx, &place.lock)?;
+    Ok(SetWrote {
+        wrote: Wrote::default(),
+        end: job::complete(tx, claimed, run_id)?,
+    })
+}
+
+/// Writes that the parent of a job is gone, and ends the job.
+pub fn write_gone(
+    tx: &WriteTx<'_>,
+    place: &Place,
+    claimed: &Job,
+    run_id: &RunId,
+    reason: GoneReason,
+) -> Result<SetWrote, Error> {
+    let wrote = fenced(tx, place, |wrote| {
+        let change = content::mark_entity_gone(tx, claimed.entity, reason)?;
+        wrote.written += u64::from(change.is_written());
+        Ok(())
+    })?;
+    Ok(SetWrote {
+        wrote,
+        end: job::complete(tx, claimed, run_id)?,
+    })
+}
