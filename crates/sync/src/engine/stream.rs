@@ -232,7 +232,12 @@ impl<'a> Reader<'a> {
                 );
                 Ok(None)
             }
-            Answer::Gone(_) | Answer::Hidden => {
+            Answer::Hidden => Err(ForgeError::Forbidden {
+                host: project.forge.host().to_owned(),
+                what: format!("the rest of the {} of {}", self.stream.as_str(), project.path),
+            }
+            .into()),
+            Answer::Gone(_) => {
                 Err(ForgeError::protocol(project.forge.host(), "a list that ended in the middle").into())
             }
         }

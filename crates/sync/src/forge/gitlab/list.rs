@@ -70,8 +70,14 @@ impl GitLab {
             let fresh = match self.get(cx, via, &url, condition).await? {
                 Reply::Fresh(fresh) => fresh,
                 other if number == 1 => return self.other(other),
+                Reply::Forbidden => {
+                    return Err(ForgeError::Forbidden {
+                        host: self.host.name().to_owned(),
+                        what: format!("page {number} of a list"),
+                    });
+                }
                 // A list that ends in the middle was never whole.
-                Reply::Missing | Reply::Deleted | Reply::Forbidden | Reply::NotModified => {
+                Reply::Missing | Reply::Deleted | Reply::NotModified => {
                     return Err(ForgeError::protocol(
                         self.host.name(),
                         "a list that ended in the middle",
