@@ -205,6 +205,7 @@ fn decode_segment(segment: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn parse(text: &str) -> Result<(String, String), TargetError> {
         ProjectUrl::parse(text, ["https://code.example.org/git", "https://code.example.org"])
@@ -314,5 +315,15 @@ mod tests {
         let error = parse("https://me:glpat-secret@gitlab.com/g/p").unwrap_err();
         assert_eq!(error, TargetError::Credentials);
         assert!(!format!("{error} {error:?}").contains("glpat"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_address_makes_it_panic_or_repeats_a_secret(text in "(https?|ssh)?(://)?[a-z]{0,5}(:secret@)?[a-z.:/%0-9-]{0,40}") {
+            if let Err(error) = parse(&text) {
+                let told = format!("{error} {:?}", error.hint());
+                prop_assert!(!told.contains("secret@"), "it repeats the secret");
+            }
+        }
     }
 }

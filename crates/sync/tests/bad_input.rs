@@ -32,6 +32,7 @@ on_every_host!(
     bad_input_not_a_list,
     bad_input_bad_child_of_a_set,
     bad_input_token_that_is_none,
+    a_missing_list_of_events_is_asked_for_once,
 );
 on_every_runtime!(bad_input_large_texts_and_many_labels);
 
@@ -40,6 +41,8 @@ on_every_runtime!(bad_input_large_texts_and_many_labels);
 struct Canned {
     answers: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
     asked: Arc<Mutex<Vec<String>>>,
+    /// What ends so is not there.
+    missing: Option<&'static str>,
 }
 
 impl Canned {
@@ -57,6 +60,11 @@ impl Canned {
         self.asked.lock().unwrap().push(request.uri().to_string());
         let is_project = path == "7" || path.starts_with("g%2Fp") && !path.contains("/issues");
         let rest = path.split_once('/').map_or("", |(_, rest)| rest).to_owned();
+        let status = if self.missing.is_some_and(|end| rest.ends_with(end)) {
+            404
+        } else {
+            200
+        };
         let body = match self.answers.lock().unwrap().get(&rest) {
             Some(body) => body.clone(),
             None if is_project && rest.is_empty() => {
@@ -67,7 +75,7 @@ impl Canned {
             None => b"[]".to_vec(),
         };
         http::Response::builder()
-            .status(200)
+            .status(status)
             .header("content-type", "application/json")
             .header("date", "Mon, 01 Jan 2024 00:00:00 GMT")
             .header("x-next-page", "")
@@ -477,6 +485,51 @@ async fn bad_input_bad_child_of_a_set(cx: Cx) {
         ["note 1", "note 2", "note 3"]
     );
     assert_eq!(mirror.texts(&cx, open).await, Vec::<String>::new());
+    mirror.close(&cx).await;
+}
+
+async fn a_missing_list_of_events_is_asked_for_once(cx: Cx) {
+    let mut forge = Canned::issues(&[issue(1, 1), issue(3, 3)]);
+    forge = forge
+        .with("issues/1", issue(1, 1).to_string())
+        .with("issues/3", issue(3, 3).to_string());
+    forge.missing = Some("resource_milestone_events");
+    let mirror = Mirror::of(&cx, forge).await;
+    let (result, told) = mirror.sync(&cx).await;
+    result.unwrap();
+    assert_neighbours(&cx, &mirror, "without milestone events").await;
+    let warned = told
+        .iter()
+        .filter(|e| matches!(e, Event::Warning { message, .. } if message.contains("milestone")));
+    assert_eq!(warned.count(), 1, "{told:?}");
+    let asked = || {
+        mirror
+            .forge
+            .asked
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|url| url.contains("milestone_events"))
+            .count()
+    };
+    let before = asked();
+    assert!(before <= 2, "asked again although it is not there: {before}");
+    assert_eq!(
+        mirror.texts(&cx, "SELECT capabilities FROM forges").await,
+        [r#"{"without":{"events":["milestone"],"keyset":[]}}"#]
+    );
+    let mut moved = issue(1, 9);
+    moved["title"] = "moved".into();
+    mirror
+        .forge
+        .clone()
+        .with("issues", json!([issue(3, 3), moved]).to_string());
+    mirror.sync(&cx).await.0.unwrap();
+    assert_eq!(
+        mirror.texts(&cx, "SELECT title FROM issues WHERE iid = 1").await,
+        ["moved"]
+    );
+    assert_eq!(asked(), before, "the next run knows");
     mirror.close(&cx).await;
 }
 

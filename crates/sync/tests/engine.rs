@@ -169,6 +169,38 @@ fn lock_takeover_after_30s() {
     }
 }
 
+#[test]
+fn a_long_run_keeps_its_lock() {
+    for backend in BackendKind::compiled() {
+        let report = LabConfig::new(1).on(*backend).run(|cx| async move {
+            let latency = Latency::Fixed(Duration::from_secs(3));
+            let world = Arc::new(
+                World::with(
+                    &cx,
+                    sized(49, 8, 3),
+                    SimOptions {
+                        latency,
+                        ..SimOptions::default()
+                    },
+                )
+                .await,
+            );
+            let running = world.clone();
+            let mut run = cx
+                .spawn("run", move |cx| async move { running.sync(&cx).await })
+                .unwrap();
+            // Well beyond the thirty seconds after which a silent lock is stale.
+            cx.sleep(Duration::from_secs(50)).await.unwrap();
+            assert!(!run.is_finished());
+            assert_eq!(world.sync(&cx).await.unwrap_err().code(), Code::SyncInProgress);
+            assert!(run.join(&cx).await.unwrap().is_ok());
+            world.assert_whole(&cx, "after a long run").await;
+            Arc::try_unwrap(world).ok().unwrap().close(&cx).await;
+        });
+        report.clean().unwrap();
+    }
+}
+
 async fn fenced_out_run_cannot_write(cx: Cx) {
     let latency = Latency::Fixed(Duration::from_millis(40));
     let world = Arc::new(

@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use annals_core::{Code, Coded, Outcome};
+use annals_core::{Code, Coded, Outcome, Report};
 use annals_db::control::check_fence;
 use annals_db::ids::{GoneReason, JobStatus, JobType};
 use annals_db::work::job::{self, Claim, Failure as JobFailure, JobEnd};
@@ -27,6 +27,8 @@ use crate::progress::Event;
 const IN_FLIGHT: usize = 8;
 /// Jobs claimed in one transaction.
 const CLAIM: usize = 64;
+/// Failures told one by one; the rest is a number.
+const TOLD: usize = 200;
 /// So many network failures in a row mean that the host is away, not that the items are bad.
 const AWAY_AFTER: u32 = 8;
 
@@ -61,8 +63,16 @@ pub async fn run(cx: &Cx, project: &Arc<ProjectRun>) -> Result<DependentsEnd, Er
         end: DependentsEnd::default(),
         halted: false,
         away: 0,
+        untold: None,
     };
     phase.drive(cx).await?;
+    if let Some((report, n)) = phase.untold {
+        let report = Report {
+            message: format!("{} (the last of {n} more)", report.message),
+            ..report
+        };
+        phase.end.failures.push(project.failure("dependents", report));
+    }
     Ok(phase.end)
 }
 
@@ -75,6 +85,8 @@ struct Phase<'a> {
     halted: bool,
     /// Network failures in a row.
     away: u32,
+    /// The last failure that was not told by itself, and how many there were.
+    untold: Option<(Report, u64)>,
 }
 
 /// A job of this run, and what its fetch needs.
@@ -293,7 +305,12 @@ impl Phase<'_> {
             self.halted = true;
             return Ok(());
         }
-        self.end.failures.push(self.project.failure(&part, error.report()));
+        // Memory must not grow with what goes wrong either.
+        match &mut self.untold {
+            Some((report, n)) => (*report, *n) = (error.report(), *n + 1),
+            None if self.end.failures.len() >= TOLD => self.untold = Some((error.report(), 1)),
+            None => self.end.failures.push(self.project.failure(&part, error.report())),
+        }
         self.end.failed.insert(EntityRef {
             entity_type: claimed.key.kind,
             iid: claimed.key.iid,

@@ -46,6 +46,8 @@ pub struct ProjectEnd {
     pub failures: Vec<Failure>,
     pub failed: BTreeSet<EntityRef>,
     pub stopped: Option<CancelReason>,
+    /// Whether it had the lock.
+    pub worked: bool,
 }
 
 impl ProjectEnd {
@@ -124,8 +126,12 @@ async fn locked(cx: &Cx, run: &Arc<Run>, target: Resolved, end: &mut ProjectEnd)
         },
     };
     let place = project.place.clone();
+    end.worked = true;
     let worked = cx.region(RegionSpec::collect_all("sync.project"), |cx| async move {
-        let mut end = ProjectEnd::default();
+        let mut end = ProjectEnd {
+            worked: true,
+            ..ProjectEnd::default()
+        };
         end.result.path.clone_from(&project.path);
         let heartbeat = heartbeat(&cx, &project)?;
         if let Err(error) = Box::pin(work(&cx, project, &known, &mut end)).await {

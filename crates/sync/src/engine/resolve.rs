@@ -46,6 +46,15 @@ pub struct KnownProject {
 }
 
 impl Resolved {
+    /// Whether both are one project, as far as can be known without asking its forge.
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Known(a), Self::Known(b)) => a.id == b.id,
+            (Self::New(a), Self::New(b)) => a.base_url == b.base_url && a.path.to_lowercase() == b.path.to_lowercase(),
+            (Self::Known(_), Self::New(_)) | (Self::New(_), Self::Known(_)) => false,
+        }
+    }
+
     /// What to call it before anything else is known.
     pub fn name(&self) -> String {
         match self {
@@ -167,7 +176,8 @@ pub async fn resolve(cx: &Cx, db: &Db, options: &SyncOptions, targets: &[Target]
                 }
             }
         };
-        if !resolved.contains(&one) {
+        // A project asked for twice would take its own lock over.
+        if !resolved.iter().any(|other| other.is_same(&one)) {
             resolved.push(one);
         }
     }

@@ -91,12 +91,11 @@ pub struct JobsResult {
 }
 
 impl SyncResult {
-    /// Whether anything came in.
+    /// Whether anything came in. Documents do not count: they are made from what is here.
     #[must_use]
     pub fn stored_something(&self) -> bool {
         let streams = self.projects.iter().flat_map(|project| &project.streams);
         self.revisions > 0
-            || self.documents_regenerated > 0
             || self.projects.iter().any(|project| project.jobs.done > 0)
             || streams.map(|stream| stream.written).sum::<u64>() > 0
     }

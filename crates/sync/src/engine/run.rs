@@ -259,12 +259,13 @@ async fn body(cx: &Cx, run: &Arc<Run>, resolved: Vec<Resolved>) -> Result<Ends, 
             }
         }
     }
-    // Whoever lost a lock writes nothing more, not even what needs none.
+    // Whoever lost a lock, or never had one, writes nothing, not even what needs none.
     let lost = ends
         .failures
         .iter()
         .any(|failure| failure.report.code == Code::LockLost);
-    if ends.stopped.is_none() && !lost && run.options.documents == Documents::Make {
+    let locked_out = !ends.projects.is_empty() && ends.projects.iter().all(|end| !end.worked);
+    if ends.stopped.is_none() && !lost && !locked_out && run.options.documents == Documents::Make {
         run.progress.tell(Event::PhaseStarted {
             project: None,
             phase: "documents",

@@ -21,7 +21,7 @@ use super::error::ForgeError;
 use super::meter::Meter;
 use super::rate::{self, RateHeaders};
 use super::retry::{Class, MAX_TRIES, classify};
-use super::window::SlidingWindow;
+use super::sliding_window::SlidingWindow;
 
 /// How a host is to be treated.
 #[derive(Debug, Clone, Copy)]

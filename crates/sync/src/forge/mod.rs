@@ -6,7 +6,7 @@
 //! Read in this order: [`api`] has the trait [`Forge`], [`model`] everything that goes through it;
 //! [`gitlab`] is the first that implements it. Below them are decisions without I/O: [`paging`]
 //! walks lists, [`raw`] takes bodies apart, [`rate`] and [`retry`] read what a host says about
-//! limits. [`host`] is where they meet the network, with the [`window`] of requests, the [`budget`]
+//! limits. [`host`] is where they meet the network, with the [`sliding_window`] of requests, the [`budget`]
 //! of bytes and the [`meter`].
 
 pub mod api;
@@ -21,7 +21,7 @@ pub mod paging;
 pub mod rate;
 pub mod raw;
 pub mod retry;
-pub mod window;
+pub mod sliding_window;
 
 pub use api::{Answer, BoxFuture, Fetch, Forge, PageAt, Question, Via};
 pub use error::ForgeError;

@@ -162,6 +162,7 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
 mod tests {
     use super::*;
     use http::HeaderValue;
+    use proptest::prelude::*;
 
     const NOW: UnixMs = UnixMs(784_111_777_000); // Sun, 06 Nov 1994 08:49:37 GMT
     const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -276,5 +277,12 @@ mod tests {
             }
             .is_refusal()
         );
+    }
+
+    proptest! {
+        #[test]
+        fn no_wait_is_longer_than_a_day(value in ".{0,40}", now in any::<i64>()) {
+            prop_assert!(retry_after(&value, UnixMs(now)) <= LONGEST_WAIT);
+        }
     }
 }

@@ -218,6 +218,7 @@ impl<'a> Scan<'a> {
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn split(text: &[u8]) -> Result<Vec<Vec<u8>>, BadBody> {
         RawItem::array(&Bytes::copy_from_slice(text)).map(|items| items.iter().map(|i| i.bytes().to_vec()).collect())
@@ -308,5 +309,28 @@ mod tests {
         );
         assert_eq!(object("{\"a\":1"), Err(BadBody::Truncated));
         assert!(matches!(object("{} {}"), Err(BadBody::Malformed { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn items_of_any_array_come_out_as_they_went_in(texts in prop::collection::vec(".*", 0..6), numbers in prop::collection::vec(any::<i64>(), 0..4)) {
+            let mut values: Vec<serde_json::Value> = texts.into_iter().map(Into::into).collect();
+            values.extend(numbers.into_iter().map(serde_json::Value::from));
+            values.push(serde_json::json!({ "nested": values.clone() }));
+            let body = Bytes::from(serde_json::to_string_pretty(&values).unwrap());
+            let items = RawItem::array(&body).unwrap();
+            let back: Vec<serde_json::Value> = items.iter().map(|i| serde_json::from_str(&i.text()).unwrap()).collect();
+            prop_assert_eq!(back, values);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let body = Bytes::from([b"[".as_slice(), &bytes, b"]"].concat());
+            // What it takes apart is at least what it was given, without the separators.
+            if let Ok(items) = RawItem::array(&body) {
+                let sum: usize = items.iter().map(|item| item.bytes().len()).sum();
+                prop_assert!(sum <= body.len());
+            }
+        }
     }
 }

@@ -97,7 +97,13 @@ impl GitLab {
         };
         let item = RawItem::object(&fresh.body).map_err(|bad| ForgeError::body(self.host.name(), bad))?;
         let mut projection = Projection::new(now(cx, &fresh));
-        Ok(Answer::New(row(&item, kind, MrShape::Page, &mut projection)))
+        match row(&item, kind, MrShape::Page, &mut projection) {
+            Ok(row) if row.iid != iid => Err(ForgeError::protocol(
+                self.host.name(),
+                "another entity than was asked for",
+            )),
+            row => Ok(Answer::New(row)),
+        }
     }
 
     pub(super) async fn fetch_set(

@@ -69,6 +69,7 @@ fn split_params(text: &str) -> (Vec<(String, String)>, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn link_header_grammar() {
@@ -89,5 +90,14 @@ mod tests {
             one("<a>; rel=\"never closed"),
             vec![("a".into(), vec!["never".into(), "closed".into()])]
         );
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_makes_it_panic(text in "[<>;,=\"\\\\ a-z]{0,60}") {
+            for (target, _) in parse_link(&text) {
+                prop_assert!(!target.contains('>'));
+            }
+        }
     }
 }
