@@ -312,6 +312,8 @@ impl RegionInner {
                 OutcomeKind::Ok => state.drain.completed += 1,
                 OutcomeKind::Err => state.drain.failed += 1,
                 OutcomeKind::Cancelled => state.drain.cancelled += 1,
+                // The caller of a blocking call has its panic; nobody may have that of a task.
+                OutcomeKind::Panicked if record.kind == TaskKind::Blocking => state.drain.failed += 1,
                 OutcomeKind::Panicked => state.drain.panicked += 1,
             }
             // A region that serves a million connections stays flat: full, it keeps only failures.
