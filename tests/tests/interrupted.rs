@@ -1,7 +1,12 @@
 //! A sync that is interrupted, at any instant and however rudely, leaves whole batches; the next one goes on from there,
 //! and in the end nobody can tell.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+#![allow(
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test may panic"
+)]
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -10,7 +15,7 @@ use std::time::{Duration, Instant};
 use annals_testkit::forge::rng::Rng;
 use annals_tests::forge::Watch;
 use annals_tests::mirror::assert_same;
-use annals_tests::{Desk, Ended, Forge, Running};
+use annals_tests::{Desk, Ended, Forge, Running, RuntimeMode};
 use rustix::process::Signal;
 
 const SIGINTS: u64 = 50;
@@ -21,6 +26,11 @@ const SEED: u64 = 0x5eed_2026;
 
 /// What a shutdown may take (`[runtime.shutdown]`): 10 s, then 3 s, then 2 s; and a little for a busy machine.
 const BOUND: Duration = Duration::from_secs(20);
+
+/// A program with both runtimes is run in four modes, which share the rounds; one with a single runtime does them all.
+fn shared_by() -> u64 {
+    RuntimeMode::from_env().map_or(1, |_| 4)
+}
 
 /// A project and the mirror that nobody interrupted.
 struct Size {
@@ -238,6 +248,7 @@ impl<'a> Trial<'a> {
 
     /// Interrupts so many runs, all of one file as long as it is not complete.
     fn many(&mut self, how: Signal, rounds: u64) {
+        let rounds = rounds / shared_by();
         // Together they ask for about as much as two runs that nobody interrupts.
         let requests = 4 * self.reference.requests / rounds;
         let mut done = 0;

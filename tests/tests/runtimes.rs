@@ -1,6 +1,11 @@
 //! Which runtimes a binary has, and what it says about those it has not.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test may panic"
+)]
 
 use std::collections::BTreeMap;
 

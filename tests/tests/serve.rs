@@ -1,6 +1,11 @@
 //! The page and the API over a mirror, from its first request to its drain.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test may panic"
+)]
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
