@@ -495,3 +495,26 @@ fn filters_beside_the_text_hold_too() {
     assert!(query::filter("nosuch", "x", NOW).unwrap().is_none());
     assert_eq!(query::filter("state", "nope", NOW).unwrap_err().position, 0);
 }
+
+#[test]
+fn a_path_on_two_forges_is_two_projects() {
+    let mirror = Mirror::new();
+    mirror.issue(&issue(1, "Cutover here", ""));
+    let elsewhere = mirror.add_elsewhere("forge.elsewhere", "group/app");
+    mirror.write(|tx| annals_db::content::upsert_issue(tx, elsewhere, &issue(1, "Cutover there", "")));
+    mirror.drain();
+    let titles = |projects: Vec<ProjectId>| {
+        let results = mirror.ask(&SearchRequest {
+            projects,
+            ..SearchRequest::new("cutover project:group/app", NOW)
+        });
+        let mut titles: Vec<String> = results.hits.into_iter().map(|hit| hit.title).collect();
+        titles.sort_unstable();
+        assert_eq!(results.total, titles.len() as u64);
+        titles
+    };
+    assert_eq!(titles(vec![mirror.project]), ["Cutover here"]);
+    assert_eq!(titles(vec![elsewhere]), ["Cutover there"]);
+    assert_eq!(titles(vec![elsewhere, mirror.project]).len(), 2);
+    assert_eq!(titles(Vec::new()).len(), 2);
+}

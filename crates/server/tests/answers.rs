@@ -1,111 +1,11 @@
 //! What the server answers, asked over a real socket on every runtime.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
-use std::sync::Arc;
-use std::time::Duration;
+mod support;
 
-use annals_db::control::{Alive, ProcessId};
-use annals_db::{Db, OpenOptions};
-use annals_net_adapter::http::{HttpClient, HttpConfig, ReqBody, ReqOpts, http_client};
-use annals_net_adapter::net::{TlsClient, TlsRoots};
-use annals_net_adapter::{CancelKind, CancelReason, Cx, Region, RegionSpec, on_every_runtime};
-use annals_server::{AppState, DrainOptions};
+use annals_net_adapter::{Cx, on_every_runtime};
 use serde_json::Value;
-
-/// A running server over an empty store.
-struct Served {
-    region: Region,
-    client: Arc<dyn HttpClient>,
-    address: std::net::SocketAddr,
-    _folder: tempfile::TempDir,
-}
-
-struct Answer {
-    status: u16,
-    headers: http::HeaderMap,
-    body: String,
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.body))
-    }
-
-    fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |v| v.to_str().unwrap())
-    }
-}
-
-impl Served {
-    async fn start(cx: &Cx) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let region = cx.open_region(RegionSpec::collect_all("served")).unwrap();
-        let inside = region.cx();
-        let me = ProcessId {
-            host: "test".into(),
-            pid: 1,
-            process_start: 1,
-        };
-        let options = OpenOptions::write(Alive::new(me, |_, _| false));
-        let db = Db::open(inside, &folder.path().join("mirror.db"), options)
-            .await
-            .unwrap();
-        let state = AppState::new(inside, db, vec!["annals.example".into()]);
-        let listener = annals_server::listen(inside, "127.0.0.1:0".parse().unwrap())
-            .await
-            .unwrap();
-        let address = listener.local_addr();
-        let stop = DrainOptions {
-            notice: Duration::ZERO,
-            drain: Duration::from_secs(5),
-        };
-        inside
-            .spawn("serve", move |cx| async move {
-                annals_server::serve(&cx, state, listener, stop).await.map(drop)
-            })
-            .unwrap();
-        let tls = TlsClient::new(TlsRoots::Bundled, &[]).unwrap();
-        let client = http_client(cx, HttpConfig::new(tls)).unwrap();
-        Self {
-            region,
-            client,
-            address,
-            _folder: folder,
-        }
-    }
-
-    async fn ask(&self, cx: &Cx, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
-        let mut request = http::Request::builder()
-            .method(method)
-            .uri(format!("http://{}{path}", self.address));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(ReqBody::Empty).unwrap();
-        let (parts, body) = self
-            .client
-            .send(cx, request, &ReqOpts::default())
-            .await
-            .unwrap()
-            .into_parts();
-        let body = String::from_utf8(body.bytes(cx).await.unwrap().to_vec()).unwrap();
-        Answer {
-            status: parts.status.as_u16(),
-            headers: parts.headers,
-            body,
-        }
-    }
-
-    async fn get(&self, cx: &Cx, path: &str) -> Answer {
-        self.ask(cx, "GET", path, &[]).await
-    }
-
-    async fn stop(self, cx: &Cx) {
-        self.region
-            .cancel(CancelReason::new(CancelKind::User, "test", cx.now()));
-        assert!(self.region.close(cx).await.drain.quiescent);
-    }
-}
+use support::Served;
 
 async fn every_response_has_security_headers(cx: Cx) {
     let served = Served::start(&cx).await;

@@ -83,10 +83,7 @@ impl Run for Args {
         if let Some(called) = session.global.project.clone() {
             let found = db.read(cx, move |conn| place::project(conn, Some(&called)));
             let project = found.await.map_err(|error| Error::of(&error))??;
-            let filter = annals_search::query::filter("project", &project.path, request.now);
-            request
-                .filters
-                .extend(filter.map_err(|invalid| Error::of(&annals_search::Error::from(invalid)))?);
+            request.projects = vec![project.id];
         }
         let results = annals_search::run(cx, &db, &request)
             .await

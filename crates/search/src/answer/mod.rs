@@ -7,7 +7,7 @@ mod facet;
 mod hits;
 mod order;
 
-use annals_core::UnixMs;
+use annals_core::{ProjectId, UnixMs};
 use annals_db::{Db, Visibility};
 use annals_net_adapter::Cx;
 use rusqlite::Connection;
@@ -26,6 +26,8 @@ pub struct SearchRequest {
     pub query: String,
     /// Filters beside the text; see [`query::filter`].
     pub filters: Vec<Filter>,
+    /// Only in these projects; in all if empty. A path alone may be that of several.
+    pub projects: Vec<ProjectId>,
     /// How many hits to return.
     pub limit: usize,
     /// How many hits to leave out before them.
@@ -45,6 +47,7 @@ impl SearchRequest {
         Self {
             query: query.into(),
             filters: Vec::new(),
+            projects: Vec::new(),
             limit: 20,
             offset: 0,
             facets: Vec::new(),
@@ -118,7 +121,7 @@ pub fn answer(
     query: &Query,
     request: &SearchRequest,
 ) -> Result<SearchResults, annals_db::Error> {
-    let scope = Scope::new(conn, query, &request.visibility)?;
+    let scope = Scope::new(conn, query, &request.visibility)?.of(&request.projects);
     let mut best = order::Best::new(request.offset.saturating_add(request.limit));
     let mut tally = facet::Tally::new(&request.facets);
     let mut total = 0_u64;

@@ -49,6 +49,19 @@ impl Mirror {
             .0
     }
 
+    /// Another forge, with a project of this path.
+    pub fn add_elsewhere(&self, host: &str, path: &str) -> ProjectId {
+        let base_url = format!("https://{host}");
+        let forge = ForgeIn {
+            name: host.to_owned(),
+            api_url: format!("{base_url}/api/v4"),
+            base_url,
+            ..forge()
+        };
+        let (forge, _) = self.write(|tx| upsert_forge(tx, &forge));
+        self.write(|tx| upsert_project(tx, forge, &project(path, "100"))).0
+    }
+
     pub fn write<T>(&self, f: impl FnOnce(&WriteTx<'_>) -> Result<T, annals_db::Error>) -> T {
         WriteTx::run(&self.conn, NOW, f).unwrap()
     }

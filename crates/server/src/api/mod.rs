@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::app::AppState;
 
-pub(crate) use projects::{Located, locate};
+pub(crate) use projects::{Located, locate, qualified};
 
 pub(crate) fn routes() -> Router<AppState> {
     Router::new()

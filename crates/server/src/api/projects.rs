@@ -69,18 +69,18 @@ pub(crate) fn locate(conn: &ReadConn<'_>, visibility: &Visibility, text: &str) -
         (None, _) => Located::Not(unknown(text)),
         (Some(last), false) => {
             found.push(last);
-            let candidates: Vec<String> = found
-                .iter()
-                .map(|p| format!("{}/{}", host(&p.forge_url), p.path))
-                .collect();
+            let candidates: Vec<String> = found.iter().map(qualified).collect();
             let report = Report::new(Code::Ambiguous, format!("{text:?} names {} projects", found.len()));
             Located::Not(report.with_detail("candidates", candidates))
         }
     })
 }
 
-fn host(url: &str) -> &str {
-    url.split_once("://").map_or(url, |(_, rest)| rest)
+/// `host/path`, which names a project whatever else is mirrored.
+pub(crate) fn qualified(project: &ProjectName) -> String {
+    let url = &project.forge_url;
+    let host = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+    format!("{host}/{}", project.path)
 }
 
 fn unknown(text: &str) -> Report {

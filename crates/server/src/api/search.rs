@@ -1,6 +1,9 @@
 //! `GET /v1/search`, and the reading of a search that the page shares.
 
-use annals_core::{Coded, Report, UnixMs};
+use annals_core::{Coded, ProjectId, Report, UnixMs};
+use annals_db::ReadConn;
+use annals_db::read::Visibility;
+use annals_net_adapter::Cx;
 use annals_net_adapter::http::server::ReqCx;
 use annals_search::answer::{Facet, SearchRequest};
 use annals_search::{SearchResults, query};
@@ -8,13 +11,13 @@ use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::Envelope;
+use super::{Envelope, Located, locate};
 use crate::app::AppState;
 use crate::http::params::{Params, usage};
 use crate::http::problem::Told;
 
 /// Parameters that stand for the query language's filter of the same name.
-pub(crate) const FILTERS: [&str; 8] = ["project", "kind", "state", "author", "label", "path", "after", "before"];
+pub(crate) const FILTERS: [&str; 7] = ["kind", "state", "author", "label", "path", "after", "before"];
 
 const KNOWN: [&str; 12] = [
     "q", "project", "kind", "state", "author", "label", "path", "after", "before", "facets", "limit", "offset",
@@ -27,9 +30,14 @@ pub(super) async fn search(
     told: Told,
 ) -> Response {
     let started = cx.now();
-    let request = match Params::read(raw.as_deref(), &KNOWN).and_then(|params| read(&state, &params, cx.unix_ms())) {
-        Ok(request) => request,
+    let params = match Params::read(raw.as_deref(), &KNOWN) {
+        Ok(params) => params,
         Err(report) => return told.problem(report).into_response(),
+    };
+    let request = match read(&cx, &state, &params).await {
+        Ok(Ok(request)) => request,
+        Ok(Err(report)) => return told.problem(report).into_response(),
+        Err(error) => return told.failure(&error).into_response(),
     };
     match annals_search::run(&cx, state.db(), &request).await {
         Ok(results) => answer(&request, &results, cx.now().since(started)),
@@ -37,8 +45,44 @@ pub(super) async fn search(
     }
 }
 
-/// A search from its parameters.
-pub(crate) fn read(state: &AppState, params: &Params, now: UnixMs) -> Result<SearchRequest, Report> {
+/// A search from its parameters; inside, why there is none.
+pub(crate) async fn read(
+    cx: &Cx,
+    state: &AppState,
+    params: &Params,
+) -> Result<Result<SearchRequest, Report>, annals_db::Error> {
+    let mut request = match asked(state, params, cx.unix_ms()) {
+        Ok(request) => request,
+        Err(report) => return Ok(Err(report)),
+    };
+    let Some(called) = params.get("project").map(str::to_owned) else {
+        return Ok(Ok(request));
+    };
+    let visibility = state.visibility();
+    let found = state.db().read(cx, move |conn| projects(conn, &visibility, &called));
+    Ok(found.await?.map(|projects| {
+        request.projects = projects;
+        request
+    }))
+}
+
+/// The projects that are called so; commas mean any.
+fn projects(
+    conn: &ReadConn<'_>,
+    visibility: &Visibility,
+    called: &str,
+) -> Result<Result<Vec<ProjectId>, Report>, annals_db::Error> {
+    let mut projects = Vec::new();
+    for name in called.split(',') {
+        match locate(conn, visibility, name)? {
+            Located::One(project) => projects.push(project.id),
+            Located::Not(report) => return Ok(Err(report)),
+        }
+    }
+    Ok(Ok(projects))
+}
+
+fn asked(state: &AppState, params: &Params, now: UnixMs) -> Result<SearchRequest, Report> {
     let mut request = SearchRequest::new(params.get("q").unwrap_or_default(), now);
     for key in FILTERS {
         let Some(value) = params.get(key) else { continue };

@@ -37,7 +37,11 @@ pub(super) async fn search(
         Ok(params) => params,
         Err(report) => return told.problem(report).into_response(),
     };
-    let request = api::search::read(&state, &params, now).map(|mut request| {
+    let request = match api::search::read(&cx, &state, &params).await {
+        Ok(request) => request,
+        Err(error) => return told.failure(&error).into_response(),
+    };
+    let request = request.map(|mut request| {
         request.facets = vec![Facet::Kind, Facet::State, Facet::Label, Facet::Author];
         request.limit = if params.get("limit").is_some() {
             request.limit
@@ -105,7 +109,9 @@ fn form(params: &Params, projects: &[ProjectRow]) -> Markup {
                     label { "Project" select name="project" {
                         option value="" { "any" }
                         @for project in projects {
-                            option value=(project.name.path) selected[value("project") == project.name.path] { (project.name.path) }
+                            @let name = called(project, projects);
+                            @let chosen = [name.as_str(), &project.name.id.0.to_string()].contains(&value("project"));
+                            option value=(name) selected[chosen] { (visible_line(&name)) }
                         }
                     } }
                 }
@@ -117,6 +123,17 @@ fn form(params: &Params, projects: &[ProjectRow]) -> Markup {
                 button type="submit" { "Search" }
             }
         }
+    }
+}
+
+/// What names one project of these: its path, with the host if another has the same one.
+fn called(project: &ProjectRow, projects: &[ProjectRow]) -> String {
+    let name = &project.name;
+    let same = |other: &&ProjectRow| annals_core::text::fold(&other.name.path) == annals_core::text::fold(&name.path);
+    if projects.iter().filter(same).count() > 1 {
+        api::qualified(name)
+    } else {
+        name.path.clone()
     }
 }
 

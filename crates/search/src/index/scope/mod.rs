@@ -7,6 +7,7 @@ mod path;
 mod relation;
 mod values;
 
+use annals_core::ProjectId;
 use annals_db::Visibility;
 use rusqlite::{Connection, types::Value};
 
@@ -57,6 +58,20 @@ impl Scope {
             condition: all.join(" AND "),
             values: values.0,
         })
+    }
+
+    /// The same in these projects only; in all if there are none.
+    #[must_use]
+    pub fn of(self, projects: &[ProjectId]) -> Self {
+        if projects.is_empty() {
+            return self;
+        }
+        let mut values = Values(self.values);
+        let listed = values.numbers(projects.iter().map(|project| project.0));
+        Self {
+            condition: format!("{} AND d.project_id IN {listed}", self.condition),
+            values: values.0,
+        }
     }
 
     /// The condition as SQL.

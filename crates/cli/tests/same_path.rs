@@ -1,0 +1,57 @@
+//! One path mirrored from two forges is two projects, wherever one is named.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may"
+)]
+
+mod support;
+
+use support::Desk;
+
+const PATH: &str = "annals-sample/tidewater";
+
+/// The sample project, and one of the same path on another forge that has issue 12 too.
+fn twice() -> (Desk, String) {
+    let desk = Desk::with_mirror();
+    desk.sql(
+        "INSERT INTO forges (name, kind, base_url, api_url) VALUES ('other', 'gitlab', 'https://other.example', '-');
+         INSERT INTO projects (forge_id, native_id, path, path_folded, title, archived, tracked, state, changed_seq)
+           SELECT (SELECT max(id) FROM forges), '1', path, path_folded, title, 0, 1, 'active', 0 FROM projects;
+         INSERT INTO issues (project_id, native_id, iid, title, body, state, confidential, locked, author_id, updated_at,
+                             flags, changed_seq)
+           SELECT (SELECT max(id) FROM projects), '77', 12, 'Elsewhere too', '', 'open', 0, 0, author_id, updated_at, 0, 0
+             FROM issues WHERE iid = 12;
+         INSERT INTO documents (doc_key, project_id, kind, source_id, title, body, meta, state, updated_at, content_hash,
+                                flags, changed_seq)
+           SELECT 'other', project_id, 'issue', id, title, '', '', state, updated_at, x'00', 0, 0
+             FROM issues WHERE native_id = '77';
+         INSERT INTO documents_fts (rowid, title, body, meta) SELECT max(id), 'elsewhere too', '', '' FROM documents;",
+    );
+    // The other forge's name comes first.
+    let first = desk.run("projects").data()["projects"][1]["forge_url"].clone();
+    let first = first.as_str().unwrap().split_once("://").unwrap().1.to_owned();
+    (desk, first)
+}
+
+#[test]
+fn a_search_in_one_of_them_finds_nothing_of_the_other() {
+    let (desk, first) = twice();
+    let all = desk.run("search kind:issue -n 500").envelope()["meta"]["total"]
+        .as_u64()
+        .unwrap();
+    let total = |host: &str| {
+        let ended = desk.run(&format!("search kind:issue -n 500 -p {host}/{PATH}"));
+        ended.envelope()["meta"]["total"].as_u64().unwrap()
+    };
+    assert_eq!((total(&first), total("other.example")), (all - 1, 1));
+    let ended = desk.run(&format!("search elsewhere -p {first}/{PATH}"));
+    assert_eq!(ended.data()["hits"], serde_json::json!([]));
+    assert_eq!(
+        desk.run(&format!("search elsewhere -p {PATH}")).code_of_error(),
+        "ambiguous"
+    );
+}
