@@ -11,6 +11,7 @@ use clap::Parser;
 use crate::cli::{Cli, Command, Global};
 use crate::commands::{Conduct, Needs, Run};
 use crate::error::{self, Error};
+use crate::given::Given;
 use crate::logs;
 use crate::output::fields::Selection;
 use crate::output::{Console, Mode, Output, Palette, Ran, Reply, Terminals, answer};
@@ -76,6 +77,7 @@ struct Teller {
     mode: Mode,
     console: Console,
     palette: Palette,
+    given: Given,
 }
 
 impl Teller {
@@ -85,6 +87,7 @@ impl Teller {
             mode: Mode::choose(Mode::flag_among(&process.args), &process.env, &process.terminals),
             console: Console::default(),
             palette: Palette::choose(ColorChoice::Auto, &process.env, process.terminals.stderr),
+            given: Given::default(),
         }
     }
 
@@ -96,7 +99,12 @@ impl Teller {
             elapsed_ms: ended.map_or(0, |ended| ended.elapsed_ms),
         };
         self.console.clear();
-        answer::fail(&self.console, self.mode, self.palette, report, signal, &ran);
+        let how = answer::Telling {
+            mode: self.mode,
+            palette: self.palette,
+            given: &self.given,
+        };
+        answer::fail(&self.console, &how, report, signal, &ran);
         report.exit_code(signal)
     }
 }
@@ -111,6 +119,7 @@ struct Ended {
 fn start<C: Run>(process: &Process, global: Global, command: C) -> u8 {
     let mut teller = Teller::before_parsing(process);
     teller.command = C::NAME;
+    teller.given = Given::of(&global, &command.overrides());
     teller.mode = Mode::choose(global.mode(), &process.env, &process.terminals);
     let color = global.color.as_deref().and_then(color);
     teller.palette = Palette::choose(
@@ -169,6 +178,7 @@ fn prepare<C: Run>(process: &Process, global: &Global, command: &C, teller: &mut
     Ok(Session {
         settings,
         faults,
+        given: teller.given.clone(),
         global: global.clone(),
         env: env.clone(),
         terminals: process.terminals,

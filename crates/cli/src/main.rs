@@ -7,6 +7,7 @@ mod app;
 mod cli;
 mod commands;
 mod error;
+mod given;
 mod logs;
 mod output;
 mod places;

@@ -10,6 +10,7 @@ use annals_net_adapter::{Cx, Environment, Runtimes};
 
 use crate::cli::Global;
 use crate::error::Error;
+use crate::given::Given;
 use crate::output::{Output, Terminals};
 use crate::process;
 use crate::settings::{self, Settings};
@@ -21,6 +22,8 @@ pub struct Session {
     /// What was wrong with the configuration, for a command that goes on without it.
     pub faults: Vec<Report>,
     pub global: Global,
+    /// The files that printed commands must name.
+    pub given: Given,
     pub env: Environment,
     pub terminals: Terminals,
     pub out: Output,

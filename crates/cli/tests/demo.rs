@@ -31,6 +31,7 @@ fn demo_offline_from_empty_directory() {
     let first = run("--human");
     assert_eq!((first.code, first.stderr.as_str()), (0, ""), "{first:?}");
     for said in [
+        "/annals-sample/tidewater --db ./annals-demo.db\n\nThe demo has done the same",
         "40 issues, 25 merge requests and 244 notes are in ./annals-demo.db.",
         "Cutover race: a query can see two generations of the index",
         "--discussions --db ./annals-demo.db",

@@ -63,6 +63,10 @@ fn a_mirror_that_is_not_there_is_not_made() {
         } else {
             assert_eq!(ended.code, 17, "{line}: {ended:?}");
             assert!(
+                ended.stderr.contains("--db no.db`"),
+                "the next step is about the same file: {ended:?}"
+            );
+            assert!(
                 ended.error()["suggestion"].as_str().unwrap().contains("annals sync"),
                 "{ended:?}"
             );
@@ -75,8 +79,8 @@ fn a_mirror_that_is_not_there_is_not_made() {
     )
     .unwrap();
     assert_eq!(
-        desk.run("issues --db no.db").error()["actions"],
-        serde_json::json!(["annals sync"])
+        desk.run("issues --db no.db --config annals.toml").error()["actions"],
+        serde_json::json!(["annals sync --db no.db --config annals.toml"])
     );
 }
 

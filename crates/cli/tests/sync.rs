@@ -71,7 +71,7 @@ fn lock_second_sync_names_holder() {
         host()
     ));
     for line in ["sync annals-sample/tidewater", "sync -p tidewater"] {
-        let ended = desk.run(line);
+        let ended = desk.run(&format!("{line} --db ./annals.db"));
         assert_eq!(ended.code, 9, "{ended:?}");
         let error = ended.error();
         assert_eq!(error["code"], "sync_in_progress");
@@ -89,7 +89,7 @@ fn lock_second_sync_names_holder() {
             error["actions"]
                 .as_array()
                 .unwrap()
-                .contains(&"annals sync --wait-lock 30s".into()),
+                .contains(&format!("annals {line} --wait-lock 30s --db ./annals.db").into()),
             "{error}"
         );
     }

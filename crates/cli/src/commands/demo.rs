@@ -93,7 +93,9 @@ impl Run for Args {
         let forge = SampleForge::start(cx, session).await?;
         let human = session.out.mode == Mode::Human;
         if human {
-            session.out.page(cx, |page| super::demo_page::begin(&forge, page))?;
+            session
+                .out
+                .page(cx, |page| super::demo_page::begin(&forge, &session.given, page))?;
         }
         let data = mirror(cx, session, &forge).await;
         forge.stop(cx).await;

@@ -7,6 +7,7 @@ use super::demo_forge::SampleForge;
 use super::search::show_hit;
 use super::sync::requests;
 use super::{show_page, sync_runs};
+use crate::given::{Given, quoted};
 use crate::output::page::{counted, one_line};
 use crate::output::{Page, Show, Style};
 
@@ -17,20 +18,22 @@ impl Show for Data {
 }
 
 /// Before the sync.
-pub fn begin(forge: &SampleForge, page: &mut Page) {
+pub fn begin(forge: &SampleForge, given: &Given, page: &mut Page) {
     page.line(format!(
         "A forge with a sample project now runs inside this process, at {}.",
         forge.url()
     ));
     page.line("Nothing leaves this machine. What follows works the same with a forge of yours.");
     page.blank();
-    command(&format!("annals sync {}", forge.project_url()), page);
+    command(&given.command(&format!("annals sync {}", forge.project_url())), page);
 }
 
 /// After the sync: what it did, a search, a thread.
 pub fn mirrored(data: &Data, page: &mut Page) {
     let counts = data.counts;
     let took = sync_runs::seconds(Duration::from_millis(data.took_ms));
+    page.blank();
+    page.line("The demo has done the same by itself, without the progress and the table that the command shows.");
     page.line(format!(
         "{}, {} and {} are in {}.",
         counted(counts.issues, "issue"),
@@ -49,7 +52,7 @@ pub fn mirrored(data: &Data, page: &mut Page) {
     ));
     page.blank();
     command(
-        &format!("annals search '{}' --db {}", data.search.query, one_line(&data.db)),
+        &format!("annals search '{}' --db {}", data.search.query, quoted(&data.db)),
         page,
     );
     for hit in &data.search.hits {
@@ -62,7 +65,7 @@ pub fn mirrored(data: &Data, page: &mut Page) {
             &format!(
                 "annals show '{}' --discussions --db {}",
                 one_line(&thread.reference),
-                one_line(&data.db)
+                quoted(&data.db)
             ),
             page,
         );
@@ -83,7 +86,7 @@ pub fn serves(data: &Data, page: &mut Page) {
 
 /// The page is not there, but could be.
 pub fn would_serve(data: &Data, page: &mut Page) {
-    command(&format!("annals serve --db {}", one_line(&data.db)), page);
+    command(&format!("annals serve --db {}", quoted(&data.db)), page);
     page.line(format!(
         "Left out because of --exit; the search page would be at {}",
         data.address

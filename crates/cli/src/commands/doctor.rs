@@ -75,6 +75,9 @@ impl Run for Args {
         all.extend(checks::mirror(cx, session).await);
         all.extend(checks::forges(session));
         all.push(checks::git(session));
+        for check in &mut all {
+            check.action = check.action.take().map(|action| session.given.command(&action));
+        }
         let data = Data { checks: all };
         let findings: Vec<&Check> = data
             .checks

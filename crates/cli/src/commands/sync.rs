@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::{Conduct, Run, place};
 use crate::error::Error;
+use crate::given::quoted;
 use crate::output::page::{counted, one_line};
 use crate::output::table::{Column, Table};
 use crate::output::{Meta, Mode, Page, Reply, Shape, Show, Style, progress};
@@ -94,6 +95,7 @@ impl Run for Args {
 
     async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Data>, Error> {
         let targets = self.targets(cx, session).await?;
+        let again = self.again(session);
         let options = SyncOptions {
             lock_wait: self.wait_lock.unwrap_or_default(),
             documents: if self.no_docs {
@@ -106,7 +108,7 @@ impl Run for Args {
         let db = session.mirror_to_write(cx, session.auto_migrate()).await?;
         let ended = run(cx, session, &db, targets, options).await;
         let closed = db.close(cx).await;
-        let (result, warnings) = ended?;
+        let (result, warnings) = ended.map_err(|error| named(error, &again))?;
         closed.map_err(|error| Error::of(&error))?;
         // A person has seen them go by.
         let warnings = if session.out.mode == Mode::Robot {
@@ -125,6 +127,15 @@ impl Run for Args {
 }
 
 impl Args {
+    /// The command line with the projects that were named.
+    fn again(&self, session: &Session) -> String {
+        let flag = session.global.project.iter().flat_map(|name| ["-p", name]);
+        let words = self.targets.iter().map(String::as_str).chain(flag);
+        words.fold("annals sync".to_owned(), |line, word| {
+            format!("{line} {}", quoted(word))
+        })
+    }
+
     /// What is to be mirrored; nothing means every project that is mirrored already.
     async fn targets(&self, cx: &Cx, session: &Session) -> Result<Vec<Target>, Error> {
         let flag = session.global.project.iter();
@@ -190,6 +201,21 @@ fn known(conn: &ReadConn<'_>, given: Vec<Target>) -> Result<Result<Vec<Target>, 
         }
     }
     Ok(Ok(targets))
+}
+
+/// A failure because of another sync, whose next step names the projects again: the mirror may not know them yet.
+fn named(error: Error, again: &str) -> Error {
+    let Error::Told(mut report) = error else {
+        return error;
+    };
+    if report.code == Code::SyncInProgress {
+        for action in &mut report.actions {
+            if let Some(flags) = action.strip_prefix("annals sync --") {
+                *action = format!("{again} --{flags}");
+            }
+        }
+    }
+    Error::Told(report)
 }
 
 /// The projects that the configuration names.

@@ -12,6 +12,7 @@ use super::style::Style;
 use super::table::{Cell, Column, Table};
 use super::{Console, Mode, Palette, stdout};
 use crate::error::Error;
+use crate::given::Given;
 
 /// What a command answers.
 #[derive(Debug)]
@@ -111,15 +112,26 @@ pub fn elapsed_ms(cx: &Cx) -> u64 {
     cx.now().0 / 1_000_000
 }
 
+/// How failures are told.
+#[derive(Debug)]
+pub struct Telling<'a> {
+    pub mode: Mode,
+    pub palette: Palette,
+    /// The files that next steps must name.
+    pub given: &'a Given,
+}
+
 /// Tells a failure: for a person with what to do about it, for a program as the last line.
-pub fn fail(console: &Console, mode: Mode, palette: Palette, report: &Report, signal: Option<Signal>, ran: &Ran) {
-    match mode {
-        Mode::Robot => console.say(&envelope::failure(report, signal, ran)),
-        Mode::Human => console.say(&failure_page(report, palette)),
+pub fn fail(console: &Console, how: &Telling<'_>, report: &Report, signal: Option<Signal>, ran: &Ran) {
+    let report = how.given.report(report);
+    match how.mode {
+        Mode::Robot => console.say(&envelope::failure(&report, signal, ran)),
+        Mode::Human => console.say(&failure_page(&report, how)),
     }
 }
 
-fn failure_page(report: &Report, palette: Palette) -> String {
+fn failure_page(report: &Report, how: &Telling<'_>) -> String {
+    let palette = how.palette;
     let head = palette.paint(Style::Bad, &format!("error[{}]:", report.code));
     let mut text = format!("{head} {}\n", annals_core::text::visible(&report.message));
     if let Some(candidates) = report.details.get("candidates").and_then(Value::as_array) {
@@ -147,7 +159,7 @@ fn failure_page(report: &Report, palette: Palette) -> String {
     }
     // Where no command runs as it stands, the table still knows in words what helps.
     if report.suggestion.is_none() && report.actions.is_empty() && report.code != Code::Cancelled {
-        hint("next:", &report.code.next().replace('`', ""));
+        hint("next:", &how.given.sentence(report.code.next()).replace('`', ""));
     }
     text
 }
@@ -239,15 +251,20 @@ mod tests {
 
     #[test]
     fn a_failure_ends_with_what_helps() {
+        let plain = Telling {
+            mode: Mode::Human,
+            palette: Palette::Plain,
+            given: &Given::default(),
+        };
         let report = Report::new(Code::Network, "forge.example refused the connection");
         assert_eq!(
-            failure_page(&report, Palette::Plain),
+            failure_page(&report, &plain),
             "error[network]: forge.example refused the connection\n  next: annals doctor\n"
         );
         let report = Report::new(Code::Ambiguous, "`app` is the name of 2 projects")
             .with_detail("candidates", vec!["a/app", "b/\x1bapp"]);
         assert_eq!(
-            failure_page(&report, Palette::Plain),
+            failure_page(&report, &plain),
             "error[ambiguous]: `app` is the name of 2 projects\n  a/app\n  b/\\x1bapp\n  next: repeat with -p PROJECT\n"
         );
     }
