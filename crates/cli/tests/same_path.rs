@@ -55,3 +55,63 @@ fn a_search_in_one_of_them_finds_nothing_of_the_other() {
         "ambiguous"
     );
 }
+
+#[test]
+fn a_reference_of_a_list_or_a_hit_can_be_shown() {
+    let (desk, first) = twice();
+    let found = desk.run("search elsewhere too kind:issue").data();
+    let hit = found["hits"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|hit| hit["title"] == "Elsewhere too");
+    let reference = hit.unwrap()["ref"].as_str().unwrap().to_owned();
+    assert_eq!(reference, format!("other.example/{PATH}#12"));
+    let shown = desk.run_words(["show", &reference]).data();
+    assert_eq!(
+        (&shown["entity"]["title"], &shown["entity"]["ref"]),
+        (&"Elsewhere too".into(), &reference.into())
+    );
+    let items = desk.run("issues -n 500").data()["items"].clone();
+    for item in items.as_array().unwrap() {
+        let reference = item["ref"].as_str().unwrap();
+        assert!(
+            reference.starts_with(&first) || reference.starts_with("other.example/"),
+            "{reference}"
+        );
+    }
+}
+
+#[test]
+fn the_flag_decides_between_the_two_and_may_not_disagree() {
+    let (desk, _) = twice();
+    let reference = format!("{PATH}#12");
+    let title = |flag: &str| desk.run_words(["show", &reference, "-p", flag]).data()["entity"]["title"].clone();
+    assert_eq!(title(&format!("other.example/{PATH}")), "Elsewhere too");
+    let refused = desk.run(&format!("show other.example/{PATH}#12 -p 1"));
+    assert_eq!(refused.code_of_error(), "usage", "{refused:?}");
+    let unknown = desk.run(&format!("show {PATH}#12 -p no/such"));
+    assert_eq!(unknown.code_of_error(), "not_found", "{unknown:?}");
+}
+
+#[test]
+fn every_action_of_an_ambiguity_runs() {
+    let (desk, _) = twice();
+    for words in [
+        vec!["show", "12"],
+        vec!["show", "annals-sample/tidewater#12"],
+        vec!["issues", "-p", PATH],
+        vec!["mrs", "-p", PATH],
+        vec!["search", "cutover", "-p", PATH],
+    ] {
+        let error = desk.run_words(&words).error();
+        assert_eq!(error["code"], "ambiguous", "{words:?}");
+        let actions = error["actions"].as_array().unwrap();
+        assert_eq!(actions.len(), 2, "{error}");
+        for action in actions {
+            let words = action.as_str().unwrap().split(' ').skip(1);
+            let ended = desk.run_words(words);
+            assert_eq!(ended.code, 0, "{action}: {ended:?}");
+        }
+    }
+}

@@ -5,12 +5,14 @@
 //! documents, because both are written in one transaction.
 //!
 //! Read in this order: [`documents`] are made from what a sync stored; [`query`] is the language a person types;
-//! [`index`] finds documents by their words; [`answer`] puts them in order and shows them.
+//! [`index`] finds documents by their words; [`answer`] puts them in order and shows them, with
+//! the `reference` that finds each again.
 
 pub mod answer;
 pub mod documents;
 pub mod index;
 pub mod query;
+pub mod reference;
 
 mod error;
 

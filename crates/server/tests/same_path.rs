@@ -56,4 +56,51 @@ async fn a_search_in_one_of_them_finds_nothing_of_the_other(cx: Cx) {
     served.stop(&cx).await;
 }
 
-on_every_runtime!(a_search_in_one_of_them_finds_nothing_of_the_other,);
+async fn every_hit_leads_to_its_own_page(cx: Cx) {
+    let (served, here, there) = twice(&cx).await;
+    let page = served.get(&cx, "/?q=cutover").await.body;
+    for (host, project, title) in [(HERE, here, "Cutover here"), (THERE, there, "Cutover there")] {
+        let href = format!("/p/{}/issues/1", project.0);
+        assert!(page.contains(&format!("href=\"{href}\"")), "{page}");
+        let shown = served.get(&cx, &href).await;
+        assert!(shown.status == 200 && shown.body.contains(title), "{}", shown.body);
+        let reference = format!("{host}/group/app#1");
+        assert!(shown.body.contains(&reference), "{}", shown.body);
+        let list = served
+            .get(&cx, &format!("/v1/projects/{}/issues", project.0))
+            .await
+            .json();
+        assert_eq!(list["data"]["items"][0]["ref"], reference);
+    }
+    served.stop(&cx).await;
+}
+
+async fn an_ambiguity_names_the_candidates(cx: Cx) {
+    let (served, ..) = twice(&cx).await;
+    let refused = served.get(&cx, "/v1/projects/group%2Fapp/issues/1").await;
+    let problem = refused.json();
+    assert_eq!((refused.status, &problem["code"]), (409, &"ambiguous".into()));
+    let candidates = problem["errors"].as_array().unwrap();
+    assert_eq!(candidates.len(), 2, "{problem}");
+    for candidate in candidates {
+        let name = candidate["message"].as_str().unwrap().replace('/', "%2F");
+        assert_eq!(
+            served.get(&cx, &format!("/v1/projects/{name}/issues/1")).await.status,
+            200
+        );
+    }
+    let page = served
+        .ask(&cx, "GET", "/p/group%2Fapp/issues/1", &[("accept", "text/html")])
+        .await;
+    assert_eq!(page.status, 409);
+    for host in [HERE, THERE] {
+        assert!(page.body.contains(&format!("{host}/group/app")), "{}", page.body);
+    }
+    served.stop(&cx).await;
+}
+
+on_every_runtime!(
+    a_search_in_one_of_them_finds_nothing_of_the_other,
+    every_hit_leads_to_its_own_page,
+    an_ambiguity_names_the_candidates,
+);

@@ -102,10 +102,19 @@ impl Filters {
             if called.is_some() {
                 match place::project(conn, called.as_deref())? {
                     Ok(project) => query.projects = vec![project.id],
-                    Err(report) => return Ok(Err(report)),
+                    Err(report) => {
+                        let name = match kind {
+                            EntityKind::Issue => "issues",
+                            EntityKind::MergeRequest => "mrs",
+                        };
+                        let say = |project: &str| format!("annals {name} -p {project}");
+                        return Ok(Err(place::with_actions(report, say)));
+                    }
                 }
             }
-            Ok(Ok(read::list(conn, &Visibility::all(), &query)?))
+            let mut list = read::list(conn, &Visibility::all(), &query)?;
+            annals_search::reference::qualify(conn, &mut list.items)?;
+            Ok(Ok(list))
         });
         let List { items, total, .. } = found.await.map_err(|error| Error::of(&error))??;
         let end = self.offset.saturating_add(items.len());

@@ -44,6 +44,15 @@ impl Reference {
         };
         found.ok_or_else(wrong)
     }
+
+    /// The command that shows it in this project; a bare number is an issue.
+    pub fn command(&self, project: &str) -> String {
+        let kind = match self.kind {
+            Some(EntityKind::MergeRequest) => "mr",
+            Some(EntityKind::Issue) | None => "issue",
+        };
+        format!("annals show {kind} {} -p {project}", self.iid)
+    }
 }
 
 fn kind_of(word: &str) -> Option<EntityKind> {
@@ -120,17 +129,71 @@ pub fn project(conn: &ReadConn<'_>, called: Option<&str>) -> Result<Result<Proje
     let Some(text) = called else {
         return only(conn);
     };
-    let mut found = read::find_projects(conn, &Visibility::all(), text)?;
-    if found.is_empty() {
-        found = ending_with(conn, text)?;
+    one_of(conn, text, &candidates(conn, text)?)
+}
+
+/// Finds the project that a reference and `-p` name together: where one of them could mean several, the other decides.
+///
+/// # Errors
+/// As [`project`]; and inside, `usage` where they name different ones.
+pub fn both(conn: &ReadConn<'_>, named: &str, flag: &str) -> Result<Result<ProjectName, Report>, annals_db::Error> {
+    let (of_name, mut found) = (candidates(conn, named)?, candidates(conn, flag)?);
+    for (text, none) in [(named, of_name.is_empty()), (flag, found.is_empty())] {
+        if none {
+            return Ok(Err(unknown(conn, text)?));
+        }
     }
-    match found.as_slice() {
-        [one] => Ok(Ok(one.clone())),
-        [] => Ok(Err(unknown(conn, text)?)),
-        several => Ok(Err(ambiguous(
+    found.retain(|project| of_name.iter().any(|other| other.id == project.id));
+    if found.is_empty() {
+        let message = format!("the reference is to `{named}`, and -p says `{flag}`");
+        return Ok(Err(
+            Report::new(Code::Usage, message).with_suggestion("name the project once, or the same one twice")
+        ));
+    }
+    one_of(conn, named, &found)
+}
+
+fn candidates(conn: &ReadConn<'_>, text: &str) -> Result<Vec<ProjectName>, annals_db::Error> {
+    let found = read::find_projects(conn, &Visibility::all(), text)?;
+    if found.is_empty() {
+        ending_with(conn, text)
+    } else {
+        Ok(found)
+    }
+}
+
+fn one_of(
+    conn: &ReadConn<'_>,
+    text: &str,
+    found: &[ProjectName],
+) -> Result<Result<ProjectName, Report>, annals_db::Error> {
+    Ok(match found {
+        [one] => Ok(one.clone()),
+        [] => Err(unknown(conn, text)?),
+        several => Err(ambiguous(
             &format!("`{text}` names {} projects", several.len()),
             several,
-        ))),
+        )),
+    })
+}
+
+/// An ambiguity with the commands that would settle it, one for each candidate; any other report as it is.
+pub fn with_actions(mut report: Report, command: impl Fn(&str) -> String) -> Report {
+    if report.code == Code::Ambiguous {
+        let candidates = report.details.get("candidates").and_then(|list| list.as_array());
+        let names = candidates.into_iter().flatten().filter_map(|name| name.as_str());
+        report.actions = names.map(|name| command(&shell_word(name))).collect();
+    }
+    report
+}
+
+/// A text as one word of a shell.
+pub fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
     }
 }
 
@@ -178,12 +241,19 @@ fn ambiguous(message: &str, found: &[ProjectName]) -> Report {
         url.split_once("://")
             .map_or(url.to_owned(), |(_, rest)| rest.to_owned())
     };
-    let shared = |path: &str| found.iter().filter(|project| project.path == path).count() > 1;
+    let full = |project: &ProjectName| format!("{}/{}", host(&project.forge_url), project.path);
+    let shared = |of: &dyn Fn(&ProjectName) -> String, name: &str| {
+        found.iter().filter(|project| fold(&of(project)) == fold(name)).count() > 1
+    };
     let called = found.iter().map(|project| {
-        if shared(&project.path) {
-            format!("{}/{}", host(&project.forge_url), project.path)
-        } else {
+        let name = full(project);
+        if !shared(&|other| other.path.clone(), &project.path) {
             project.path.clone()
+        } else if !shared(&full, &name) {
+            name
+        } else {
+            // Of two former projects of one address only the row tells.
+            project.id.0.to_string()
         }
     });
     Report::new(Code::Ambiguous, message).with_detail("candidates", called.collect::<Vec<_>>())

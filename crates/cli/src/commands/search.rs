@@ -82,7 +82,11 @@ impl Run for Args {
         let db = session.mirror(cx).await?;
         if let Some(called) = session.global.project.clone() {
             let found = db.read(cx, move |conn| place::project(conn, Some(&called)));
-            let project = found.await.map_err(|error| Error::of(&error))??;
+            let query = place::shell_word(&request.query);
+            let project = found.await.map_err(|error| Error::of(&error))?.map_err(|report| {
+                // What begins with a dash is no flag behind `--`.
+                place::with_actions(report, |project| format!("annals search -p {project} -- {query}"))
+            })?;
             request.projects = vec![project.id];
         }
         let results = annals_search::run(cx, &db, &request)

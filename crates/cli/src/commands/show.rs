@@ -111,10 +111,17 @@ pub async fn one(cx: &Cx, session: &Session, words: &[String], parts: Parts) -> 
 
 async fn load(cx: &Cx, session: &Session, reference: Reference, parts: Parts) -> Result<Reply<Data>, Error> {
     let db = session.mirror(cx).await?;
-    let called = reference.project.clone().or_else(|| session.global.project.clone());
-    let found = db.read(cx, move |conn| match place::project(conn, called.as_deref())? {
-        Ok(project) => find(conn, &project, &reference, parts),
-        Err(report) => Ok(Err(report)),
+    let flag = session.global.project.clone();
+    let found = db.read(cx, move |conn| {
+        let (named, flag) = (reference.project.as_deref(), flag.as_deref());
+        let project = match (named, flag) {
+            (Some(named), Some(flag)) => place::both(conn, named, flag)?,
+            (one, other) => place::project(conn, one.or(other))?,
+        };
+        match project {
+            Ok(project) => find(conn, &project, &reference, parts),
+            Err(report) => Ok(Err(place::with_actions(report, |project| reference.command(project)))),
+        }
     });
     Ok(found.await.map_err(|error| Error::of(&error))??.into())
 }
@@ -128,9 +135,10 @@ pub fn find(
 ) -> Result<Result<Data, Report>, annals_db::Error> {
     let all = Visibility::all();
     let kind = reference.kind.unwrap_or(EntityKind::Issue);
-    let Some(entity) = read::entity(conn, &all, kind, project.id, reference.iid)? else {
+    let Some(mut entity) = read::entity(conn, &all, kind, project.id, reference.iid)? else {
         return Ok(Err(missing(conn, project, reference)?));
     };
+    annals_search::reference::qualify(conn, std::slice::from_mut(&mut entity.item))?;
     let id = entity.id();
     let threads = read::threads(
         conn,

@@ -3,12 +3,13 @@
 use std::ops::Range;
 
 use annals_core::text::{self, Snippet};
-use annals_core::{EntityKind, UnixMs};
+use annals_core::{EntityKind, Iid, ProjectId, UnixMs};
 use annals_db::ids::{ForgeKind, SourceKind};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::order::Ranked;
 use crate::query::{Query, Sign};
+use crate::reference::CALLED;
 
 /// A document that matches.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -17,7 +18,8 @@ pub struct Hit {
     pub doc_key: String,
     /// What it is made from.
     pub kind: SourceKind,
-    /// The entity to `show`: `group/app#12`, `group/app!7`; a discussion has its parent's.
+    /// The entity to `show`: `group/app#12`, `group/app!7`, with the host in front where the path alone would not do; a
+    /// discussion has its parent's.
     #[serde(rename = "ref")]
     pub reference: String,
     /// The entity's title.
@@ -33,6 +35,12 @@ pub struct Hit {
     /// When it last changed at the forge.
     #[serde(with = "annals_core::time::rfc3339_option")]
     pub updated_at: Option<UnixMs>,
+    /// The row of its project.
+    #[serde(skip)]
+    pub project_id: ProjectId,
+    /// The entity of `reference`; a commit is none.
+    #[serde(skip)]
+    pub entity: Option<(EntityKind, Iid)>,
 }
 
 /// What is shown of the documents in `ranked`, in that order.
@@ -54,18 +62,22 @@ struct Document {
 
 /// Where an entity lives.
 struct Place {
-    path: String,
+    project: ProjectId,
+    called: String,
     web_url: Option<String>,
     forge: ForgeKind,
 }
 
 fn hit(conn: &Connection, ranked: &Ranked, terms: &[text::Term]) -> Result<Hit, annals_db::Error> {
-    let sql = "SELECT d.kind, d.source_id, d.title, d.body, d.meta, p.path, p.web_url, f.kind
-                 FROM documents d JOIN projects p ON p.id = d.project_id JOIN forges f ON f.id = p.forge_id
-                WHERE d.id = ?1";
+    let sql = format!(
+        "SELECT d.kind, d.source_id, d.title, d.body, d.meta, {CALLED}, p.web_url, f.kind, p.id
+           FROM documents d JOIN projects p ON p.id = d.project_id JOIN forges f ON f.id = p.forge_id
+          WHERE d.id = ?1"
+    );
     let read = |row: &Row<'_>| {
         let place = Place {
-            path: row.get(5)?,
+            project: ProjectId(row.get(8)?),
+            called: row.get(5)?,
             web_url: row.get(6)?,
             forge: row.get(7)?,
         };
@@ -79,14 +91,20 @@ fn hit(conn: &Connection, ranked: &Ranked, terms: &[text::Term]) -> Result<Hit, 
             place,
         })
     };
-    let document = conn.prepare_cached(sql)?.query_row(params![ranked.id], read)?;
+    let document = conn.prepare_cached(&sql)?.query_row(params![ranked.id], read)?;
     // A document that lost its source is damage for `docs rebuild`, and no reason to show nothing else either.
     let lost = || Shown {
-        reference: document.place.path.clone(),
+        reference: document.place.called.clone(),
         title: document.title.clone(),
         url: None,
+        entity: None,
     };
-    let Shown { reference, title, url } = shown(conn, &document).optional()?.unwrap_or_else(lost);
+    let Shown {
+        reference,
+        title,
+        url,
+        entity,
+    } = shown(conn, &document).optional()?.unwrap_or_else(lost);
     let Snippet { text, highlights } = snippet(&document, terms);
     Ok(Hit {
         doc_key: ranked.doc_key.clone(),
@@ -98,6 +116,8 @@ fn hit(conn: &Connection, ranked: &Ranked, terms: &[text::Term]) -> Result<Hit, 
         score: ranked.score,
         url,
         updated_at: ranked.updated_at.map(UnixMs),
+        project_id: document.place.project,
+        entity,
     })
 }
 
@@ -121,6 +141,7 @@ struct Shown {
     reference: String,
     title: String,
     url: Option<String>,
+    entity: Option<(EntityKind, Iid)>,
 }
 
 fn shown(conn: &Connection, document: &Document) -> rusqlite::Result<Shown> {
@@ -146,9 +167,10 @@ fn entity(conn: &Connection, kind: EntityKind, id: i64, place: &Place) -> rusqli
             iid.to_string()
         };
         Ok(Shown {
-            reference: format!("{}{mark}{number}", place.path),
+            reference: format!("{}{mark}{number}", place.called),
             title: row.get(1)?,
             url: row.get(2)?,
+            entity: Some((kind, Iid(iid))),
         })
     })
 }
@@ -177,15 +199,18 @@ fn commit(conn: &Connection, document: &Document) -> rusqlite::Result<Shown> {
     let oid: String = conn
         .prepare_cached(sql)?
         .query_row(params![document.source_id], |row| row.get(0))?;
-    let Place { path, web_url, forge } = &document.place;
+    let Place {
+        called, web_url, forge, ..
+    } = &document.place;
     let page = if *forge == ForgeKind::Gitlab {
         "-/commit"
     } else {
         "commit"
     };
     Ok(Shown {
-        reference: format!("{path}@{}", text::cut_chars(&oid, 12)),
+        reference: format!("{called}@{}", text::cut_chars(&oid, 12)),
         title: document.title.clone(),
         url: web_url.as_ref().map(|project| format!("{project}/{page}/{oid}")),
+        entity: None,
     })
 }

@@ -11,6 +11,7 @@ use annals_db::read::{
     list, threads,
 };
 use annals_net_adapter::http::server::ReqCx;
+use annals_search::reference::qualify;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -86,7 +87,9 @@ async fn listing(
             after: cursor.map(|c| c.after),
             limit,
         };
-        Ok(Ok((list(conn, &visibility, &query)?, seq)))
+        let mut page = list(conn, &visibility, &query)?;
+        qualify(conn, &mut page.items)?;
+        Ok(Ok((page, seq)))
     };
     match state.db().read(&cx, read).await {
         Ok(Ok((page, seq))) => {
@@ -208,7 +211,11 @@ pub(crate) fn find(
     let Ok(number) = iid.parse::<i64>() else {
         return Ok(Err(Report::new(Code::NotFound, format!("{iid:?} is not a number"))));
     };
-    Ok(entity(conn, visibility, kind, name.id, Iid(number))?.ok_or_else(|| no_entity(kind, &name, number)))
+    let Some(mut found) = entity(conn, visibility, kind, name.id, Iid(number))? else {
+        return Ok(Err(no_entity(kind, &name, number)));
+    };
+    qualify(conn, std::slice::from_mut(&mut found.item))?;
+    Ok(Ok(found))
 }
 
 macro_rules! entity_routes {

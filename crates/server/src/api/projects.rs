@@ -1,5 +1,6 @@
 //! `GET /v1/projects` and one of them; and how a path segment names a project.
 
+use annals_core::report::FieldError;
 use annals_core::{Code, EntityKind, Report};
 use annals_db::ReadConn;
 use annals_db::read::{ProjectName, Visibility};
@@ -69,11 +70,35 @@ pub(crate) fn locate(conn: &ReadConn<'_>, visibility: &Visibility, text: &str) -
         (None, _) => Located::Not(unknown(text)),
         (Some(last), false) => {
             found.push(last);
-            let candidates: Vec<String> = found.iter().map(qualified).collect();
-            let report = Report::new(Code::Ambiguous, format!("{text:?} names {} projects", found.len()));
-            Located::Not(report.with_detail("candidates", candidates))
+            Located::Not(ambiguous(text, &found))
         }
     })
+}
+
+/// Says which projects there are, each as it can be asked for.
+fn ambiguous(text: &str, found: &[ProjectName]) -> Report {
+    let names: Vec<String> = found.iter().map(qualified).collect();
+    let called = names.iter().zip(found).map(|(name, project)| {
+        // Of two former projects of one address only the row tells.
+        let is_clear = names.iter().filter(|other| *other == name).count() == 1;
+        if is_clear {
+            name.clone()
+        } else {
+            project.id.0.to_string()
+        }
+    });
+    let candidates: Vec<FieldError> = called
+        .map(|message| FieldError {
+            field: "project".to_owned(),
+            message,
+        })
+        .collect();
+    let report = Report::new(Code::Ambiguous, format!("{text:?} names {} projects", found.len()));
+    let report = report.with_field_errors(&candidates);
+    match candidates.into_iter().next() {
+        Some(first) => report.with_suggestion(first.message),
+        None => report,
+    }
 }
 
 /// `host/path`, which names a project whatever else is mirrored.

@@ -38,6 +38,9 @@ pub(crate) fn problem_page(problem: &Problem) -> Markup {
         h1 { (problem.title) }
         p { (problem.detail) }
         @if let Some(suggestion) = &problem.suggestion { p { "Perhaps: " code { (suggestion) } } }
+        @if !problem.errors.is_empty() {
+            ul { @for error in &problem.errors { li { (error.field) ": " code { (visible_line(&error.message)) } } } }
+        }
         @if !problem.actions.is_empty() {
             h2 { "What to do" }
             ul { @for action in &problem.actions { li { code { (action) } } } }

@@ -7,6 +7,8 @@ mod markdown;
 mod search_page;
 mod snippet;
 
+use annals_core::EntityKind;
+use annals_search::answer::Hit;
 use axum::Router;
 use axum::routing::get;
 
@@ -22,33 +24,12 @@ pub(crate) fn routes() -> Router<AppState> {
         .route(&assets::STYLE_PATH, get(assets::style))
 }
 
-/// The page of an entity: `group/app#12`, `group/app!7`.
-fn entity_href(reference: &str) -> Option<String> {
-    let (path, kind, iid) = match reference.rsplit_once('#') {
-        Some((path, iid)) => (path, "issues", iid),
-        None => {
-            let (path, iid) = reference.rsplit_once('!')?;
-            (path, "merge-requests", iid)
-        }
+/// The page of a hit's entity: by the project's row, as its path may be that of several.
+fn entity_href(hit: &Hit) -> Option<String> {
+    let (kind, iid) = hit.entity?;
+    let kind = match kind {
+        EntityKind::Issue => "issues",
+        EntityKind::MergeRequest => "merge-requests",
     };
-    Some(format!("/p/{}/{kind}/{iid}", segment(path)))
-}
-
-/// A path as one segment of another.
-fn segment(path: &str) -> String {
-    form_urlencoded::byte_serialize(path.as_bytes())
-        .collect::<String>()
-        .replace('+', "%20")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::entity_href;
-
-    #[test]
-    fn a_reference_leads_to_its_page() {
-        assert_eq!(entity_href("group/app#12").as_deref(), Some("/p/group%2Fapp/issues/12"));
-        assert_eq!(entity_href("a b/c!7").as_deref(), Some("/p/a%20b%2Fc/merge-requests/7"));
-        assert_eq!(entity_href("no reference"), None);
-    }
+    Some(format!("/p/{}/{kind}/{iid}", hit.project_id.0))
 }

@@ -178,7 +178,7 @@ fn hit_item(hit: &Hit, now: UnixMs) -> Markup {
     html! {
         li {
             h3 {
-                @match entity_href(&hit.reference) {
+                @match entity_href(hit) {
                     Some(href) => a href=(href) { bdi dir="auto" { (title) } },
                     None => bdi dir="auto" { (title) },
                 }
