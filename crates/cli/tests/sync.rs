@@ -84,6 +84,12 @@ fn lock_second_sync_names_holder() {
             holder.as_str(),
             "the run that holds it, not the one that waits"
         );
+        let said = error["message"].as_str().unwrap();
+        let run: String = holder.chars().take(8).collect();
+        let named = format!("under way: annals sync (process {me} on {}, run {run}…) since ", host());
+        assert!(said.contains(&named), "{said}");
+        let recorded = &desk.run("sync-runs").data()["runs"][0]["error_code"];
+        assert_eq!(*recorded, "sync_in_progress");
         assert!(error["details"]["age_ms"].as_i64().unwrap() >= 12_000);
         assert!(
             error["actions"]
@@ -93,6 +99,57 @@ fn lock_second_sync_names_holder() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn a_lock_is_told_by_its_project_and_whether_its_process_runs() {
+    let desk = Desk::with_mirror();
+    // No process has this id: it is above what any system gives out.
+    let dead = 0x7fff_fff0;
+    for (pid, start, said) in [
+        (dead, 0, format!("process {dead} is gone; the next sync continues")),
+        (
+            std::process::id(),
+            start_of(std::process::id()),
+            format!("(process {} on", std::process::id()),
+        ),
+    ] {
+        desk.sql(&format!(
+            "INSERT OR REPLACE INTO sync_locks (scope, run_id, holder, host, pid, process_start, fence, acquired_at, heartbeat_at)
+             SELECT 'project:' || id, (SELECT run_id FROM sync_runs), 'annals sync', '{host}', {pid}, {start}, 7,
+                    unixepoch() * 1000, unixepoch() * 1000 FROM projects;
+             UPDATE sync_runs SET status = 'running', finished_at = NULL, host = '{host}', pid = {pid}, process_start = {start}",
+            host = host()
+        ));
+        let doctor = desk.run("doctor --human").stdout;
+        let line = doctor.lines().find(|line| line.starts_with("lock")).unwrap();
+        assert!(
+            line.contains("annals-sample/tidewater") && line.contains(&said),
+            "{doctor}"
+        );
+        assert!(!doctor.contains("project:"), "{doctor}");
+        let runs = desk.run("sync-runs --human").stdout;
+        assert_eq!(runs.contains("is gone; the next sync continues"), pid == dead, "{runs}");
+    }
+}
+
+#[test]
+fn a_run_tells_every_failure() {
+    let desk = Desk::with_mirror();
+    desk.sql(
+        r#"UPDATE sync_runs SET status = 'partial', error_code = 'partial', error = '{"failures":[
+             {"project":"g/a","part":"issues","code":"network","message":"refused\u001b[31m"},
+             {"project":"g/b","part":null,"code":"protocol","message":"no list"}]}'"#,
+    );
+    let run = desk.run("sync-runs").data()["runs"][0]["run_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let shown = desk.run(&format!("sync-runs --human --run-id {run}")).stdout;
+    for line in ["  g/a issues: network: refused", "  g/b: protocol: no list"] {
+        assert!(shown.contains(line), "{shown}");
+    }
+    assert!(!shown.contains('\x1b'), "{shown:?}");
 }
 
 fn host() -> String {

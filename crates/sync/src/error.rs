@@ -50,7 +50,7 @@ pub enum Error {
         code: Code,
     },
     /// Another run is at this project.
-    #[error("another sync of {project} is under way: {} since {} s", holder.holder, holder.age_ms / 1000)]
+    #[error("another sync of {project} is under way: {}", who(holder))]
     InProgress {
         /// The project's path.
         project: String,
@@ -116,6 +116,21 @@ impl Failure {
             "retryable": self.report.retryable,
         })
     }
+}
+
+/// The holder of a lock, so that a person can find it.
+fn who(holder: &Holder) -> String {
+    let run = holder.run_id.as_ref().map_or_else(String::new, |run| {
+        let begin: String = run.as_str().chars().take(8).collect();
+        format!(", run {begin}…")
+    });
+    format!(
+        "{} (process {} on {}{run}) since {} s",
+        holder.holder,
+        holder.process.pid,
+        holder.process.host,
+        holder.age_ms / 1000
+    )
 }
 
 fn incomplete_message(incomplete: &Incomplete) -> String {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use annals_core::Code;
-use annals_db::control::lock;
+use annals_db::control::{Alive, Holder, lock};
 use annals_db::ids::RunStatus;
 use annals_db::read::{self, Depth, Visibility};
 use annals_db::{Db, OpenOptions};
@@ -11,7 +11,9 @@ use annals_net_adapter::{BackendKind, Cx};
 
 use super::doctor::{Check, Status};
 use super::version;
+use crate::given::quoted;
 use crate::output::page::counted;
+use crate::process;
 use crate::session::Session;
 use crate::settings;
 
@@ -62,7 +64,10 @@ pub async fn mirror(cx: &Cx, session: &Session) -> Vec<Check> {
     match Db::open(cx, &path, OpenOptions::read()).await {
         Ok(db) => {
             checks.push(Check::new("schema", Status::Ok, version::newest_schema().to_string()));
-            match db.read(cx, |conn| Ok((integrity(conn)?, owed(conn)?))).await {
+            match db
+                .read(cx, |conn| Ok((integrity(conn)?, owed(conn, &process::alive())?)))
+                .await
+            {
                 Ok((integrity, owed)) => {
                     checks.push(integrity);
                     checks.extend(owed);
@@ -137,16 +142,10 @@ fn integrity(conn: &annals_db::ReadConn<'_>) -> Result<Check, annals_db::Error> 
     })
 }
 
-fn owed(conn: &annals_db::ReadConn<'_>) -> Result<Vec<Check>, annals_db::Error> {
+fn owed(conn: &annals_db::ReadConn<'_>, alive: &Alive) -> Result<Vec<Check>, annals_db::Error> {
     let mut checks = Vec::new();
     for holder in lock::all_held(conn, conn.now())? {
-        let detail = format!(
-            "{} holds {} since {} s",
-            holder.holder,
-            holder.scope,
-            holder.age_ms / 1000
-        );
-        checks.push(Check::new("lock", Status::Info, detail));
+        checks.push(lock_of(conn, &holder, alive)?);
     }
     let stats = read::stats(conn)?;
     if stats.dirty > 0 {
@@ -185,6 +184,27 @@ fn owed(conn: &annals_db::ReadConn<'_>) -> Result<Vec<Check>, annals_db::Error> 
         });
     }
     Ok(checks)
+}
+
+/// Who syncs what, or did until its process ended.
+fn lock_of(conn: &annals_db::ReadConn<'_>, holder: &Holder, alive: &Alive) -> Result<Check, annals_db::Error> {
+    let projects = read::projects(conn, &Visibility::all())?;
+    let project = projects
+        .iter()
+        .find(|row| lock::scope(row.name.id) == holder.scope)
+        .map_or(holder.scope.as_str(), |row| row.name.path.as_str());
+    let (pid, host) = (holder.process.pid, &holder.process.host);
+    Ok(if alive.is_dead(&holder.process) {
+        let detail = format!("{project} was being synced; process {pid} is gone; the next sync continues");
+        Check::new("lock", Status::Info, detail).action(format!("annals sync {}", quoted(project)))
+    } else {
+        let detail = format!(
+            "{project} is being synced: {} (process {pid} on {host}) since {} s",
+            holder.holder,
+            holder.age_ms / 1000
+        );
+        Check::new("lock", Status::Info, detail)
+    })
 }
 
 /// Whether each forge has a token; never what it is.

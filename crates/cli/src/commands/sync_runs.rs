@@ -1,10 +1,13 @@
 //! `annals sync-runs`: how the mirroring went.
 
+use std::collections::BTreeSet;
+
 use annals_core::{Code, Report, RunId};
 use annals_db::ids::RunStatus;
 use annals_db::read::{self, Run as RunRow, RunDetail, Visibility};
 use annals_net_adapter::Cx;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::Run;
 use super::either::Either;
@@ -12,6 +15,7 @@ use crate::error::Error;
 use crate::output::page::{counted, one_line};
 use crate::output::table::{Cell, Column, Table};
 use crate::output::{Page, Reply, Shape, Show, Style};
+use crate::process;
 use crate::session::Session;
 
 /// List sync runs, or show one
@@ -31,11 +35,18 @@ pub struct Args {
 #[derive(Debug, Serialize)]
 pub struct Runs {
     runs: Vec<RunRow>,
+    /// Runs that never ended, of processes that did.
+    #[serde(skip)]
+    gone: BTreeSet<String>,
 }
 
 #[derive(Debug, Serialize)]
-#[serde(transparent)]
-pub struct One(RunDetail);
+pub struct One {
+    #[serde(flatten)]
+    detail: RunDetail,
+    #[serde(skip)]
+    is_gone: bool,
+}
 
 #[rustfmt::skip]
 const RUNS: Shape = Shape {
@@ -78,7 +89,9 @@ impl Run for Args {
         let Some(asked) = self.run_id else {
             let runs = db.read(cx, move |conn| read::runs(conn, &Visibility::all(), status, limit));
             let runs = runs.await.map_err(|error| Error::of(&error))?;
-            return Ok(Reply::from(Either::Left(Runs { runs })));
+            let gone = runs.iter().filter(|run| is_gone(run));
+            let gone = gone.map(|run| run.run_id.as_str().to_owned()).collect();
+            return Ok(Reply::from(Either::Left(Runs { runs, gone })));
         };
         let found = db.read(cx, move |conn| {
             let id = RunId(asked.trim().to_ascii_lowercase());
@@ -96,9 +109,15 @@ impl Run for Args {
                 _ => Ok(Err(unknown(&id))),
             }
         });
-        let run = found.await.map_err(|error| Error::of(&error))??;
-        Ok(Reply::from(Either::Right(One(run))))
+        let detail = found.await.map_err(|error| Error::of(&error))??;
+        let is_gone = is_gone(&detail.run);
+        Ok(Reply::from(Either::Right(One { detail, is_gone })))
     }
+}
+
+/// Whether a run that has no end has no process either.
+fn is_gone(run: &RunRow) -> bool {
+    run.finished_at.is_none() && process::alive().is_dead(&run.process)
 }
 
 fn unknown(id: &RunId) -> Report {
@@ -132,6 +151,15 @@ pub fn seconds(duration: std::time::Duration) -> String {
     }
 }
 
+impl Runs {
+    fn trouble(&self, run: &RunRow) -> String {
+        if self.gone.contains(run.run_id.as_str()) {
+            return format!("process {} is gone; the next sync continues", run.process.pid);
+        }
+        one_line(run.error_code.as_deref().unwrap_or_default())
+    }
+}
+
 impl Show for Runs {
     fn show(&self, page: &mut Page) {
         let mut table = Table::new(&[
@@ -149,7 +177,7 @@ impl Show for Runs {
                 page.time(Some(run.started_at)).into(),
                 took(run).into(),
                 one_line(run.project.as_deref().unwrap_or("several")).into(),
-                one_line(run.error_code.as_deref().unwrap_or_default()).into(),
+                self.trouble(run).into(),
             ]);
         }
         if !self.runs.is_empty() {
@@ -161,7 +189,7 @@ impl Show for Runs {
 
 impl Show for One {
     fn show(&self, page: &mut Page) {
-        let run = &self.0.run;
+        let run = &self.detail.run;
         page.heading(run.run_id.as_str());
         let project = run
             .project
@@ -175,24 +203,41 @@ impl Show for One {
             one_line(&run.process.host),
             run.process.pid
         ));
+        if self.is_gone {
+            let line = format!("process {} is gone; the next sync continues", run.process.pid);
+            page.line(page.paint(Style::Attention, &line));
+        }
         if let Some(code) = &run.error_code {
-            let message = run
-                .error
-                .get("message")
-                .and_then(serde_json::Value::as_str)
-                .unwrap_or_default();
-            let line = format!("{} {}", one_line(code), one_line(message));
+            let line = format!("{} {}", one_line(code), text(&run.error, "message"));
             page.line(page.paint(Style::Attention, line.trim_end()));
         }
-        if !self.0.streams.is_empty() {
+        let failures = run.error.get("failures").and_then(Value::as_array);
+        for failure in failures.into_iter().flatten() {
+            page.line(format!("  {}", reason(failure)));
+        }
+        if !self.detail.streams.is_empty() {
             page.blank();
             page.table(&self.streams());
         }
-        if !self.0.entities.is_empty() {
+        if !self.detail.entities.is_empty() {
             page.blank();
             page.table(&self.entities());
         }
     }
+}
+
+/// `group/app issues: network: the connection was refused`, as far as it is known.
+fn reason(failure: &Value) -> String {
+    let place = [text(failure, "project"), text(failure, "part")];
+    let place: Vec<String> = place.into_iter().filter(|part| !part.is_empty()).collect();
+    let parts = [place.join(" "), text(failure, "code"), text(failure, "message")];
+    let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join(": ")
+}
+
+/// A member that is text, on one line.
+fn text(value: &Value, name: &str) -> String {
+    one_line(value.get(name).and_then(Value::as_str).unwrap_or_default())
 }
 
 impl One {
@@ -208,7 +253,7 @@ impl One {
             ("SET ASIDE", Column::Right),
             ("ERROR", Column::Left),
         ]);
-        for stream in &self.0.streams {
+        for stream in &self.detail.streams {
             table.row([
                 one_line(&stream.project).into(),
                 one_line(&stream.stream).into(),
@@ -231,7 +276,7 @@ impl One {
             ("STATUS", Column::Left),
             ("ERROR", Column::Flexible),
         ]);
-        for entity in &self.0.entities {
+        for entity in &self.detail.entities {
             let error = [&entity.error_code, &entity.error_message].into_iter().flatten();
             let error: Vec<String> = error.map(|text| one_line(text)).collect();
             table.row([

@@ -293,6 +293,7 @@ async fn documents(cx: &Cx, run: &Arc<Run>, total: &mut Drained) -> Result<(), E
 
 /// Closes the run, cancelled or not.
 async fn finish(cx: &Cx, run: &Arc<Run>, ends: Ends) -> Result<SyncResult, Error> {
+    let nobody_worked = ends.projects.iter().all(|end| !end.worked);
     let mut result = SyncResult {
         run_id: run.run_id.clone(),
         mode: RunMode::Normal,
@@ -314,11 +315,18 @@ async fn finish(cx: &Cx, run: &Arc<Run>, ends: Ends) -> Result<SyncResult, Error
         error_code: None,
     };
     let failures = ends.failures;
+    // Learning a project's name may have written something; that is not yet part of its sync.
+    let locked_out = !failures.is_empty()
+        && nobody_worked
+        && failures
+            .iter()
+            .all(|failure| failure.report.code == Code::SyncInProgress);
     // A stage may have ended early without anybody noticing a stop: the process itself knows.
     let stopped = ends.stopped.or_else(|| cx.cancel_reason());
     (result.status, result.error_code) = match (&stopped, failures.as_slice()) {
         (Some(reason), _) => (RunStatus::Cancelled, Some(reason.code())),
         (None, []) => (RunStatus::Done, None),
+        (None, _) if locked_out => (RunStatus::Failed, Some(Code::SyncInProgress)),
         (None, _) if result.stored_something() => (RunStatus::Partial, Some(Code::Partial)),
         (None, failures) => (RunStatus::Failed, Some(one_code(failures))),
     };
