@@ -1,6 +1,6 @@
 //! What developers and CI run: `cargo xtask <command>`.
 //!
-//! [`suite`] runs every test, [`audit`] checks the rules that the compiler cannot, [`bench`] measures; [`workspace`] is
+//! [`suite`] runs every test, [`audit`] checks the rules that the compiler cannot, `bench` measures; [`workspace`] is
 //! what they know of this repository. A command is a row of [`COMMANDS`].
 
 #![allow(

@@ -113,7 +113,7 @@ impl Runtimes {
         })
     }
 
-    /// Lets SIGINT, SIGTERM and SIGHUP end the process in stages; see [`crate::signal`]. Once per
+    /// Lets SIGINT, SIGTERM and SIGHUP end the process in stages: drain, cancel, end. Once per
     /// process.
     ///
     /// # Errors

@@ -3,9 +3,9 @@
 //! Code is parsed, so that a comment or a string never matches. An [`Audit`](rules::Audit) is a function from a
 //! [`Tree`](tree::Tree) (sources, manifests, texts, resolved builds) to [`Finding`](finding::Finding)s; what is right
 //! nevertheless stands in `xtask/audit.toml` with its reason ([`exceptions`]). Every audit has fixtures in
-//! `xtask/fixtures/audit/<name>/` that it must reject, line by line, and others that it must let pass ([`fixtures`]).
+//! `xtask/fixtures/audit/<name>/` that it must reject, line by line, and others that it must let pass (`fixtures`).
 //!
-//! Reading order: [`command`] says what happens, [`rules`] lists the audits, [`tree`] is what they look at; then one
+//! Reading order: `command` says what happens, [`rules`] lists the audits, [`tree`] is what they look at; then one
 //! file per audit. [`source`], [`paths`], [`manifest`], [`builds`] and [`spdx`] are how the parts are read.
 
 mod command;

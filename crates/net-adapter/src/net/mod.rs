@@ -1,6 +1,6 @@
 //! Sockets: names become addresses, addresses become streams.
 //!
-//! A [`Cx`] carries its network: the backend's sockets, or the lab's [`VirtualNet`]. Every stream
+//! A [`Cx`] carries its network: the backend's sockets, or the lab's `VirtualNet`. Every stream
 //! has nodelay set; every address a client dials has passed the caller's [`Admission`].
 
 mod addr;

@@ -1,7 +1,7 @@
 //! A simulated GitLab with a project whose every byte is known.
 //!
 //! What a test needs, in reading order: [`project`] is the data of one project, [`generate`] makes
-//! one of any size from a seed, [`sample`] holds the small one that `annals demo` shows, [`state`]
+//! one of any size from a seed, `sample` holds the small one that `annals demo` shows, [`state`]
 //! is the forge's truth at a moment and every way to change it, [`gitlab`] answers API requests
 //! from it, [`model`] says what a correct mirror of it contains. [`faults`] names everything
 //! that can go wrong on the way, and [`server`] puts it all behind a listener, real or virtual.

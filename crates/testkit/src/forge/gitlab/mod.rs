@@ -1,9 +1,9 @@
 //! GitLab's REST API v4, read-only, as a pure function.
 //!
 //! [`answer`] takes the forge's state, its policy and a request and returns the whole response;
-//! there is no socket, no clock and no memory in it. [`message`] holds the two sides, [`route`]
-//! finds what is asked for, [`list`] cuts lists into pages, [`render`] writes rows as GitLab does,
-//! [`diff`] the text of changes.
+//! there is no socket, no clock and no memory in it. `message` holds the two sides, `route`
+//! finds what is asked for, `list` cuts lists into pages, `render` writes rows as GitLab does,
+//! `diff` the text of changes.
 
 mod diff;
 mod list;

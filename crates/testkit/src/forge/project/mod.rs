@@ -1,8 +1,8 @@
 //! What a GitLab project is made of, as plain data.
 //!
 //! People, labels and milestones are named by their index in the project, so that an entity stays
-//! small. An entity is a [`Head`] (what a list row shows, in [`head`]) and a [`Thread`] (everything
-//! fetched under it, in [`thread`]; pushed changes in [`change`]).
+//! small. An entity is a [`Head`] (what a list row shows, in `head`) and a [`Thread`] (everything
+//! fetched under it, in `thread`; pushed changes in `change`).
 
 mod change;
 mod head;

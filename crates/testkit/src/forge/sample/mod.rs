@@ -1,6 +1,6 @@
 //! The small project that `annals demo` mirrors: a year of an invented search server.
 //!
-//! The stories are text files in this folder, in the form that [`parse`] describes; they tell of
+//! The stories are text files in this folder, in the form that `parse` describes; they tell of
 //! bugs, reviews, renames and releases, so that a search, a thread and a file history have
 //! something to show. The project, its people and every word are made up. The bytes never change
 //! by themselves: what a test or a transcript shows today it shows tomorrow.

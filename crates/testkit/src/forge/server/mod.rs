@@ -3,7 +3,7 @@
 //! [`Simulator::start`] listens and serves from a region under the caller's; dropping the
 //! simulator, or [`Simulator::stop`], ends it. While it runs a test changes the forge with
 //! [`Simulator::with_state`] and reads what was asked with [`Simulator::log`]. HTTP/1.1 is spoken
-//! byte by byte in [`conn`], because faults have to cut between any two bytes.
+//! byte by byte in `conn`, because faults have to cut between any two bytes.
 
 mod bomb;
 mod conn;
