@@ -9,15 +9,16 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::app::AppState;
+use crate::http::address::Address;
 use crate::http::problem::Told;
 
 /// The process answers; it asks nothing of anybody else.
-pub(crate) async fn live() -> Response {
+pub(crate) async fn live(_: ReqCx, _: Address<()>) -> Response {
     Json(json!({"status": "live"})).into_response()
 }
 
 /// It can do its work: it is not draining and the store can be read.
-pub(crate) async fn ready(ReqCx(cx): ReqCx, State(state): State<AppState>, told: Told) -> Response {
+pub(crate) async fn ready(ReqCx(cx): ReqCx, State(state): State<AppState>, _: Address<()>, told: Told) -> Response {
     if cx.shutdown().stage() != Stage::Running {
         let report = Report::new(Code::NotReady, "the server is draining").with_retry_after_ms(1000);
         return told.problem(report).into_response();

@@ -47,6 +47,21 @@ async fn failures_are_problem_documents(cx: Cx) {
         ("/v1/projects/no%2Fsuch/issues?state=green", 400, "usage"),
         ("/v1/projects/no%2Fsuch/issues?label=a&label=b", 400, "usage"),
         ("/v1/search?q=x&sate=open", 400, "usage"),
+        ("/v1/projects?foo=1", 400, "usage"),
+        ("/v1/projects/no%2Fsuch?foo=1", 400, "usage"),
+        ("/v1/projects/no%2Fsuch/issues/1?foo=1", 400, "usage"),
+        (
+            "/v1/projects/no%2Fsuch/merge-requests/1/discussions?limit=1",
+            400,
+            "usage",
+        ),
+        ("/health?foo=1", 400, "usage"),
+        ("/health/live?foo=1", 400, "usage"),
+        ("/health/ready?foo=1", 400, "usage"),
+        ("/v1/projects/%FF", 400, "usage"),
+        ("/v1/projects/%FF/issues", 400, "usage"),
+        ("/v1/projects/a/issues/%FF", 400, "usage"),
+        ("/p/%FF/issues/1", 400, "usage"),
         ("/v1/search?q=after:soon", 400, "query_invalid"),
         ("/v1/search?q=x&facets=colour", 400, "usage"),
     ];
@@ -61,6 +76,10 @@ async fn failures_are_problem_documents(cx: Cx) {
     }
     let typo = served.get(&cx, "/v1/search?q=x&sate=open").await.json();
     assert_eq!(typo["suggestion"], "state");
+    let typo = served.get(&cx, "/p/a/issues/1?ofset=3").await.json();
+    assert_eq!(typo["suggestion"], "offset");
+    let none = served.get(&cx, "/v1/projects?foo=1").await.json();
+    assert_eq!(none["detail"], "unknown parameter \"foo\"; this address takes none");
     served.stop(&cx).await;
 }
 
@@ -75,6 +94,10 @@ async fn only_reading_is_allowed(cx: Cx) {
         );
         assert!(answer.header("allow").contains("GET"), "{method}");
     }
+    let page = served.ask(&cx, "POST", "/", &[("accept", "text/html")]).await;
+    assert_eq!(page.status, 405);
+    assert!(page.header("allow").contains("GET") && page.header("content-type").starts_with("text/html"));
+    assert!(page.body.contains("method_not_allowed"), "{}", page.body);
     let head = served.ask(&cx, "HEAD", "/v1/projects", &[]).await;
     assert_eq!((head.status, head.body.as_str()), (200, ""));
     served.stop(&cx).await;

@@ -12,13 +12,14 @@ use annals_db::read::{
 };
 use annals_net_adapter::http::server::ReqCx;
 use annals_search::reference::qualify;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::projects::no_entity;
 use super::{Envelope, Located, locate};
 use crate::app::AppState;
+use crate::http::address::{self, Address};
 use crate::http::cursor::Cursor;
 use crate::http::params::{Params, usage};
 use crate::http::problem::Told;
@@ -37,36 +38,37 @@ const KNOWN: [&str; 11] = [
     "cursor",
 ];
 
-pub(super) async fn issues(
-    cx: ReqCx,
-    state: State<AppState>,
-    path: Path<String>,
-    raw: RawQuery,
-    told: Told,
-) -> Response {
-    listing(cx, EntityKind::Issue, state, path, raw, told).await
+/// The parameters of a list.
+pub(super) struct Known;
+
+impl address::Known for Known {
+    const NAMES: &'static [&'static str] = &KNOWN;
+}
+
+pub(super) async fn issues(cx: ReqCx, state: State<AppState>, address: Address<String, Known>, told: Told) -> Response {
+    listing(cx, EntityKind::Issue, state, address, told).await
 }
 
 pub(super) async fn merge_requests(
     cx: ReqCx,
     state: State<AppState>,
-    path: Path<String>,
-    raw: RawQuery,
+    address: Address<String, Known>,
     told: Told,
 ) -> Response {
-    listing(cx, EntityKind::MergeRequest, state, path, raw, told).await
+    listing(cx, EntityKind::MergeRequest, state, address, told).await
 }
 
 async fn listing(
     ReqCx(cx): ReqCx,
     kind: EntityKind,
     State(state): State<AppState>,
-    Path(project): Path<String>,
-    RawQuery(raw): RawQuery,
+    Address {
+        path: project, params, ..
+    }: Address<String, Known>,
     told: Told,
 ) -> Response {
     let started = cx.now();
-    let asked = match Asked::read(kind, &project, raw.as_deref(), &state, cx.unix_ms()) {
+    let asked = match Asked::read(kind, &project, &params, &state, cx.unix_ms()) {
         Ok(asked) => asked,
         Err(report) => return told.problem(report).into_response(),
     };
@@ -120,8 +122,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn read(kind: EntityKind, project: &str, raw: Option<&str>, state: &AppState, now: UnixMs) -> Result<Self, Report> {
-        let params = Params::read(raw, &KNOWN)?;
+    fn read(kind: EntityKind, project: &str, params: &Params, state: &AppState, now: UnixMs) -> Result<Self, Report> {
         let name = |key| params.get(key).map(NameFilter::parse);
         let mut query = ListQuery::of(kind);
         query.states = params.get("state").map(states).transpose()?.unwrap_or_default();
@@ -223,19 +224,19 @@ macro_rules! entity_routes {
         pub(super) async fn $one(
             cx: ReqCx,
             state: State<AppState>,
-            path: Path<(String, String)>,
+            address: Address<(String, String)>,
             told: Told,
         ) -> Response {
-            single(cx, $kind, state, path, told).await
+            single(cx, $kind, state, address, told).await
         }
 
         pub(super) async fn $discussions(
             cx: ReqCx,
             state: State<AppState>,
-            path: Path<(String, String)>,
+            address: Address<(String, String)>,
             told: Told,
         ) -> Response {
-            discussions(cx, $kind, state, path, told).await
+            discussions(cx, $kind, state, address, told).await
         }
     };
 }
@@ -247,7 +248,9 @@ async fn single(
     ReqCx(cx): ReqCx,
     kind: EntityKind,
     State(state): State<AppState>,
-    Path((project, iid)): Path<(String, String)>,
+    Address {
+        path: (project, iid), ..
+    }: Address<(String, String)>,
     told: Told,
 ) -> Response {
     let started = cx.now();
@@ -267,7 +270,9 @@ async fn discussions(
     ReqCx(cx): ReqCx,
     kind: EntityKind,
     State(state): State<AppState>,
-    Path((project, iid)): Path<(String, String)>,
+    Address {
+        path: (project, iid), ..
+    }: Address<(String, String)>,
     told: Told,
 ) -> Response {
     let started = cx.now();

@@ -5,25 +5,17 @@ use annals_core::{Code, EntityKind, Report};
 use annals_db::ReadConn;
 use annals_db::read::{ProjectName, Visibility};
 use annals_net_adapter::http::server::ReqCx;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::Envelope;
 use crate::app::AppState;
-use crate::http::params::Params;
+use crate::http::address::Address;
 use crate::http::problem::Told;
 
-pub(super) async fn list(
-    ReqCx(cx): ReqCx,
-    State(state): State<AppState>,
-    RawQuery(raw): RawQuery,
-    told: Told,
-) -> Response {
+pub(super) async fn list(ReqCx(cx): ReqCx, State(state): State<AppState>, _: Address<()>, told: Told) -> Response {
     let started = cx.now();
-    if let Err(report) = Params::read(raw.as_deref(), &[]) {
-        return told.problem(report).into_response();
-    }
     let visibility = state.visibility();
     match state
         .db()
@@ -38,7 +30,7 @@ pub(super) async fn list(
 pub(super) async fn one(
     ReqCx(cx): ReqCx,
     State(state): State<AppState>,
-    Path(project): Path<String>,
+    Address { path: project, .. }: Address<String>,
     told: Told,
 ) -> Response {
     let started = cx.now();

@@ -7,33 +7,35 @@ use annals_net_adapter::Cx;
 use annals_net_adapter::http::server::ReqCx;
 use annals_search::answer::{Facet, SearchRequest};
 use annals_search::{SearchResults, query};
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::{Envelope, Located, locate};
 use crate::app::AppState;
+use crate::http::address::{self, Address};
 use crate::http::params::{Params, usage};
 use crate::http::problem::Told;
 
 /// Parameters that stand for the query language's filter of the same name.
 pub(crate) const FILTERS: [&str; 7] = ["kind", "state", "author", "label", "path", "after", "before"];
 
-const KNOWN: [&str; 12] = [
-    "q", "project", "kind", "state", "author", "label", "path", "after", "before", "facets", "limit", "offset",
-];
+/// The parameters of a search.
+pub(super) struct Known;
+
+impl address::Known for Known {
+    const NAMES: &'static [&'static str] = &[
+        "q", "project", "kind", "state", "author", "label", "path", "after", "before", "facets", "limit", "offset",
+    ];
+}
 
 pub(super) async fn search(
     ReqCx(cx): ReqCx,
     State(state): State<AppState>,
-    RawQuery(raw): RawQuery,
+    Address { params, .. }: Address<(), Known>,
     told: Told,
 ) -> Response {
     let started = cx.now();
-    let params = match Params::read(raw.as_deref(), &KNOWN) {
-        Ok(params) => params,
-        Err(report) => return told.problem(report).into_response(),
-    };
     let request = match read(&cx, &state, &params).await {
         Ok(Ok(request)) => request,
         Ok(Err(report)) => return told.problem(report).into_response(),

@@ -44,7 +44,7 @@ pub(crate) async fn guard(_: ReqCx, State(state): State<AppState>, mut request: 
         .into_response(),
         None => next.run(request).await,
     };
-    if !is_head && response.status() == axum::http::StatusCode::METHOD_NOT_ALLOWED && accepts != Accepts::Html {
+    if !is_head && response.status() == axum::http::StatusCode::METHOD_NOT_ALLOWED {
         let allow = response.headers().get(axum::http::header::ALLOW).cloned();
         let report = Report::new(Code::MethodNotAllowed, "this address can only be read");
         response = Problem {

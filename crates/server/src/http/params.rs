@@ -28,7 +28,11 @@ impl Params {
         }
         for (at, (name, _)) in pairs.iter().enumerate() {
             if !known.contains(&name.as_str()) {
-                let report = usage(format!("unknown parameter {name:?}; known are {}", known.join(", ")));
+                let others = match known {
+                    [] => "this address takes none".to_owned(),
+                    known => format!("known are {}", known.join(", ")),
+                };
+                let report = usage(format!("unknown parameter {name:?}; {others}"));
                 return Err(match nearest(name, known.iter().copied()) {
                     Some(near) => report.with_suggestion(near),
                     None => report,

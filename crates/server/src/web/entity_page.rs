@@ -8,7 +8,7 @@ use annals_db::read::{
     Discussion, Entity, Event, File, Note, NotePage, Revision, Threads, events, files, revisions, threads,
 };
 use annals_net_adapter::http::server::ReqCx;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 
@@ -16,30 +16,36 @@ use super::layout::page;
 use super::markdown;
 use crate::api::entities::find;
 use crate::app::AppState;
+use crate::http::address::{self, Address};
 use crate::http::params::Params;
 use crate::http::problem::Told;
 
 /// Notes on a page.
 const NOTES: usize = 100;
 
+/// The parameters of the page.
+pub(super) struct Known;
+
+impl address::Known for Known {
+    const NAMES: &'static [&'static str] = &["offset"];
+}
+
 pub(super) async fn issue(
     cx: ReqCx,
     state: State<AppState>,
-    path: Path<(String, String)>,
-    raw: RawQuery,
+    address: Address<(String, String), Known>,
     told: Told,
 ) -> Response {
-    show(cx, EntityKind::Issue, state, path, raw, told).await
+    show(cx, EntityKind::Issue, state, address, told).await
 }
 
 pub(super) async fn merge_request(
     cx: ReqCx,
     state: State<AppState>,
-    path: Path<(String, String)>,
-    raw: RawQuery,
+    address: Address<(String, String), Known>,
     told: Told,
 ) -> Response {
-    show(cx, EntityKind::MergeRequest, state, path, raw, told).await
+    show(cx, EntityKind::MergeRequest, state, address, told).await
 }
 
 /// Everything the page shows, from one snapshot.
@@ -55,13 +61,12 @@ async fn show(
     ReqCx(cx): ReqCx,
     kind: EntityKind,
     State(state): State<AppState>,
-    Path((project, iid)): Path<(String, String)>,
-    RawQuery(raw): RawQuery,
+    Address { path, params, .. }: Address<(String, String), Known>,
     told: Told,
 ) -> Response {
-    let params = Params::read(raw.as_deref(), &["offset"]).and_then(|p| Ok((p.offset()?, p)));
-    let (offset, params) = match params {
-        Ok((offset, params)) => (usize::try_from(offset).unwrap_or(usize::MAX), params),
+    let (project, iid) = path;
+    let offset = match params.offset() {
+        Ok(offset) => usize::try_from(offset).unwrap_or(usize::MAX),
         Err(report) => return told.problem(report).into_response(),
     };
     let visibility = state.visibility();

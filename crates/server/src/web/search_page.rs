@@ -8,7 +8,7 @@ use annals_net_adapter::http::append_query_params;
 use annals_net_adapter::http::server::ReqCx;
 use annals_search::answer::{Facet, Hit, SearchRequest};
 use annals_search::{Error, SearchResults};
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 
@@ -16,6 +16,7 @@ use super::layout::page;
 use super::{entity_href, snippet};
 use crate::api;
 use crate::app::AppState;
+use crate::http::address::{self, Address};
 use crate::http::params::Params;
 use crate::http::problem::Told;
 
@@ -23,20 +24,23 @@ const KNOWN: [&str; 11] = [
     "q", "project", "kind", "state", "author", "label", "path", "after", "before", "limit", "offset",
 ];
 
+/// The parameters of the page.
+pub(super) struct Known;
+
+impl address::Known for Known {
+    const NAMES: &'static [&'static str] = &KNOWN;
+}
+
 /// Hits on a page.
 const HITS: usize = 20;
 
 pub(super) async fn search(
     ReqCx(cx): ReqCx,
     State(state): State<AppState>,
-    RawQuery(raw): RawQuery,
+    Address { params, .. }: Address<(), Known>,
     told: Told,
 ) -> Response {
     let now = cx.unix_ms();
-    let params = match Params::read(raw.as_deref(), &KNOWN) {
-        Ok(params) => params,
-        Err(report) => return told.problem(report).into_response(),
-    };
     let request = match api::search::read(&cx, &state, &params).await {
         Ok(request) => request,
         Err(error) => return told.failure(&error).into_response(),
