@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use annals_core::config::Config;
-use annals_core::{Code, Coded, Report};
+use annals_core::{Code, Report};
 use annals_db::migrate::Keep;
 use annals_db::{Access, AutoMigrate, Db, OpenOptions};
 use annals_net_adapter::{Cx, Environment, Runtimes};
@@ -109,23 +109,56 @@ impl Session {
 
     /// A failure to open the mirror, with what to do about it.
     pub fn about_mirror(&self, error: &annals_db::Error) -> Error {
-        let (annals_db::Error::NoFile { path } | annals_db::Error::File { path, .. }) = error else {
+        let Ok(path) = self.db_path() else {
             return Error::of(error);
         };
-        let report = error.report().with_detail("path", path.display().to_string());
-        if report.code != Code::NotFound {
-            return report.into();
-        }
+        let shown = path.display();
+        // What is told below names the file; the log has the causes.
+        let report = match Error::of(error) {
+            Error::Told(report) => report.with_detail("path", shown.to_string()),
+            ended => return ended,
+        };
+        let other = "name another file with --db";
+        let message = match error {
+            annals_db::Error::NoFile { .. } => return self.about_nothing(report).into(),
+            _ if path.is_dir() => format!("{shown} is a folder, not a file"),
+            annals_db::Error::File { path, source, what } => format!("cannot {what} {}: {source}", path.display()),
+            annals_db::Error::Storage(_) => match std::fs::File::open(&path) {
+                Err(why) => format!("cannot read {shown}: {why}"),
+                Ok(_) => format!("cannot read or write {shown}"),
+            },
+            annals_db::Error::Corrupt { what, .. } => format!("{shown} is no sound database: {what}"),
+            annals_db::Error::Migration {
+                backup: None,
+                source: None,
+                ..
+            } => format!(
+                "{shown} is not an Annals file, or was changed by another program: {}",
+                report.message
+            ),
+            annals_db::Error::SchemaTooNew { .. } | annals_db::Error::MigrationNeeded { .. } => {
+                return Report {
+                    message: format!("{shown}: {}", report.message),
+                    ..report
+                }
+                .into();
+            }
+            _ => return report.into(),
+        };
+        Report { message, ..report }.with_suggestion(other).into()
+    }
+
+    /// There is no mirror yet: how there will be one.
+    fn about_nothing(&self, report: Report) -> Report {
         let configured = self
             .config()
             .forges
             .values()
             .any(|forge| forge.enabled && !forge.projects.is_empty());
-        let report = if configured {
+        if configured {
             report.with_action("annals sync")
         } else {
             report.with_suggestion("mirror a project with `annals sync URL`, or have a look around with `annals demo`")
-        };
-        report.into()
+        }
     }
 }

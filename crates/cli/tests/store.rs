@@ -137,6 +137,31 @@ fn a_file_that_is_no_mirror_is_refused() {
     }
 }
 
+#[test]
+fn a_file_that_cannot_be_used_is_named() {
+    let desk = Desk::with_mirror();
+    let other = rusqlite::Connection::open(desk.path("other.db")).unwrap();
+    other.execute_batch("CREATE TABLE t (x)").unwrap();
+    drop(other);
+    std::fs::write(desk.path("text.db"), "no database at all, but long enough\n".repeat(40)).unwrap();
+    std::fs::copy(desk.path("annals.db"), desk.path("newer.db")).unwrap();
+    let newer = rusqlite::Connection::open(desk.path("newer.db")).unwrap();
+    newer.execute_batch("PRAGMA user_version = 99").unwrap();
+    drop(newer);
+    for (file, said) in [
+        (".", ". is a folder"),
+        ("other.db", "other.db is not an Annals file"),
+        ("text.db", "text.db is no sound database"),
+        ("newer.db", "newer.db: the database has schema 99"),
+    ] {
+        for line in ["issues", "sync http://127.0.0.1:9/a/b"] {
+            let ended = desk.run(&format!("{line} --human --db {file}"));
+            assert!(ended.stderr.contains(said), "{line} {file}: {ended:?}");
+            assert!(!ended.stderr.contains("the path in the message"), "{ended:?}");
+        }
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn the_file_is_private() {

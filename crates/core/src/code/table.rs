@@ -136,10 +136,10 @@ table! {
     Database "database" 10 500 No "the database failed, with its own code in the details" => "`annals doctor`";
     DatabaseCorrupt "database_corrupt" 10 500 No "the integrity check failed, or a stored row cannot be read" => "`annals doctor`, then restore a backup";
     MigrationNeeded "migration_needed" 11 503 No "the file is older than this command needs" => "`annals sync`, which migrates it first";
-    MigrationFailed "migration_failed" 11 - No "a step failed, or the file is foreign or was changed; the old version was kept" => "restore the named backup";
+    MigrationFailed "migration_failed" 11 - No "a step failed, or the file is foreign or was changed; the old version was kept" => "restore the named backup, or name another file with `--db`";
     SchemaTooNew "schema_too_new" 11 503 No "a newer Annals wrote this file; nothing in it was touched" => "upgrade Annals, or restore a backup";
 
-    Io "io" 12 500 No "reading or writing a file failed" => "the path in the message";
+    Io "io" 12 500 No "reading or writing a file failed" => "make the named file readable and writable, or name another";
     DiskFull "disk_full" 12 503 Yes "no room; nothing is half-written and the work is still owed" => "free space, then `annals sync`";
     Transform "transform" 13 - No "payloads of a shape that cannot be projected; kept in quarantine" => "`annals doctor`; upgrade Annals";
     IidConflict "iid_conflict" - - No "two ids claim one number; both are in quarantine" => "`annals doctor`";
