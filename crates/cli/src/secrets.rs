@@ -45,7 +45,7 @@ pub fn refuse(args: &[OsString]) -> Result<(), Report> {
         .skip(1)
         .map(|arg| arg.to_string_lossy().into_owned())
         .collect();
-    let searches = words.iter().any(|word| word == "search");
+    let searches = command(&words) == Some("search");
     for word in &words {
         let (flag, value) = word.split_once('=').unwrap_or((word, ""));
         if TOKEN_FLAGS.contains(&flag) {
@@ -54,11 +54,36 @@ pub fn refuse(args: &[OsString]) -> Result<(), Report> {
         if [word.as_str(), value].into_iter().any(has_credentials) {
             return Err(refusal("an address with credentials inside is refused"));
         }
+        if !searches && [word.as_str(), value].into_iter().any(has_token_in_query) {
+            return Err(refusal("an address with a token in its query is refused"));
+        }
         if !searches && [word.as_str(), value].into_iter().any(is_token) {
             return Err(refusal("an argument looks like an access token"));
         }
     }
     Ok(())
+}
+
+/// The command: the first word that is no flag.
+fn command(words: &[String]) -> Option<&str> {
+    words.iter().map(String::as_str).find(|word| !word.starts_with('-'))
+}
+
+/// Parameters that forges take a token in.
+const TOKEN_PARAMETERS: &[&str] = &["private_token", "access_token", "token"];
+
+/// Whether it is an address that carries a token behind its `?`.
+fn has_token_in_query(word: &str) -> bool {
+    let query = word
+        .split_once("://")
+        .and_then(|(_, rest)| rest.split_once('?'))
+        .map(|(_, query)| query);
+    query.is_some_and(|query| {
+        query.split(['&', ';', '#']).any(|pair| {
+            let name = pair.split_once('=').map_or(pair, |(name, _)| name).to_ascii_lowercase();
+            TOKEN_PARAMETERS.contains(&name.as_str())
+        })
+    })
 }
 
 fn refusal(what: &str) -> Report {
@@ -98,6 +123,13 @@ mod tests {
             &["sync", "https://oauth2:s3cret@gitlab.com/a/b"],
             &["show", "https://s3cret@gitlab.com/a/b/-/issues/1"],
             &["search", "--db=https://u:s3cret@h/x", "x"],
+            &["sync", "https://gitlab.com/a/b?private_token=s3cret"],
+            &[
+                "show",
+                "https://gitlab.com/a/b/-/issues/1?x=1&access_token=s3cret#note_1",
+            ],
+            &["projects", "https://gitlab.com/a/b?TOKEN=s3cret"],
+            &["sync", "search", "glpat-s3cret-s3cret"],
         ] {
             let args: Vec<OsString> = std::iter::once(&"annals").chain(words).map(OsString::from).collect();
             let report = refuse(&args).unwrap_err();
@@ -114,6 +146,8 @@ mod tests {
             &["sync", "https://gitlab.com/a/b"],
             &["show", "https://gitlab.com/a/@b/-/issues/1"],
             &["sync", "glpat-"],
+            &["--robot", "search", "glpat-s3cret-s3cret"],
+            &["show", "https://gitlab.com/a/b/-/issues/1?tokens=3"],
         ] {
             let args: Vec<OsString> = std::iter::once(&"annals").chain(words).map(OsString::from).collect();
             assert_eq!(refuse(&args), Ok(()), "{words:?}");
