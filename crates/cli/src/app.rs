@@ -148,7 +148,7 @@ fn prepare<C: Run>(process: &Process, global: &Global, command: &C, teller: &mut
         Needs::Config => settings::load(global, command.overrides(), env)?,
         Needs::ConfigIfSound => settings::load(global, command.overrides(), env).unwrap_or_else(|report| {
             faults.push(report);
-            Settings::default()
+            settings::flags(global, command.overrides()).unwrap_or_default()
         }),
     };
     let color = settings.config.cli.color;

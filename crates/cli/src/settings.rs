@@ -24,6 +24,23 @@ pub struct Settings {
 /// with everything that is wrong.
 pub fn load(global: &Global, overrides: Vec<(String, String)>, env: &Environment) -> Result<Settings, Report> {
     let file = find(global.config.as_deref(), env)?;
+    layered(file, global, overrides, env)
+}
+
+/// What the flags say, over the defaults: for a command that goes on where the rest is broken.
+///
+/// # Errors
+/// `config_invalid` for a flag that is wrong itself.
+pub fn flags(global: &Global, overrides: Vec<(String, String)>) -> Result<Settings, Report> {
+    layered(None, global, overrides, &Environment::new([]))
+}
+
+fn layered(
+    file: Option<(PathBuf, String)>,
+    global: &Global,
+    overrides: Vec<(String, String)>,
+    env: &Environment,
+) -> Result<Settings, Report> {
     let layers = Layers {
         file: file.clone(),
         env: env

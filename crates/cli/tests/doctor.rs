@@ -89,11 +89,20 @@ fn a_damaged_file_is_a_finding() {
 fn a_broken_configuration_is_a_finding_too() {
     let desk = Desk::empty();
     std::fs::write(desk.path("annals.toml"), "[sync]\njob = 4\n[db]\nreaders = 0\n").unwrap();
-    let error = desk.run("doctor").error();
-    let config = check(&error["details"]["checks"], "config").clone();
-    assert_eq!(config["status"], "fail");
-    let detail = config["detail"].as_str().unwrap();
-    assert!(detail.contains("sync.job") && detail.contains("db.readers"), "{detail}");
+    let error = desk.run("doctor --db mine.db").error();
+    let checks = &error["details"]["checks"];
+    for key in ["sync.job", "db.readers"] {
+        let names = |check: &&Value| check["name"] == "config" && check["detail"].as_str().unwrap().contains(key);
+        let found: Vec<&Value> = checks.as_array().unwrap().iter().filter(names).collect();
+        assert_eq!(found.len(), 1, "{key}: {checks}");
+        assert_eq!(found[0]["status"], "fail");
+        assert!(found[0]["action"].is_null() && found[0]["hint"].is_string(), "{checks}");
+    }
+    assert!(error["actions"].is_null(), "only commands: {error}");
+    assert!(
+        check(checks, "mirror")["detail"].as_str().unwrap().contains("mine.db"),
+        "the flags count all the same: {checks}"
+    );
     // And the one command that says what this binary is answers all the same.
     assert_eq!(
         desk.run("version").envelope()["meta"]["warnings"]

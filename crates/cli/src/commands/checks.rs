@@ -25,7 +25,9 @@ pub fn setting(session: &Session) -> Vec<Check> {
         .partition(|fault| fault.code == Code::RuntimeNotBuilt);
     let mut checks: Vec<Check> = config
         .iter()
-        .map(|fault| Check::new("config", Status::Fail, fault.message.replace('\n', ";")).action("edit the named keys"))
+        .flat_map(|fault| fault.message.lines())
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| Check::new("config", Status::Fail, line.trim()).hint("edit the named key"))
         .collect();
     if checks.is_empty() {
         let file = session.settings.file.as_ref();
@@ -39,7 +41,7 @@ pub fn setting(session: &Session) -> Vec<Check> {
     let slices: Vec<String> = slices.collect();
     checks.push(match runtimes.first() {
         Some(fault) => {
-            Check::new("runtimes", Status::Fail, fault.message.clone()).action("change [runtime] in the configuration")
+            Check::new("runtimes", Status::Fail, fault.message.clone()).hint("change [runtime] in the configuration")
         }
         None => Check::new(
             "runtimes",
@@ -58,7 +60,7 @@ pub async fn mirror(cx: &Cx, session: &Session) -> Vec<Check> {
     };
     if !path.exists() {
         let detail = format!("none yet at {}", path.display());
-        return vec![Check::new("mirror", Status::Info, detail).action("annals sync URL, or annals demo")];
+        return vec![Check::new("mirror", Status::Info, detail).hint("annals sync URL, or annals demo")];
     }
     let mut checks = file(&path);
     match Db::open(cx, &path, OpenOptions::read()).await {
@@ -86,7 +88,7 @@ pub async fn mirror(cx: &Cx, session: &Session) -> Vec<Check> {
 
 fn unreadable(error: &annals_db::Error) -> Check {
     let code = error.code();
-    Check::new("integrity", Status::Fail, error.to_string()).action(code.next().replace('`', ""))
+    Check::new("integrity", Status::Fail, error.to_string()).hint(code.next().replace('`', ""))
 }
 
 fn file(path: &Path) -> Vec<Check> {
@@ -106,7 +108,7 @@ fn file(path: &Path) -> Vec<Check> {
             Check::new("mirror", Status::Ok, detail)
         } else {
             let detail = format!("{detail}: others on this machine may read it");
-            Check::new("mirror", Status::Fail, detail).action(format!("chmod 600 {shown}"))
+            Check::new("mirror", Status::Fail, detail).action(format!("chmod 600 {}", quoted(&shown)))
         });
     }
     let folder = path
@@ -121,7 +123,7 @@ fn file(path: &Path) -> Vec<Check> {
         checks.push(if free >= needed {
             Check::new("disk", Status::Ok, detail)
         } else {
-            Check::new("disk", Status::Fail, format!("{detail}, {} MiB wanted", needed >> 20)).action("free space")
+            Check::new("disk", Status::Fail, format!("{detail}, {} MiB wanted", needed >> 20)).hint("free space")
         });
     }
     checks
@@ -137,7 +139,7 @@ fn integrity(conn: &annals_db::ReadConn<'_>) -> Result<Check, annals_db::Error> 
             } else {
                 format!(" and {} more", rest.len())
             };
-            Check::new("integrity", Status::Fail, format!("{first}{more}")).action("restore a backup")
+            Check::new("integrity", Status::Fail, format!("{first}{more}")).hint("restore a backup")
         }
     })
 }

@@ -25,8 +25,10 @@ pub struct Check {
     pub name: String,
     pub status: Status,
     pub detail: String,
-    /// What to do, as a command where there is one.
+    /// The command that helps.
     pub action: Option<String>,
+    /// What helps, where that is no command.
+    pub hint: Option<String>,
 }
 
 /// What a check came to.
@@ -47,7 +49,14 @@ impl Check {
             status,
             detail: detail.into(),
             action: None,
+            hint: None,
         }
+    }
+
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
     }
 
     #[must_use]
@@ -64,7 +73,13 @@ impl Run for Args {
 
     fn shape(&self) -> Shape {
         Shape {
-            fields: &["checks.name", "checks.status", "checks.detail", "checks.action"],
+            fields: &[
+                "checks.name",
+                "checks.status",
+                "checks.detail",
+                "checks.action",
+                "checks.hint",
+            ],
             list: Some("checks"),
             minimal: &["name", "status"],
         }
@@ -124,6 +139,7 @@ impl Show for Data {
             let action = check
                 .action
                 .as_deref()
+                .or(check.hint.as_deref())
                 .map(|action| format!(" → {action}"))
                 .unwrap_or_default();
             let detail = crate::output::page::one_line(&format!("{}{action}", check.detail));
