@@ -35,7 +35,7 @@ impl Coded for Error {
         match self {
             Self::Query(invalid) => Report::new(self.code(), self.to_string())
                 .with_action(format!("annals search '{}'", invalid.example))
-                .with_detail("position", invalid.position)
+                .with_detail("position", invalid.place())
                 .with_detail("key", invalid.key)
                 .with_detail("found", invalid.found.as_str())
                 .with_detail("example", invalid.example),

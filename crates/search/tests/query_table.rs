@@ -338,6 +338,16 @@ fn a_refusal_shows_an_example_that_is_accepted() {
 }
 
 #[test]
+fn what_cannot_be_searched_is_said() {
+    let warnings = |text: &str| parse(text, NOW).unwrap().warnings;
+    for (query, word) in [("🙂", "🙂"), ("*", "*"), ("race -🙂 🙂", "🙂"), ("\"...\"", "...")] {
+        let expected = format!("`{word}` has nothing that can be searched and was left out");
+        assert_eq!(warnings(query), [expected], "{query}");
+    }
+    assert!(warnings("").is_empty() && warnings("\"\" race").is_empty());
+}
+
+#[test]
 fn only_is_gone_asks_for_the_gone() {
     let asks = |text| parse(text, NOW).unwrap().asks_for_gone();
     assert!(asks("is:gone") && asks("x is:draft,gone"));
@@ -368,7 +378,10 @@ fn described(input: &str) -> String {
     for filter in filters {
         out.push(format!("{}{}", dash(filter.sign), condition(&filter.condition)));
     }
-    for warning in warnings {
+    for warning in warnings
+        .into_iter()
+        .filter(|warning| !warning.ends_with("was left out"))
+    {
         let meant = warning.split('`').nth(3).unwrap().trim_end_matches(':').to_owned();
         out.push(format!("!{meant}"));
     }

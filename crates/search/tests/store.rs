@@ -92,12 +92,12 @@ fn a_bad_value_is_told_with_its_place_and_a_command_that_works() {
         let report = refused.report();
         assert_eq!(report.code, Code::QueryInvalid);
         assert_eq!(report.code.exit_code(), Some(2));
-        assert_eq!(report.details["position"], 8);
+        assert_eq!(report.details["position"], 9);
         assert_eq!(report.details["key"], "state");
         assert_eq!(report.actions, ["annals search 'state:open,merged'"]);
         assert_eq!(
             report.message,
-            "`nope` at character 8: states are open, closed and merged; for example `state:open,merged`"
+            "`nope` at character 9: states are open, closed and merged; for example `state:open,merged`"
         );
         db.close(&cx).await?;
         Ok(())

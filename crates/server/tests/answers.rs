@@ -131,6 +131,16 @@ async fn an_empty_mirror_still_answers(cx: Cx) {
         "{}",
         page.body
     );
+    let kept = served.get(&cx, "/?q=x&path=src/&before=1d&limit=5").await.body;
+    for (name, value) in [("path", "src/"), ("before", "1d"), ("limit", "5")] {
+        let field = format!("type=\"hidden\" name=\"{name}\" value=\"{value}\"");
+        assert!(kept.contains(&field), "{kept}");
+    }
+    let said = served.get(&cx, "/v1/search?q=%F0%9F%99%82").await.json();
+    assert!(
+        said["meta"]["warnings"][0].as_str().unwrap().contains("was left out"),
+        "{said}"
+    );
     let invalid = served.get(&cx, "/?q=after:soon").await;
     assert!(
         invalid.status == 200 && invalid.body.contains("role=\"alert\""),

@@ -66,7 +66,7 @@ impl Query {
 
 /// A filter value (or a query as a whole) that cannot be meant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{found}` at character {position}: {reason}; for example `{example}`")]
+#[error("`{found}` at character {}: {reason}; for example `{example}`", self.place())]
 pub struct Invalid {
     /// Characters before the value.
     pub position: usize,
@@ -78,6 +78,14 @@ pub struct Invalid {
     pub reason: &'static str,
     /// Something that would have been right.
     pub example: &'static str,
+}
+
+impl Invalid {
+    /// Which character of the text the value begins at, as people count: from one.
+    #[must_use]
+    pub const fn place(&self) -> usize {
+        self.position + 1
+    }
 }
 
 /// Reads a query. `now` is what `after:7d` counts back from.
@@ -104,7 +112,7 @@ pub fn parse(written: &str, now: UnixMs) -> Result<Query, Invalid> {
             ));
         }
         match piece.what {
-            scan::What::Phrase(phrase) => query.add(piece.sign, text::Term::phrase(&phrase)),
+            scan::What::Phrase(phrase) => query.add(piece.sign, &phrase, text::Term::phrase(&phrase)),
             scan::What::Word(word) => {
                 if let Some(warning) = filter::misspelt_key(&word) {
                     query.warnings.push(warning);
@@ -114,6 +122,7 @@ pub fn parse(written: &str, now: UnixMs) -> Result<Query, Invalid> {
                 let open = stem.len() < word.len() && stem.chars().next_back().is_some_and(char::is_alphanumeric);
                 query.add(
                     piece.sign,
+                    &word,
                     if open {
                         text::Term::prefix(stem)
                     } else {
@@ -152,8 +161,15 @@ pub fn filter(key: &str, value: &str, now: UnixMs) -> Result<Option<Filter>, Inv
 const EXAMPLE: &str = "cutover race label:bug after:30d";
 
 impl Query {
-    /// What folds to nothing asks for nothing.
-    fn add(&mut self, sign: Sign, text: Option<text::Term>) {
+    /// What folds to nothing asks for nothing, and a reader who typed something is told.
+    fn add(&mut self, sign: Sign, written: &str, text: Option<text::Term>) {
+        if text.is_none() && !written.trim().is_empty() {
+            let shown = text::visible_line(&head(written, 0)).into_owned();
+            let warning = format!("`{shown}` has nothing that can be searched and was left out");
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
         self.terms.extend(text.map(|text| Term { sign, text }));
     }
 }

@@ -108,6 +108,10 @@ fn form(params: &Params, projects: &[ProjectRow]) -> Markup {
             label.wide { "Words, \"a phrase\", label:bug, -word"
                 input type="search" name="q" value=(value("q")) autofocus maxlength="1024";
             }
+            // What has no field of its own is kept too.
+            @for name in ["path", "before", "limit"] {
+                @if let Some(value) = params.get(name) { input type="hidden" name=(name) value=(value); }
+            }
             div.row {
                 @if projects.len() > 1 {
                     label { "Project" select name="project" {
@@ -182,9 +186,13 @@ fn hit_item(hit: &Hit, now: UnixMs) -> Markup {
     html! {
         li {
             h3 {
-                @match entity_href(hit) {
-                    Some(href) => a href=(href) { bdi dir="auto" { (title) } },
-                    None => bdi dir="auto" { (title) },
+                @match (entity_href(hit), hit.url.as_deref()) {
+                    (Some(href), _) => a href=(href) { bdi dir="auto" { (title) } },
+                    // What has no page here, a commit, is read at the forge.
+                    (None, Some(url)) if url.starts_with("http://") || url.starts_with("https://") => {
+                        a href=(url) rel="noopener noreferrer" { bdi dir="auto" { (title) } }
+                    },
+                    _ => bdi dir="auto" { (title) },
                 }
             }
             p.soft {
@@ -229,4 +237,32 @@ fn narrowed(params: &Params, name: &str, value: &str) -> String {
     let mut pairs: Vec<(&str, &str)> = others.filter_map(|k| Some((*k, params.get(k)?))).collect();
     pairs.push((name, &quoted));
     append_query_params("/", &pairs)
+}
+
+#[cfg(test)]
+mod tests {
+    use annals_core::ProjectId;
+    use annals_db::ids::SourceKind;
+
+    use super::*;
+
+    #[test]
+    fn a_commit_is_read_at_its_forge() {
+        let commit = |url: &str| Hit {
+            doc_key: "c".to_owned(),
+            kind: SourceKind::Commit,
+            reference: "group/app@0123".to_owned(),
+            title: "Take the lock".to_owned(),
+            snippet: String::new(),
+            highlights: Vec::new(),
+            score: None,
+            url: Some(url.to_owned()),
+            updated_at: None,
+            project_id: ProjectId(1),
+            entity: None,
+        };
+        let shown = |url: &str| hit_item(&commit(url), UnixMs(0)).into_string();
+        assert!(shown("https://one.example/c/0123").contains("href=\"https://one.example/c/0123\""));
+        assert!(!shown("javascript:alert(1)").contains("href"));
+    }
 }
