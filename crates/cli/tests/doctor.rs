@@ -99,6 +99,10 @@ fn a_broken_configuration_is_a_finding_too() {
         assert!(found[0]["action"].is_null() && found[0]["hint"].is_string(), "{checks}");
     }
     assert!(error["actions"].is_null(), "only commands: {error}");
+    assert_eq!(
+        (&error["message"], &error["suggestion"]),
+        (&"something is wrong with: config".into(), &"edit the named key".into())
+    );
     assert!(
         check(checks, "mirror")["detail"].as_str().unwrap().contains("mine.db"),
         "the flags count all the same: {checks}"

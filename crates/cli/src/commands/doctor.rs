@@ -102,7 +102,8 @@ impl Run for Args {
         if findings.is_empty() {
             return Ok(data.into());
         }
-        let names: Vec<&str> = findings.iter().map(|check| check.name.as_str()).collect();
+        let mut names: Vec<&str> = findings.iter().map(|check| check.name.as_str()).collect();
+        names.dedup();
         let mut report = Report::new(
             Code::CheckFailed,
             format!("something is wrong with: {}", names.join(", ")),
@@ -111,6 +112,9 @@ impl Run for Args {
             if let Some(action) = &check.action {
                 report = report.with_action(action);
             }
+        }
+        if report.actions.is_empty() {
+            report.suggestion = findings.iter().find_map(|check| check.hint.clone());
         }
         match session.out.mode {
             Mode::Human => session.out.page(cx, |page| data.show(page))?,
