@@ -40,24 +40,24 @@ where
 {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let told = match Told::from_request_parts(parts, state).await {
-            Ok(told) => told,
-            Err(never) => match never {},
-        };
-        let Path(path) = Path::<T>::from_request_parts(parts, state).await.map_err(|refused| {
-            let message = visible_line(&refused.body_text()).into_owned();
-            told.problem(if refused.status().is_client_error() {
-                usage(message)
-            } else {
-                Report::new(Code::Internal, message)
+    fn from_request_parts(parts: &mut Parts, state: &S) -> impl Future<Output = Result<Self, Problem>> + Send {
+        // The segments are in the request already: nothing is waited for.
+        let told = Told::of(parts);
+        async move {
+            let Path(path) = Path::<T>::from_request_parts(parts, state).await.map_err(|refused| {
+                let message = visible_line(&refused.body_text()).into_owned();
+                told.problem(if refused.status().is_client_error() {
+                    usage(message)
+                } else {
+                    Report::new(Code::Internal, message)
+                })
+            })?;
+            let params = Params::read(parts.uri.query(), K::NAMES).map_err(|report| told.problem(report))?;
+            Ok(Self {
+                path,
+                params,
+                known: PhantomData,
             })
-        })?;
-        let params = Params::read(parts.uri.query(), K::NAMES).map_err(|report| told.problem(report))?;
-        Ok(Self {
-            path,
-            params,
-            known: PhantomData,
-        })
+        }
     }
 }

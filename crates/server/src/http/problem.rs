@@ -67,13 +67,20 @@ impl<S: Sync> FromRequestParts<S> for Told {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(parts))
+    }
+}
+
+impl Told {
+    /// What the guard noted of a request.
+    pub(crate) fn of(parts: &Parts) -> Self {
         let instance = parts
             .extensions
             .get::<RequestId>()
             .map(|id| id.0.to_string())
             .unwrap_or_default();
         let accepts = parts.extensions.get::<Accepts>().copied().unwrap_or(Accepts::Json);
-        Ok(Self { instance, accepts })
+        Self { instance, accepts }
     }
 }
 
