@@ -1,5 +1,8 @@
 //! Reading a stream: pass after pass from the cursor until one brings nothing new.
 //!
+//! A window of several pages moves the cursor only as far as its first page proves; once it was read
+//! again without news the cursor follows. A run that ends before that leaves the re-read owed.
+//!
 //! The last request of a stream is always the one the next run begins with, so its validators are
 //! kept and an unchanged project answers "not modified" from the next run on. A page is fetched
 //! while the one before it is written; more than these two are never in memory.
@@ -12,7 +15,7 @@ use annals_net_adapter::{Cx, Started, Stop, TaskHandle};
 
 use super::project::ProjectRun;
 use super::result::{StreamResult, cursor_text};
-use super::writer::{self, Wrote};
+use super::writer::{self, Standing, Wrote};
 use crate::error::{Error, Failure};
 use crate::forge::budget::Flight;
 use crate::forge::paging::{LoopGuard, More, Step, Window};
@@ -58,6 +61,8 @@ struct Reader<'a> {
     project: &'a ProjectRun,
     stream: Stream,
     cursor: Option<CursorPoint>,
+    /// The last row stored from a numbered page; the cursor follows when the window was clean.
+    unproven: Option<CursorPoint>,
     from: Option<String>,
     total: Wrote,
     pages: u64,
@@ -84,6 +89,7 @@ impl<'a> Reader<'a> {
             stream,
             from: known.as_ref().map(cursor_text),
             cursor: known,
+            unproven: None,
             total: Wrote::default(),
             pages: 0,
             pending: None,
@@ -112,54 +118,49 @@ impl<'a> Reader<'a> {
         let mut at = PagePosition::Window(window);
         let (mut round, mut pages, mut wrote_any) = (0, 0_u32, false);
         self.news = false;
+        self.unproven = None;
         loop {
             let started = cx.may_start()?;
-            let page = match self.fetch(cx, started, &at, &mut guard).await {
-                Ok(Some(page)) => page,
+            let (step, by_number) = match self.fetch(cx, started, &at, &mut guard).await {
                 Ok(None) => return Ok(false),
+                Ok(Some((page, flight))) => {
+                    pages += 1;
+                    let (first, last) = trusted_range(&page);
+                    let more = page.more.clone();
+                    self.write(cx, page, flight, standing(&at)).await?;
+                    let by_number = matches!(at, PagePosition::Window(_));
+                    match more {
+                        More::Opaque(next) => {
+                            at = PagePosition::Opaque(next);
+                            continue;
+                        }
+                        More::End => (Step::End, by_number),
+                        More::Page(number) => (window.after(first, last, Some(number), rewind), by_number),
+                    }
+                }
                 // This list cannot be read so far by page numbers: go on by time instead.
                 Err(Error::Forge(ForgeError::Refused { .. })) if window.page > 1 => {
                     self.flush(cx).await?;
-                    let Some(next) = self
-                        .cursor
-                        .as_ref()
-                        .map(|point| point.at)
-                        .filter(|at| Some(*at) > window.start)
-                    else {
+                    let reached = self.cursor.as_ref().max(self.unproven.as_ref()).map(|point| point.at);
+                    let Some(start) = reached.filter(|at| Some(*at) > window.start) else {
                         return Err(Error::Forge(ForgeError::protocol(
                             self.project.forge.host(),
                             "no way to read on in a list",
                         )));
                     };
-                    window = Window {
-                        start: Some(next),
+                    let next = Window {
+                        start: Some(start),
                         page: 1,
                     };
-                    at = PagePosition::Window(window);
-                    pages = 0;
-                    continue;
+                    (Step::NewWindow(next), true)
                 }
                 Err(error) => return Err(error),
-            };
-            pages += 1;
-            let (page, flight) = page;
-            let (first, last) = trusted_range(&page);
-            let more = page.more.clone();
-            self.write(cx, page, flight).await?;
-            let step = match &more {
-                More::Opaque(next) => {
-                    at = PagePosition::Opaque(next.clone());
-                    continue;
-                }
-                More::End => Step::End,
-                More::Page(number) => window.after(first, last, Some(*number), rewind),
             };
             if let Step::SameWindow(next) = step {
                 window = next;
                 at = PagePosition::Window(window);
                 continue;
             }
-            let by_number = matches!(at, PagePosition::Window(_));
             if by_number && pages > 1 {
                 // Rows may have slipped from an unread page to one already read: read it again
                 // until nothing new comes.
@@ -179,7 +180,10 @@ impl<'a> Reader<'a> {
                     at = PagePosition::Window(window);
                     continue;
                 }
+                self.prove(cx).await?;
             }
+            // Of a window that fits one page by now, that page was proof enough.
+            self.unproven = None;
             match step {
                 Step::NewWindow(next) => {
                     window = next;
@@ -243,8 +247,26 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Lets the cursor follow to the end of a window that was read again without news.
+    async fn prove(&mut self, cx: &Cx) -> Result<(), Error> {
+        let Some(to) = self.unproven.take() else { return Ok(()) };
+        if self.cursor.as_ref() >= Some(&to) {
+            return Ok(());
+        }
+        let (place, stream, point) = (self.project.place.clone(), self.stream, to.clone());
+        let write = self
+            .project
+            .run
+            .db
+            .write(cx, move |tx| writer::prove(tx, &place, stream, &point));
+        write.await?;
+        self.total.cursor = Some(to.clone());
+        self.cursor = Some(to);
+        Ok(())
+    }
+
     /// Hands a page to the writer, once the one before it is in.
-    async fn write(&mut self, cx: &Cx, page: Page, flight: Flight) -> Result<(), Error> {
+    async fn write(&mut self, cx: &Cx, page: Page, flight: Flight, standing: Standing) -> Result<(), Error> {
         self.flush(cx).await?;
         self.project.run.odd(self.project, &page.odd);
         self.pages += 1;
@@ -258,11 +280,16 @@ impl<'a> Reader<'a> {
                 let place = place.clone();
                 let done = run
                     .db
-                    .write(&cx, move |tx| writer::write_page(tx, &place, stream, &part, horizon))
+                    .write(&cx, move |tx| {
+                        writer::write_page(tx, &place, stream, &part, standing, horizon)
+                    })
                     .await?;
                 wrote.add(done);
             }
             drop(flight);
+            if standing != Standing::Numbered {
+                wrote.reached = None;
+            }
             let (rows, written) = (wrote.rows, wrote.written);
             run.progress.tell(Event::PageStored {
                 project: path,
@@ -290,6 +317,7 @@ impl<'a> Reader<'a> {
         };
         self.news |= wrote.written > 0 || !wrote.news.is_empty();
         self.project.tell_quarantined(&wrote);
+        self.unproven = wrote.reached.clone().max(self.unproven.take());
         self.total.add(wrote);
         if self.total.cursor.is_some() {
             self.cursor = self.total.cursor.clone();
@@ -370,6 +398,15 @@ impl<'a> Reader<'a> {
             stopped,
             host_is_lost,
         })
+    }
+}
+
+/// What a page at this position proves.
+fn standing(at: &PagePosition) -> Standing {
+    match at {
+        PagePosition::Window(window) if window.page > 1 => Standing::Numbered,
+        PagePosition::Window(_) => Standing::First,
+        PagePosition::Opaque(_) => Standing::Next,
     }
 }
 

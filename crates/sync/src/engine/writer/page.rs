@@ -16,6 +16,19 @@ use crate::forge::{Bad, Kept, Row, Stream};
 /// A page is cut into transactions of at most so many bytes.
 pub const MAX_PART_BYTES: usize = 8 * 1024 * 1024;
 
+/// Where a page stands in its list, which says what it proves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// At its beginning: nothing before its last row is missing, and its validators, or that it has
+    /// none, replace those before.
+    First,
+    /// Where the forge's own cursor said: nothing is missing before it either.
+    Next,
+    /// Behind others by its number: a row may have slipped to a page that was already read. The
+    /// cursor waits until the window was read without news.
+    Numbered,
+}
+
 /// A part of a page: rows in the order of the cursor, and what goes with the first or last part.
 #[derive(Debug, Default)]
 pub struct PagePart {
@@ -23,7 +36,14 @@ pub struct PagePart {
     pub rows: Vec<Row>,
     /// Items to put aside.
     pub bad: Vec<Bad>,
-    /// Validators of the whole page.
+    /// Whether it ends its page, so that what is known of all of it can be kept.
+    pub last: Option<WholePage>,
+}
+
+/// What goes with the last part of a page.
+#[derive(Debug, Default)]
+pub struct WholePage {
+    /// Validators, if it is all of the list.
     pub kept: Option<Kept>,
 }
 
@@ -35,7 +55,7 @@ pub fn parts(mut rows: Vec<Row>, bad: Vec<Bad>, kept: Option<Kept>) -> Vec<PageP
     let mut parts = vec![PagePart {
         rows: Vec::new(),
         bad,
-        kept: None,
+        last: None,
     }];
     let mut bytes = 0;
     for row in rows {
@@ -49,18 +69,19 @@ pub fn parts(mut rows: Vec<Row>, bad: Vec<Bad>, kept: Option<Kept>) -> Vec<PageP
         }
     }
     if let Some(part) = parts.last_mut() {
-        part.kept = kept;
+        part.last = Some(WholePage { kept });
     }
     parts
 }
 
 /// Writes a part of a page. The cursor follows the last row whose time can be trusted and is not
-/// ahead of `horizon`, the forge's own clock.
+/// ahead of `horizon`, the forge's own clock, as far as the page's standing allows.
 pub fn write_page(
     tx: &WriteTx<'_>,
     place: &Place,
     stream: Stream,
     part: &PagePart,
+    standing: Standing,
     horizon: UnixMs,
 ) -> Result<Wrote, Error> {
     fenced(tx, place, |wrote| {
@@ -79,18 +100,31 @@ pub fn write_page(
             wrote.rows += 1;
             put_aside(tx, place.project, stream.as_str(), bad, wrote)?;
         }
+        let proven = match standing {
+            Standing::First | Standing::Next => to.as_ref(),
+            Standing::Numbered => None,
+        };
         cursor::advance(
             tx,
             place.project,
             stream.as_str(),
             Pass::Incremental,
-            to.as_ref(),
+            proven,
             wrote.written,
         )?;
-        keep(tx, place.project, stream.as_str(), part.kept.as_ref())?;
+        if let (Standing::First, Some(whole)) = (standing, &part.last) {
+            keep(tx, place.project, stream.as_str(), whole.kept.as_ref())?;
+        }
+        wrote.reached = to;
         wrote.cursor = cursor::get(tx, place.project, stream.as_str(), Pass::Incremental)?.and_then(|c| c.point);
         Ok(())
     })
+}
+
+/// Moves the cursor to the last row of a window that was read again without news. True if it moved.
+pub fn prove(tx: &WriteTx<'_>, place: &Place, stream: Stream, to: &CursorPoint) -> Result<bool, Error> {
+    check_fence(tx, &place.lock)?;
+    cursor::advance(tx, place.project, stream.as_str(), Pass::Incremental, Some(to), 0)
 }
 
 /// Writes an entity that was fetched alone because its row could not be read before.

@@ -41,6 +41,8 @@ pub struct Wrote {
     pub revisions: u64,
     /// Where the cursor is now.
     pub cursor: Option<CursorPoint>,
+    /// The last row that could be trusted, which the cursor may not have been allowed to follow.
+    pub reached: Option<CursorPoint>,
     /// Items put aside that were not known before, for one warning each.
     pub news: Vec<(String, Code)>,
 }
@@ -54,6 +56,7 @@ impl Wrote {
         self.quarantined += other.quarantined;
         self.revisions += other.revisions;
         self.cursor = other.cursor.or(self.cursor.take());
+        self.reached = other.reached.max(self.reached.take());
         self.news.extend(other.news);
     }
 }
