@@ -42,9 +42,12 @@ pub(super) fn put_aside(
     Ok(())
 }
 
-/// Keeps validators, writing only what is new.
+/// Keeps validators, writing only what is new. An answer without any still replaces the one before,
+/// whose validators would call it unchanged should it ever come back.
 pub(super) fn keep(tx: &WriteTx<'_>, project: ProjectId, scope: &str, kept: Option<&Kept>) -> Result<(), Error> {
-    let Some(kept) = kept else { return Ok(()) };
+    let Some(kept) = kept else {
+        return validator::forget(tx, project, scope);
+    };
     let next = StoredValidators {
         etag: kept.validators.etag.clone(),
         last_modified: kept.validators.last_modified.clone(),
