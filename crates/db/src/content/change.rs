@@ -44,6 +44,8 @@ pub enum SetShape {
     /// Several answers: a row may have slipped between two of them, so absence counts only when the
     /// next fetch says the same.
     ManyPages,
+    /// A child could not be read, so that nobody can say which one: absence means nothing.
+    Unproven,
 }
 
 /// What replacing a set did.

@@ -59,7 +59,7 @@ pub fn replace_events(
         counts.count(change);
         seen.insert(id);
     }
-    if set.shape == SetShape::ManyPages {
+    if set.shape != SetShape::OnePage {
         return Ok(counts);
     }
     let sql = format!(

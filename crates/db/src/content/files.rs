@@ -6,7 +6,7 @@ use annals_core::{EntityKind, Oid, ProjectId, UnixMs};
 use rusqlite::{OptionalExtension, params};
 
 use super::blob::Hash;
-use super::{Change, SetChange};
+use super::{Change, SetChange, SetShape};
 use crate::ids::{EntityId, FileChange, Files, SourceKind};
 use crate::text::clean;
 use crate::work::dirty;
@@ -19,6 +19,9 @@ pub struct FileSetIn {
     pub files: Vec<FileChangeIn>,
     /// [`Files::Complete`], or [`Files::Truncated`] where the forge cut the list.
     pub extent: Files,
+    /// Whether a file that is not in the list has left it: not where the list is
+    /// [`SetShape::Unproven`].
+    pub shape: SetShape,
     /// The head they belong to.
     pub head_oid: Option<Oid>,
     /// Since when the list is so, in forge time; `None` is now.
@@ -89,9 +92,11 @@ pub fn replace_file_changes(
         }
         open(tx, project, mr, &paths, &columns, at)?;
     }
-    for (row, _) in current.into_values() {
-        close(tx, row, at)?;
-        counts.gone += 1;
+    if set.shape != SetShape::Unproven {
+        for (row, _) in current.into_values() {
+            close(tx, row, at)?;
+            counts.gone += 1;
+        }
     }
     let extent_moved = set_extent(tx, mr, set)?;
     if counts.is_written() || extent_moved {

@@ -136,7 +136,7 @@ pub fn replace_labels(
         counts.count(change);
         seen.insert(id);
     }
-    if shape == SetShape::ManyPages {
+    if shape != SetShape::OnePage {
         return Ok(counts);
     }
     let absent = tx

@@ -131,7 +131,7 @@ pub fn replace_milestones(
         counts.count(change);
         seen.insert(id);
     }
-    if shape == SetShape::ManyPages {
+    if shape != SetShape::OnePage {
         return Ok(counts);
     }
     let absent = tx

@@ -355,6 +355,9 @@ fn mark_absent(
     kind: SubjectKind,
     counts: &mut SetChange,
 ) -> Result<(), Error> {
+    if shape == SetShape::Unproven {
+        return Ok(());
+    }
     let absent = tx
         .prepare_cached(sql)?
         .query_map(params![entity.row], |row| {

@@ -211,6 +211,7 @@ fn filled() -> Connection {
         let files = FileSetIn {
             files: vec![file],
             extent: Files::Complete,
+            shape: SetShape::OnePage,
             head_oid: None,
             at: None,
         };

@@ -101,6 +101,7 @@ impl Mirror {
         let set = FileSetIn {
             files,
             extent: Files::Complete,
+            shape: annals_db::content::SetShape::OnePage,
             head_oid: None,
             at: Some(NOW),
         };

@@ -136,6 +136,7 @@ fn file_changes_are_intervals() {
     let set = |at: i64, head: char, files: Vec<FileChangeIn>| FileSetIn {
         files,
         extent: Files::Complete,
+        shape: SetShape::OnePage,
         head_oid: Some(oid(head)),
         at: Some(UnixMs(at)),
     };

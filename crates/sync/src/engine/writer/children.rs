@@ -11,6 +11,15 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::forge::{CommitIn, ReferenceIn};
 
+/// What it means that a child is not in a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absent {
+    /// It has left.
+    Gone,
+    /// Nothing: something in the list could not be read.
+    Unknown,
+}
+
 /// Replaces the commits of a merge request: positions that hold another commit are closed and
 /// opened anew, the others stay untouched. Returns how many rows were written.
 pub fn replace_commits(
@@ -18,12 +27,16 @@ pub fn replace_commits(
     project: ProjectId,
     mr: EntityId,
     commits: &[CommitIn],
+    absent: Absent,
     at: UnixMs,
 ) -> Result<u64, Error> {
     let mut current: BTreeMap<i64, (i64, i64)> = tx
         .prepare_cached("SELECT position, id, commit_id FROM mr_commits WHERE mr_id = ?1 AND to_at IS NULL")?
         .query_map(params![mr.row], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?
         .collect::<Result<_, _>>()?;
+    if absent == Absent::Unknown {
+        return add_commits(tx, project, mr, commits, &current, at);
+    }
     let mut written = 0;
     for (position, commit) in (0_i64..).zip(commits) {
         let (commit, is_new) = commit_row(tx, project, commit)?;
@@ -40,6 +53,34 @@ pub fn replace_commits(
     }
     for (row, _) in current.into_values() {
         close(tx, row, at)?;
+        written += 1;
+    }
+    Ok(written)
+}
+
+/// Adds the commits that are not there, behind those that are: with one unreadable among them the
+/// positions say nothing, and the next whole list puts them right.
+fn add_commits(
+    tx: &WriteTx<'_>,
+    project: ProjectId,
+    mr: EntityId,
+    commits: &[CommitIn],
+    current: &BTreeMap<i64, (i64, i64)>,
+    at: UnixMs,
+) -> Result<u64, Error> {
+    let known: BTreeSet<i64> = current.values().map(|(_, commit)| *commit).collect();
+    let mut position = current.last_key_value().map_or(0, |(last, _)| last + 1);
+    let mut written = 0;
+    for commit in commits {
+        let (commit, is_new) = commit_row(tx, project, commit)?;
+        written += u64::from(is_new);
+        if known.contains(&commit) {
+            continue;
+        }
+        tx.content_seq()?;
+        tx.prepare_cached("INSERT INTO mr_commits (mr_id, commit_id, position, from_at) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![mr.row, commit, position, at.0])?;
+        position += 1;
         written += 1;
     }
     Ok(written)
@@ -93,6 +134,7 @@ pub fn replace_closes(
     project: ProjectId,
     mr: EntityId,
     targets: &[ReferenceIn],
+    absent: Absent,
 ) -> Result<u64, Error> {
     let known: BTreeMap<ReferenceIn, i64> = tx
         .prepare_cached(
@@ -121,6 +163,9 @@ pub fn replace_closes(
         )?
         .execute(params![project.0, mr.row, clean(&target.path), target.kind.as_str(), target.iid.0])?;
         written += 1;
+    }
+    if absent == Absent::Unknown {
+        return Ok(written);
     }
     for (_, row) in known.iter().filter(|(target, _)| !next.contains(target)) {
         tx.content_seq()?;

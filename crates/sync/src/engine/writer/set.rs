@@ -10,7 +10,7 @@ use annals_db::{Error, WriteTx};
 use rusqlite::OptionalExtension;
 
 use super::aside::{keep, settle};
-use super::children;
+use super::children::{self, Absent};
 use super::place::{Place, Wrote, fenced};
 use super::row::{Cause, owe};
 use crate::forge::{Bad, EntityRow, Row, SetAnswer, SetIn, SetKey};
@@ -40,6 +40,7 @@ pub fn write_set(
         wrote.rows = u64::try_from(answer.items).unwrap_or(u64::MAX);
         let scope = set_scope(key);
         let mut bad = answer.bad.clone();
+        let absent = if bad.is_empty() { Absent::Gone } else { Absent::Unknown };
         wrote.written = match &answer.set {
             SetIn::Detail(mr) => write_detail(tx, place, claimed, mr, &mut bad)?,
             SetIn::Discussions(discussions) => {
@@ -47,7 +48,7 @@ pub fn write_set(
                 let shape = if bad.is_empty() {
                     discussions.shape
                 } else {
-                    content::SetShape::ManyPages
+                    content::SetShape::Unproven
                 };
                 let set = content::DiscussionSetIn {
                     shape,
@@ -60,7 +61,7 @@ pub fn write_set(
                 let shape = if bad.is_empty() {
                     events.shape
                 } else {
-                    content::SetShape::ManyPages
+                    content::SetShape::Unproven
                 };
                 let set = content::EventSetIn {
                     shape,
@@ -70,9 +71,9 @@ pub fn write_set(
             }
             SetIn::Diffs(files) => written(&replace_file_changes(tx, place.project, claimed.entity, files)?),
             SetIn::Commits(commits) => {
-                children::replace_commits(tx, place.project, claimed.entity, commits, claimed.cause_at)?
+                children::replace_commits(tx, place.project, claimed.entity, commits, absent, claimed.cause_at)?
             }
-            SetIn::Closes(targets) => children::replace_closes(tx, place.project, claimed.entity, targets)?,
+            SetIn::Closes(targets) => children::replace_closes(tx, place.project, claimed.entity, targets, absent)?,
         };
         settle(tx, place.project, &scope, &bad, wrote)?;
         let payload = answer.payload.as_ref();

@@ -251,10 +251,11 @@ fn set_of(list: List, key: &SetKey, began_at: UnixMs) -> SetAnswer {
     let set = match key.job {
         JobType::Diffs => {
             let files = keep(&mut bad, &list.items, sets::file);
-            let cut = files.iter().any(|file| file.too_large);
+            let cut = !bad.is_empty() || files.iter().any(|file| file.too_large);
             SetIn::Diffs(FileSetIn {
                 files,
                 extent: if cut { Files::Truncated } else { Files::Complete },
+                shape: if bad.is_empty() { shape } else { SetShape::Unproven },
                 head_oid: key.head_oid.clone(),
                 at: Some(key.cause_at),
             })

@@ -1,0 +1,85 @@
+//! Sets, jobs and items put aside, where a forge or a clock does what none should.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+mod common;
+#[allow(dead_code, reason = "each test file uses a part of it")]
+mod review_support;
+
+use annals_net_adapter::{Cx, on_every_host};
+use review_support::{Mirror, discussion, issue};
+use serde_json::{Value, json};
+
+on_every_host!(
+    an_unreadable_note_is_not_gone,
+    an_unreadable_file_or_reference_is_not_gone,
+);
+
+async fn an_unreadable_note_is_not_gone(cx: Cx) {
+    let mirror = Mirror::new(&cx).await;
+    mirror.set("issues", vec![issue(1, "2023-01-01T00:00:00Z")]);
+    mirror.set("issues/1/discussions", vec![discussion(1), discussion(2)]);
+    mirror.sync(&cx).await.unwrap();
+    let mut bad = discussion(2);
+    bad["notes"][0]["body"] = json!(17);
+    mirror.set("issues", vec![issue(1, "2023-01-02T00:00:00Z")]);
+    mirror.set("issues/1/discussions", vec![discussion(1), bad]);
+    for _ in 0..3 {
+        mirror.sync(&cx).await.ok();
+    }
+    let absent = "SELECT native_id FROM notes WHERE gone_at IS NOT NULL OR missing_since IS NOT NULL";
+    assert_eq!(mirror.texts(&cx, absent).await, Vec::<String>::new());
+    // Once everything can be read again, an absent note is gone as ever.
+    mirror.set("issues", vec![issue(1, "2023-01-03T00:00:00Z")]);
+    mirror.set("issues/1/discussions", vec![discussion(1)]);
+    mirror.sync(&cx).await.unwrap();
+    assert_eq!(mirror.texts(&cx, absent).await, ["1002"]);
+}
+
+fn merge_request(at: &str, head: char) -> Value {
+    json!({"id": 900, "iid": 1, "title": at, "state": "opened", "created_at": "2020-01-01T00:00:00Z",
+           "updated_at": at, "labels": [], "sha": head.to_string().repeat(40),
+           "source_branch": "s", "target_branch": "t"})
+}
+
+fn detail(at: &str, head: char) -> Value {
+    let mut detail = merge_request(at, head);
+    let (head, base) = (head.to_string().repeat(40), "b".repeat(40));
+    detail["diff_refs"] = json!({"base_sha": base, "head_sha": head, "start_sha": base});
+    detail
+}
+
+fn show_detail(mirror: &Mirror, detail: Value) {
+    let key = "7/merge_requests/1".to_owned();
+    mirror.forge.contents().objects.insert(key, detail);
+}
+
+async fn an_unreadable_file_or_reference_is_not_gone(cx: Cx) {
+    let mirror = Mirror::new(&cx).await;
+    let file = |path: &str| {
+        json!({"old_path": path, "new_path": path, "diff": "@@ -1 +1 @@\n-a\n+b",
+               "a_mode": "100644", "b_mode": "100644"})
+    };
+    let closes = |n: i64| json!({"id": 100 + n, "iid": n, "references": {"full": format!("g/p#{n}")}});
+    mirror.set("merge_requests", vec![merge_request("2023-01-01T00:00:00Z", 'a')]);
+    show_detail(&mirror, detail("2023-01-01T00:00:00Z", 'a'));
+    mirror.set("merge_requests/1/diffs", vec![file("a"), file("b")]);
+    mirror.set("merge_requests/1/closes_issues", vec![closes(1), closes(2)]);
+    mirror.sync(&cx).await.unwrap();
+    mirror.set("merge_requests", vec![merge_request("2023-01-02T00:00:00Z", 'c')]);
+    show_detail(&mirror, detail("2023-01-02T00:00:00Z", 'c'));
+    let (mut bad_file, mut bad_reference) = (file("b"), closes(2));
+    bad_file["diff"] = json!(17);
+    bad_reference["references"] = json!(null);
+    mirror.set("merge_requests/1/diffs", vec![file("a"), bad_file]);
+    mirror.set("merge_requests/1/closes_issues", vec![closes(1), bad_reference]);
+    mirror.sync(&cx).await.ok();
+    let files = "SELECT new_path FROM mr_file_changes WHERE to_at IS NULL ORDER BY 1";
+    assert_eq!(mirror.texts(&cx, files).await, ["a", "b"]);
+    let targets = "SELECT CAST(target_iid AS TEXT) FROM entity_references ORDER BY 1";
+    assert_eq!(mirror.texts(&cx, targets).await, ["1", "2"]);
+    assert_eq!(
+        mirror.texts(&cx, "SELECT files FROM merge_requests").await,
+        ["truncated"]
+    );
+}
