@@ -2,6 +2,7 @@
 
 use annals_core::{CancelReason, Code, Coded, PanicMsg, Report, RunId, TaskError};
 use annals_db::control::Holder;
+use annals_net_adapter::BudgetExceeded;
 
 use crate::engine::SyncResult;
 use crate::forge::ForgeError;
@@ -77,6 +78,9 @@ pub enum Error {
         /// What it had done by then, if it had begun.
         result: Option<Box<SyncResult>>,
     },
+    /// The end of a run, or of a part of it, could not be recorded in time.
+    #[error("the end of the sync could not be recorded: {0}")]
+    Unfinished(#[source] BudgetExceeded),
     /// A bug.
     #[error(transparent)]
     Panicked(#[from] PanicMsg),
@@ -168,6 +172,7 @@ impl Error {
             Self::Search(error) => Coded::code(error),
             Self::Incomplete(incomplete) => incomplete.code,
             Self::Cancelled { reason, .. } => reason.code(),
+            Self::Unfinished(_) => Code::DatabaseLocked,
             Self::Panicked(message) => message.code(),
         }
     }
@@ -202,7 +207,8 @@ impl Error {
             Self::UnknownProject { .. }
             | Self::ForgeDisabled { .. }
             | Self::ForgeUnsupported { .. }
-            | Self::Client { .. } => Report::new(self.code(), self.to_string()),
+            | Self::Client { .. }
+            | Self::Unfinished(_) => Report::new(self.code(), self.to_string()),
         }
     }
 

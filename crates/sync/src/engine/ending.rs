@@ -10,10 +10,14 @@ use crate::error::Error;
 /// How long the last words of a run may take once it was asked to stop.
 const FINISH_WITHIN: Duration = Duration::from_secs(2);
 
+/// How long they may take when nobody waits for the end: a slow disk is no reason to lose them.
+const FINISH_UNHURRIED: Duration = Duration::from_secs(30);
+
 /// Runs something short that must not be cut off by a cancellation, in bounded time.
 ///
 /// # Errors
-/// Its own, or a passed deadline as a cancellation.
+/// Its own, or [`Error::Unfinished`] when the time was up. That is a failure and never a request to
+/// stop: nobody made one.
 ///
 /// # Cancel safety
 /// A cancellation waits for it.
@@ -22,15 +26,13 @@ where
     F: FnOnce(Cx) -> Fut,
     Fut: Future<Output = Result<T, Error>>,
 {
-    match cx.masked(FINISH_WITHIN, f).await {
+    let limit = match cx.may_start() {
+        Ok(_started) => FINISH_UNHURRIED,
+        Err(_) => FINISH_WITHIN,
+    };
+    match cx.masked(limit, f).await {
         Ok(result) => result,
-        Err(exceeded) => Err(Error::Cancelled {
-            reason: CancelReason {
-                note: Some(exceeded.to_string()),
-                ..CancelReason::new(CancelKind::Deadline, "sync.finish", cx.now())
-            },
-            result: None,
-        }),
+        Err(exceeded) => Err(Error::Unfinished(exceeded)),
     }
 }
 
