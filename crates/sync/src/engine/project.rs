@@ -105,6 +105,9 @@ async fn locked(cx: &Cx, run: &Arc<Run>, target: Resolved, end: &mut ProjectEnd)
         }
     };
     end.result.path.clone_from(&known.path);
+    if !run.take(known.id) {
+        return Ok(());
+    }
     run.learn_project(cx, known.id).await?;
     let forge = resolve::client_of(cx, &run.options, &known)?;
     let lock = acquire(cx, run, &known).await?;

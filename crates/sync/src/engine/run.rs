@@ -37,6 +37,7 @@ pub struct Run {
     pub budget: ByteBudget,
     projects: usize,
     told: Mutex<BTreeSet<Oddity>>,
+    taken: Mutex<BTreeSet<ProjectId>>,
 }
 
 impl Run {
@@ -62,6 +63,15 @@ impl Run {
                 project.warn(Code::Transform, format!("{}{value}", oddity.what));
             }
         }
+    }
+
+    /// Takes a project for this run. False if it has it already: two addresses of a renamed project
+    /// turn out to be one only when its forge was asked, and the second would take the lock over.
+    pub fn take(&self, project: ProjectId) -> bool {
+        self.taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(project)
     }
 
     /// Notes the project of a run that has only one.
@@ -135,6 +145,7 @@ pub async fn sync(
         budget: ByteBudget::new(options.max_bytes),
         projects: resolved.len(),
         told: Mutex::default(),
+        taken: Mutex::default(),
         options,
     });
     begin(cx, started, &run, &resolved).await?;
