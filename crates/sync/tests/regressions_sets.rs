@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 on_every_host!(
     an_unreadable_note_is_not_gone,
     an_unreadable_file_or_reference_is_not_gone,
+    a_clock_that_was_ahead_does_not_freeze_sets,
 );
 
 async fn an_unreadable_note_is_not_gone(cx: Cx) {
@@ -81,5 +82,25 @@ async fn an_unreadable_file_or_reference_is_not_gone(cx: Cx) {
     assert_eq!(
         mirror.texts(&cx, "SELECT files FROM merge_requests").await,
         ["truncated"]
+    );
+}
+
+async fn a_clock_that_was_ahead_does_not_freeze_sets(cx: Cx) {
+    let mirror = Mirror::new(&cx).await;
+    mirror.set("issues", vec![issue(1, "2023-01-01T00:00:00Z")]);
+    mirror.set("issues/1/discussions", vec![discussion(1)]);
+    mirror.sync(&cx).await.unwrap();
+    let ahead = mirror.db.write(&cx, |tx| {
+        tx.prepare_cached("UPDATE dependent_sets SET fetched_at = fetched_at + 86400000")?
+            .execute(())?;
+        Ok(())
+    });
+    ahead.await.unwrap();
+    mirror.set("issues", vec![issue(1, "2023-01-02T00:00:00Z")]);
+    mirror.set("issues/1/discussions", vec![discussion(1), discussion(2)]);
+    mirror.sync(&cx).await.unwrap();
+    assert_eq!(
+        mirror.texts(&cx, "SELECT native_id FROM notes ORDER BY 1").await,
+        ["1001", "1002"]
     );
 }

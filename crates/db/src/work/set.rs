@@ -43,12 +43,19 @@ pub fn get(conn: &Connection, entity: EntityId, job_type: JobType) -> Result<Opt
 }
 
 /// Whether the file has a set from a fetch that began later than `began_at`: an older fetch must
-/// never replace a newer one.
+/// never replace a newer one. A fetch later than `now` was timed by a clock that was ahead; it would
+/// keep the set as it is until then, and proves nothing.
 ///
 /// # Errors
 /// A failure of the file.
-pub fn has_newer(conn: &Connection, entity: EntityId, job_type: JobType, began_at: UnixMs) -> Result<bool, Error> {
-    Ok(get(conn, entity, job_type)?.is_some_and(|set| set.fetched_at > began_at))
+pub fn has_newer(
+    conn: &Connection,
+    entity: EntityId,
+    job_type: JobType,
+    began_at: UnixMs,
+    now: UnixMs,
+) -> Result<bool, Error> {
+    Ok(get(conn, entity, job_type)?.is_some_and(|set| set.fetched_at > began_at && set.fetched_at <= now))
 }
 
 /// Records that a set was stored. `payload` is its raw pages where no child keeps its own (events,

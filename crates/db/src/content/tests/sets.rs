@@ -205,7 +205,8 @@ fn a_set_drops_the_pages_of_the_fetch_before() {
     record(&mut store, 20, "[1,2]");
     record(&mut store, 30, "[1,2]");
     assert_eq!(store.int("SELECT count(*) FROM blobs"), blobs);
-    assert!(set::has_newer(&store.conn, id, JobType::Events, UnixMs(29)).unwrap());
-    assert!(!set::has_newer(&store.conn, id, JobType::Events, UnixMs(30)).unwrap());
-    assert!(!set::has_newer(&store.conn, id, JobType::Discussions, UnixMs(0)).unwrap());
+    assert!(set::has_newer(&store.conn, id, JobType::Events, UnixMs(29), UnixMs(30)).unwrap());
+    assert!(!set::has_newer(&store.conn, id, JobType::Events, UnixMs(30), UnixMs(30)).unwrap());
+    assert!(!set::has_newer(&store.conn, id, JobType::Events, UnixMs(0), UnixMs(29)).unwrap());
+    assert!(!set::has_newer(&store.conn, id, JobType::Discussions, UnixMs(0), UnixMs(30)).unwrap());
 }

@@ -34,7 +34,7 @@ pub fn write_set(
     answer: &SetAnswer,
 ) -> Result<SetWrote, Error> {
     let wrote = fenced(tx, place, |wrote| {
-        if set::has_newer(tx, claimed.entity, claimed.job_type, answer.began_at)? {
+        if set::has_newer(tx, claimed.entity, claimed.job_type, answer.began_at, tx.now())? {
             return Ok(());
         }
         wrote.rows = u64::try_from(answer.items).unwrap_or(u64::MAX);
