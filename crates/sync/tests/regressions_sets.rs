@@ -14,6 +14,7 @@ on_every_host!(
     an_unreadable_note_is_not_gone,
     an_unreadable_file_or_reference_is_not_gone,
     a_clock_that_was_ahead_does_not_freeze_sets,
+    a_late_detail_is_asked_for_again,
 );
 
 async fn an_unreadable_note_is_not_gone(cx: Cx) {
@@ -103,4 +104,16 @@ async fn a_clock_that_was_ahead_does_not_freeze_sets(cx: Cx) {
         mirror.texts(&cx, "SELECT native_id FROM notes ORDER BY 1").await,
         ["1001", "1002"]
     );
+}
+
+async fn a_late_detail_is_asked_for_again(cx: Cx) {
+    let mirror = Mirror::new(&cx).await;
+    mirror.set("merge_requests", vec![merge_request("2023-01-02T00:00:00Z", 'a')]);
+    show_detail(&mirror, detail("2023-01-01T00:00:00Z", 'a'));
+    mirror.sync(&cx).await.unwrap_err();
+    let details = "SELECT detail FROM merge_requests";
+    assert_ne!(mirror.texts(&cx, details).await, ["complete"]);
+    show_detail(&mirror, detail("2023-01-02T00:00:00Z", 'a'));
+    mirror.sync(&cx).await.unwrap();
+    assert_eq!(mirror.texts(&cx, details).await, ["complete"]);
 }

@@ -232,9 +232,14 @@ impl Phase<'_> {
             Outcome::Panicked(message) => return Err(message.into()),
         };
         match wrote {
-            Ok(wrote) => {
+            Ok(Some(wrote)) => {
                 self.done(&claimed, wrote);
                 Ok(())
+            }
+            Ok(None) => {
+                let host = self.project.forge.host().to_owned();
+                let what = format!("with an older state of {} than its list", name_of(&claimed));
+                self.failed(cx, claimed, &ForgeError::Protocol { host, what }).await
             }
             Err(error) => match super::ending::stop_of(&error) {
                 Some(stop) => self.stop(stop),
@@ -243,7 +248,8 @@ impl Phase<'_> {
         }
     }
 
-    async fn write(&self, cx: &Cx, claimed: &Claimed, fetched: Fetched) -> Result<SetWrote, Error> {
+    /// `None` is an answer that was too old to be written.
+    async fn write(&self, cx: &Cx, claimed: &Claimed, fetched: Fetched) -> Result<Option<SetWrote>, Error> {
         let run = &self.project.run;
         let (place, job, key) = (self.project.place.clone(), claimed.job.clone(), claimed.key.clone());
         let run_id = run.run_id.clone();
@@ -261,7 +267,9 @@ impl Phase<'_> {
             }
             Fetched::NotModified | Fetched::Hidden => {
                 run.db
-                    .write(cx, move |tx| writer::write_unmodified(tx, &place, &job, &run_id))
+                    .write(cx, move |tx| {
+                        writer::write_unmodified(tx, &place, &job, &run_id).map(Some)
+                    })
                     .await?
             }
             Fetched::Gone(reason) => {
@@ -270,7 +278,9 @@ impl Phase<'_> {
                     format!("{} is no longer at {}", name_of(claimed), self.project.forge.host()),
                 );
                 run.db
-                    .write(cx, move |tx| writer::write_gone(tx, &place, &job, &run_id, reason))
+                    .write(cx, move |tx| {
+                        writer::write_gone(tx, &place, &job, &run_id, reason).map(Some)
+                    })
                     .await?
             }
         })

@@ -25,6 +25,8 @@ pub struct SetWrote {
 }
 
 /// Writes a set and ends its job. A set from an older fetch than the one in the file is dropped.
+/// `None` is an answer that shows an older state than the file has: nothing was written, and the job
+/// is still claimed.
 pub fn write_set(
     tx: &WriteTx<'_>,
     place: &Place,
@@ -32,9 +34,16 @@ pub fn write_set(
     run_id: &RunId,
     key: &SetKey,
     answer: &SetAnswer,
-) -> Result<SetWrote, Error> {
+) -> Result<Option<SetWrote>, Error> {
+    let mut is_late = false;
     let wrote = fenced(tx, place, |wrote| {
         if set::has_newer(tx, claimed.entity, claimed.job_type, answer.began_at, tx.now())? {
+            return Ok(());
+        }
+        if let SetIn::Detail(mr) = &answer.set
+            && is_older(tx, claimed, mr)?
+        {
+            is_late = true;
             return Ok(());
         }
         wrote.rows = u64::try_from(answer.items).unwrap_or(u64::MAX);
@@ -42,7 +51,7 @@ pub fn write_set(
         let mut bad = answer.bad.clone();
         let absent = if bad.is_empty() { Absent::Gone } else { Absent::Unknown };
         wrote.written = match &answer.set {
-            SetIn::Detail(mr) => write_detail(tx, place, claimed, mr, &mut bad)?,
+            SetIn::Detail(mr) => write_detail(tx, place, mr, &mut bad)?,
             SetIn::Discussions(discussions) => {
                 // With an unreadable child among them the list does not prove that a child is gone.
                 let shape = if bad.is_empty() {
@@ -89,10 +98,13 @@ pub fn write_set(
         )?;
         keep(tx, place.project, &scope, answer.kept.as_ref())
     })?;
-    Ok(SetWrote {
+    if is_late {
+        return Ok(None);
+    }
+    Ok(Some(SetWrote {
         wrote,
         end: job::complete(tx, claimed, run_id)?,
-    })
+    }))
 }
 
 const fn written(change: &SetChange) -> u64 {
@@ -115,22 +127,26 @@ pub fn read_set_scope(scope: &str) -> Option<(EntityKind, Iid, JobType)> {
     parts.next().is_none().then_some((kind, iid, job))
 }
 
-/// Writes a merge request from its own page, unless the file has heard of a later state of it.
-fn write_detail(
-    tx: &WriteTx<'_>,
-    place: &Place,
-    claimed: &Job,
-    mr: &content::MergeRequestIn,
-    bad: &mut Vec<Bad>,
-) -> Result<u64, Error> {
+/// Whether a page shows a merge request as it was before what the file has heard of it. Where one
+/// of the times is not known, nobody can say.
+fn is_older(tx: &WriteTx<'_>, claimed: &Job, mr: &content::MergeRequestIn) -> Result<bool, Error> {
     let known: Option<i64> = tx
         .prepare_cached("SELECT updated_at FROM merge_requests WHERE id = ?1")?
         .query_row((claimed.entity.row,), |row| row.get(0))
         .optional()?
         .flatten();
-    if known > mr.entity.updated_at.map(|at| at.0) {
-        return Ok(0);
-    }
+    Ok(known
+        .zip(mr.entity.updated_at)
+        .is_some_and(|(known, shown)| known > shown.0))
+}
+
+/// Writes a merge request from its own page.
+fn write_detail(
+    tx: &WriteTx<'_>,
+    place: &Place,
+    mr: &content::MergeRequestIn,
+    bad: &mut Vec<Bad>,
+) -> Result<u64, Error> {
     let applied = match content::upsert_merge_request(tx, place.project, mr) {
         Ok(applied) => applied,
         Err(error @ Error::IidConflict { .. }) => {
