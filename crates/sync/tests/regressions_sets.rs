@@ -14,6 +14,7 @@ on_every_host!(
     an_unreadable_note_is_not_gone,
     an_unreadable_file_or_reference_is_not_gone,
     a_clock_that_was_ahead_does_not_freeze_sets,
+    events_left_out_stay_owed,
     a_late_detail_is_asked_for_again,
 );
 
@@ -104,6 +105,21 @@ async fn a_clock_that_was_ahead_does_not_freeze_sets(cx: Cx) {
         mirror.texts(&cx, "SELECT native_id FROM notes ORDER BY 1").await,
         ["1001", "1002"]
     );
+}
+
+async fn events_left_out_stay_owed(cx: Cx) {
+    let mut mirror = Mirror::new(&cx).await;
+    mirror.events = false;
+    mirror.set("issues", vec![issue(1, "2023-01-01T00:00:00Z")]);
+    let event = json!({"id": 5, "state": "closed", "created_at": "2020-01-02T00:00:00Z",
+                       "user": {"id": 1, "username": "u"}});
+    mirror.set("issues/1/resource_state_events", vec![event]);
+    mirror.sync(&cx).await.unwrap();
+    let events = "SELECT native_id FROM resource_events";
+    assert_eq!(mirror.texts(&cx, events).await, Vec::<String>::new());
+    mirror.events = true;
+    mirror.sync(&cx).await.unwrap();
+    assert_eq!(mirror.texts(&cx, events).await, ["5"]);
 }
 
 async fn a_late_detail_is_asked_for_again(cx: Cx) {

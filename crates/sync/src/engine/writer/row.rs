@@ -10,7 +10,7 @@ use annals_db::work::{JobIn, quarantine};
 use annals_db::{Error, WriteTx};
 
 use super::aside::put_aside;
-use super::place::{Events, Place, Wrote};
+use super::place::{Place, Wrote};
 use crate::forge::{Bad, EntityRow, Row, Stream};
 
 pub(super) fn write_row(
@@ -101,9 +101,8 @@ pub(super) fn owe(
     }
     if applied.updated_at_moved {
         enqueue(JobType::Discussions)?;
-        if place.events == Events::Mirror {
-            enqueue(JobType::Events)?;
-        }
+        // Owed also by a run that leaves events out: a later one fetches them.
+        enqueue(JobType::Events)?;
     }
     if let EntityRow::MergeRequest(mr) = &row.entity {
         let detail = mr.detail.as_ref();
