@@ -16,6 +16,7 @@ on_every_host!(
     a_clock_that_was_ahead_does_not_freeze_sets,
     events_left_out_stay_owed,
     a_late_detail_is_asked_for_again,
+    a_page_of_a_million_items_is_refused,
 );
 
 async fn an_unreadable_note_is_not_gone(cx: Cx) {
@@ -132,4 +133,13 @@ async fn a_late_detail_is_asked_for_again(cx: Cx) {
     show_detail(&mirror, detail("2023-01-02T00:00:00Z", 'a'));
     mirror.sync(&cx).await.unwrap();
     assert_eq!(mirror.texts(&cx, details).await, ["complete"]);
+}
+
+async fn a_page_of_a_million_items_is_refused(cx: Cx) {
+    let mirror = Mirror::new(&cx).await;
+    let page = Value::from(vec![json!(0); 1_000_000]);
+    mirror.forge.contents().objects.insert("7/issues".to_owned(), page);
+    mirror.sync(&cx).await.ok();
+    let aside = mirror.texts(&cx, "SELECT native_ref FROM quarantine").await;
+    assert_eq!(aside, Vec::<String>::new());
 }

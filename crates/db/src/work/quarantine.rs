@@ -11,6 +11,9 @@ use crate::{Error, WriteTx};
 /// How often a quarantined item is fetched again before it waits for a newer version.
 pub const MAX_ATTEMPTS: u32 = 8;
 
+/// The most items that are fetched again in one run.
+const DUE_AT_ONCE: u32 = 200;
+
 /// An item that could not be read.
 #[derive(Debug, Clone)]
 pub struct QuarantineIn {
@@ -119,16 +122,16 @@ pub fn count_attempt(tx: &WriteTx<'_>, project: ProjectId, stream: &str, native_
     Ok(())
 }
 
-/// The items of a project that are to be fetched again.
+/// The items of a project that are to be fetched again now, those that had the fewest attempts first.
 ///
 /// # Errors
 /// A failure of the file.
 pub fn due(conn: &Connection, project: ProjectId) -> Result<Vec<Quarantined>, Error> {
     let mut select = conn.prepare_cached(
         "SELECT stream, native_ref, attempts, code, message, first_at FROM quarantine
-         WHERE project_id = ?1 AND resolved_at IS NULL AND attempts < ?2 ORDER BY id",
+         WHERE project_id = ?1 AND resolved_at IS NULL AND attempts < ?2 ORDER BY attempts, id LIMIT ?3",
     )?;
-    let rows = select.query_map(params![project.0, MAX_ATTEMPTS], |row| {
+    let rows = select.query_map(params![project.0, MAX_ATTEMPTS, DUE_AT_ONCE], |row| {
         Ok(Quarantined {
             stream: row.get(0)?,
             native_ref: row.get(1)?,

@@ -20,6 +20,12 @@ pub enum BadBody {
         /// What it should have been.
         expected: &'static str,
     },
+    /// It has many times the items that were asked for.
+    #[error("the body has more than {limit} items")]
+    TooMany {
+        /// The most that is read.
+        limit: usize,
+    },
     /// It ends before its brackets do.
     #[error("the body ends in the middle")]
     Truncated,
@@ -87,7 +93,7 @@ impl RawItem {
     ///
     /// # Errors
     /// [`BadBody`] when it is anything else; no item of such a body can be trusted.
-    pub fn array(body: &Bytes) -> Result<Vec<Self>, BadBody> {
+    pub fn array(body: &Bytes, limit: usize) -> Result<Vec<Self>, BadBody> {
         let mut scan = Scan::new(body);
         scan.skip_blank();
         if scan.peek() != Some(b'[') {
@@ -105,6 +111,9 @@ impl RawItem {
         }
         loop {
             scan.skip_blank();
+            if items.len() >= limit {
+                return Err(BadBody::TooMany { limit });
+            }
             items.push(scan.value()?);
             scan.skip_blank();
             match scan.peek() {
@@ -221,7 +230,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn split(text: &[u8]) -> Result<Vec<Vec<u8>>, BadBody> {
-        RawItem::array(&Bytes::copy_from_slice(text)).map(|items| items.iter().map(|i| i.bytes().to_vec()).collect())
+        RawItem::array(&Bytes::copy_from_slice(text), usize::MAX)
+            .map(|items| items.iter().map(|i| i.bytes().to_vec()).collect())
     }
 
     #[test]
@@ -291,9 +301,9 @@ mod tests {
     #[test]
     fn depth_is_counted_without_recursion() {
         let deep = |n: usize| [vec![b'['], vec![b'['; n], vec![b']'; n], vec![b']']].concat();
-        let items = RawItem::array(&Bytes::from(deep(MAX_DEPTH))).unwrap();
+        let items = RawItem::array(&Bytes::from(deep(MAX_DEPTH)), usize::MAX).unwrap();
         assert!(!items[0].is_too_deep());
-        let items = RawItem::array(&Bytes::from(deep(1_000_000))).unwrap();
+        let items = RawItem::array(&Bytes::from(deep(1_000_000)), usize::MAX).unwrap();
         assert!(items[0].is_too_deep());
     }
 
@@ -318,7 +328,7 @@ mod tests {
             values.extend(numbers.into_iter().map(serde_json::Value::from));
             values.push(serde_json::json!({ "nested": values.clone() }));
             let body = Bytes::from(serde_json::to_string_pretty(&values).unwrap());
-            let items = RawItem::array(&body).unwrap();
+            let items = RawItem::array(&body, usize::MAX).unwrap();
             let back: Vec<serde_json::Value> = items.iter().map(|i| serde_json::from_str(&i.text()).unwrap()).collect();
             prop_assert_eq!(back, values);
         }
@@ -327,7 +337,7 @@ mod tests {
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let body = Bytes::from([b"[".as_slice(), &bytes, b"]"].concat());
             // What it takes apart is at least what it was given, without the separators.
-            if let Ok(items) = RawItem::array(&body) {
+            if let Ok(items) = RawItem::array(&body, usize::MAX) {
                 let sum: usize = items.iter().map(|item| item.bytes().len()).sum();
                 prop_assert!(sum <= body.len());
             }

@@ -92,7 +92,8 @@ impl GitLab {
                     limit: MAX_SET_BYTES,
                 });
             }
-            let items = RawItem::array(&fresh.body).map_err(|bad| ForgeError::body(self.host.name(), bad))?;
+            let items = RawItem::array(&fresh.body, self.urls.most_items())
+                .map_err(|bad| ForgeError::body(self.host.name(), bad))?;
             guard
                 .after_page(items.iter().map(|item| item.bytes()))
                 .map_err(|fault| self.paging(fault))?;

@@ -39,7 +39,8 @@ impl GitLab {
                 other => return self.other(other),
             };
             let head = PageHead::read(&fresh.headers, &url).map_err(|fault| self.paging(fault))?;
-            let items = RawItem::array(&fresh.body).map_err(|bad| ForgeError::body(self.host.name(), bad))?;
+            let items = RawItem::array(&fresh.body, self.urls.most_items())
+                .map_err(|bad| ForgeError::body(self.host.name(), bad))?;
             let number = if let PagePosition::Window(window) = at {
                 window.page
             } else {

@@ -33,6 +33,12 @@ impl Urls {
         usize::try_from(self.page_size).unwrap_or(usize::MAX)
     }
 
+    /// The most items that an answer may have. A forge with a page size of its own stays far below;
+    /// each item costs memory before it is looked at, however short it is.
+    pub fn most_items(&self) -> usize {
+        self.page_size().saturating_mul(10)
+    }
+
     fn make(&self, path: &str, pairs: &[(&str, &str)]) -> Result<Url, ForgeError> {
         let text = append_query_params(&format!("{}{path}", self.api), pairs);
         Url::parse(&text).map_err(|_| ForgeError::Network {
