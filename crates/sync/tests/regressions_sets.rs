@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
-#[allow(dead_code, reason = "each test file uses a part of it")]
 mod review_support;
 
 use annals_net_adapter::{Cx, on_every_host};
