@@ -161,7 +161,13 @@ fn words_of_documents(mirror: &Mirror) -> Words {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 200,
+        failure_persistence: None,
+        // The same cases every time: a failure must name a change, not a draw.
+        rng_seed: proptest::test_runner::RngSeed::Fixed(20),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn tokens_equal_index_vocabulary(title in any::<String>(), body in "[\\PC\\p{M}हिน้\u{1e900}Ⓐ½]{0,60}") {
