@@ -1,12 +1,5 @@
 //! Which runtimes a binary has, and what it says about those it has not.
 
-#![allow(
-    clippy::expect_used,
-    clippy::print_stderr,
-    clippy::unwrap_used,
-    reason = "a test may panic"
-)]
-
 use std::collections::BTreeMap;
 
 use annals_tests::{Desk, Running, RuntimeMode};

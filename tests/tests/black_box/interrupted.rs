@@ -1,13 +1,6 @@
 //! A sync that is interrupted, at any instant and however rudely, leaves whole batches; the next one goes on from there,
 //! and in the end nobody can tell.
 
-#![allow(
-    clippy::expect_used,
-    clippy::print_stderr,
-    clippy::unwrap_used,
-    reason = "a test may panic"
-)]
-
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};

@@ -1,12 +1,5 @@
 //! Two processes on one file: one works, the other says who does.
 
-#![allow(
-    clippy::expect_used,
-    clippy::print_stderr,
-    clippy::unwrap_used,
-    reason = "a test may panic"
-)]
-
 use annals_tests::running::wait_until;
 use annals_tests::{Desk, Forge, Running};
 

@@ -1,12 +1,5 @@
 //! The page and the API over a mirror, from its first request to its drain.
 
-#![allow(
-    clippy::expect_used,
-    clippy::print_stderr,
-    clippy::unwrap_used,
-    reason = "a test may panic"
-)]
-
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;

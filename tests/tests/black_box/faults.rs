@@ -1,13 +1,6 @@
 //! Whatever a forge does wrong: the mirror is right afterwards, or the command says by its name what went wrong and the
 //! next run makes the mirror right. And nothing but GET is ever sent.
 
-#![allow(
-    clippy::expect_used,
-    clippy::print_stderr,
-    clippy::unwrap_used,
-    reason = "a test may panic"
-)]
-
 use annals_testkit::forge::model::expected_dump;
 use annals_testkit::forge::{Effect, Fault, Key, State};
 use annals_tests::http::Connection;

@@ -1,12 +1,5 @@
 //! The main job on payloads of a real project.
 
-#![allow(
-    clippy::expect_used,
-    clippy::print_stderr,
-    clippy::unwrap_used,
-    reason = "a test may panic"
-)]
-
 use annals_tests::mirror::assert_same;
 use annals_tests::{Desk, Forge, skip};
 use serde_json::Value;

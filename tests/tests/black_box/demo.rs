@@ -1,12 +1,5 @@
 //! The first command that anybody runs.
 
-#![allow(
-    clippy::expect_used,
-    clippy::print_stderr,
-    clippy::unwrap_used,
-    reason = "a test may panic"
-)]
-
 use annals_tests::http::get;
 use annals_tests::{Desk, Mirror, Running};
 use rustix::process::Signal;

@@ -1,12 +1,5 @@
 //! Bad and hostile input through the command line: a typed error, the right exit code, and nothing lost.
 
-#![allow(
-    clippy::expect_used,
-    clippy::print_stderr,
-    clippy::unwrap_used,
-    reason = "a test may panic"
-)]
-
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -1,0 +1,19 @@
+//! The programs from outside, as a person, a script or an operator meets them.
+//!
+//! One test program, because each one links everything again.
+
+#![allow(
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test may panic"
+)]
+
+mod bad_input;
+mod demo;
+mod faults;
+mod interrupted;
+mod locks;
+mod recorded_forge;
+mod runtimes;
+mod serve;
