@@ -3,14 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
-mod common;
-
+use crate::common::{World, sized};
 use annals_core::{Code, Secret};
 use annals_net_adapter::lab::LabConfig;
 use annals_net_adapter::{BackendKind, Cx};
 use annals_sync::{Error, Event};
 use annals_testkit::forge::{Effect, Fault, FaultPlan, Keyset, Policy, Rule, SimOptions};
-use common::{World, sized};
 
 /// What a fault may hit: the requests of each kind, and the lists in both ways of paging.
 const TARGETS: [(&str, Keyset); 10] = [

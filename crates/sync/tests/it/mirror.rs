@@ -3,12 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
-mod common;
-
+use crate::common::{self, World, sized, small};
 use annals_net_adapter::{Cx, on_every_host, on_every_runtime};
 use annals_sync::{Event, Target};
 use annals_testkit::forge::{Access, GenSpec, Key, Keyset, Policy, SimOptions, State};
-use common::{World, sized, small};
 
 on_every_host!(
     first_run_mirrors_the_model,

@@ -9,19 +9,17 @@
     reason = "a test may panic"
 )]
 
-mod common;
-
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::common::{options_for, process, sized};
 use annals_core::{CancelKind, CancelReason, Signal};
 use annals_db::{Db, OpenOptions};
 use annals_net_adapter::lab::{CancelPoint, Injection, LabConfig};
 use annals_net_adapter::{BackendKind, Cx, RegionSpec};
 use annals_sync::{Error, Progress, SyncResult, Target};
 use annals_testkit::forge::{Fault, FaultPlan, Latency, Rule, SimOptions, Simulator, State, When};
-use common::{options_for, process, sized};
 
 /// How many instants are tried; `ANNALS_CANCEL_POINTS` raises it.
 fn points() -> usize {

@@ -1,5 +1,5 @@
 //! A GitLab in memory whose every answer a test can bend: lists, single objects, statuses, and a
-//! hook that runs before each answer. A test file that uses it also declares `mod common;`.
+//! hook that runs before each answer.
 
 #![allow(
     dead_code,

@@ -2,12 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
-mod common;
-
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::common::{self, World, faulty, options_for, process, row_of, sized, small};
 use annals_core::{Code, Coded, Iid, RunId, Secret, UnixMs};
 use annals_db::control::{self, Acquired, Alive, LockRequest, NewRun, ProcessId};
 use annals_db::ids::{EntityId, JobType, RunMode, RunOrigin};
@@ -16,7 +15,6 @@ use annals_net_adapter::lab::LabConfig;
 use annals_net_adapter::{BackendKind, Cx, on_every_host};
 use annals_sync::{Error, Event, Progress, Target};
 use annals_testkit::forge::{Access, Fault, FaultPlan, Key, Latency, Policy, Rule, SimOptions, When};
-use common::{World, faulty, options_for, process, row_of, sized, small};
 
 on_every_host!(
     lock_second_sync_names_holder,

@@ -2,11 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
-mod common;
-mod review_support;
-
+use crate::review_support::{Mirror, discussion, issue, project};
 use annals_net_adapter::{Cx, on_every_host};
-use review_support::{Mirror, discussion, issue, project};
 use serde_json::json;
 
 on_every_host!(

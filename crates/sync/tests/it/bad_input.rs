@@ -3,12 +3,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
+use crate::common::{Place, process};
 use annals_core::Code;
 use annals_core::config::{Config, ForgeKind, ForgeSettings};
 use annals_db::{Db, OpenOptions};
@@ -16,7 +15,6 @@ use annals_net_adapter::http::{Body, HttpClient, HttpError, ReqOpts, Request, Re
 use annals_net_adapter::{Cx, on_every_host, on_every_runtime};
 use annals_sync::{Error, Event, Hosts, Progress, SyncOptions, SyncResult, Target};
 use bytes::Bytes;
-use common::{Place, process};
 use serde_json::{Value, json};
 
 on_every_host!(

@@ -1,0 +1,14 @@
+//! The sync engine against forges that behave and forges that do not.
+//!
+//! One test program, because each one links everything again.
+
+mod common;
+mod review_support;
+
+mod bad_input;
+mod cancel;
+mod engine;
+mod faults;
+mod mirror;
+mod regressions_paging;
+mod regressions_sets;
