@@ -3,8 +3,6 @@
 //! The right-hand side is [`described`]: required terms plain, excluded ones with `-`, tokens that stand together in
 //! `[…]`, a prefix with `*`, then filters, then warnings after `!`; a refusal is `ERR key@position`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
-
 use std::fmt::Write as _;
 
 use annals_core::UnixMs;

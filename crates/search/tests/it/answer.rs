@@ -1,11 +1,11 @@
 //! What a search returns: exactly what matches, in one order, counted exactly, and nothing the reader may not see.
 
-#![allow(clippy::unwrap_used, clippy::string_slice, reason = "a test may panic")]
-
-mod support;
-
 use std::collections::BTreeSet;
 
+use crate::support::{
+    DAY, Mirror, NOW, ada, bob, diff_note, discussion, issue, labels, merge_request, milestone, note, reviewer, sorted,
+    user,
+};
 use annals_core::{ProjectId, UnixMs};
 use annals_db::Visibility;
 use annals_db::content::UserIn;
@@ -13,10 +13,6 @@ use annals_db::ids::{State, UserKind};
 use annals_db::read::{Confidential, VisibleProjects};
 use annals_search::answer::{Facet, SearchRequest};
 use annals_search::query;
-use support::{
-    DAY, Mirror, NOW, ada, bob, diff_note, discussion, issue, labels, merge_request, milestone, note, reviewer, sorted,
-    user,
-};
 
 /// Two issues, two merge requests and two discussions with something of everything.
 fn small() -> Mirror {

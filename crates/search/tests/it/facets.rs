@@ -1,11 +1,8 @@
 //! Totals and facets are those of a plain walk over every document.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod support;
-
 use std::collections::BTreeMap;
 
+use crate::support::{DAY, Mirror, NOW, discussion, issue, labels, merge_request, note, user};
 use annals_core::UnixMs;
 use annals_core::text::{Term, tokens};
 use annals_db::ids::State;
@@ -13,7 +10,6 @@ use annals_search::answer::Facet;
 use annals_search::query::{self, Sign};
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng};
-use support::{DAY, Mirror, NOW, discussion, issue, labels, merge_request, note, user};
 
 /// A document as a reader of the sources knows it.
 struct Known {

@@ -1,11 +1,8 @@
 //! Through the store and a runtime, as the rest of Annals searches.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod support;
-
 use std::path::PathBuf;
 
+use crate::support::{self, NOW, issue};
 use annals_core::{CancelKind, Code, Coded, Outcome, TaskError};
 use annals_db::content::{upsert_issue, upsert_project};
 use annals_db::control::{Alive, ProcessId};
@@ -13,7 +10,6 @@ use annals_db::{Db, OpenOptions};
 use annals_net_adapter::{BackendKind, Cx, Runtime, RuntimeConfig};
 use annals_search::documents::{drain, rebuild};
 use annals_search::{Error, SearchRequest, run};
-use support::{NOW, issue};
 
 /// Runs `body` on every runtime that is compiled in, each with a file of its own.
 fn on_every_runtime<Fut: Future<Output = Result<(), Error>>>(name: &str, body: impl Fn(Cx, PathBuf) -> Fut) {

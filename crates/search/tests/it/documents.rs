@@ -1,11 +1,8 @@
 //! Documents are what the rows of their sources say, no more, no less, and no older.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod support;
-
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::support::{DAY, Mirror, NOW, ada, bob, discussion, issue, labels, merge_request, milestone, note};
 use annals_core::{NativeId, UnixMs};
 use annals_db::WriteTx;
 use annals_db::content::{LabelIn, mark_entity_gone, upsert_label};
@@ -15,7 +12,6 @@ use annals_search::documents::{Flags, Rendered, Source, Text, owe_everything, re
 use annals_search::index::{Found, Fts5, Scope, TextIndex};
 use annals_search::query::Term;
 use rusqlite::Connection;
-use support::{DAY, Mirror, NOW, ada, bob, discussion, issue, labels, merge_request, milestone, note};
 
 fn rendered(mirror: &Mirror, kind: SourceKind, id: i64) -> Rendered {
     render(&mirror.conn, Source { kind, id }).unwrap().unwrap()

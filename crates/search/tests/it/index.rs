@@ -1,11 +1,8 @@
 //! What every text index must keep, and that ours holds exactly the words of the documents.
 
-#![allow(clippy::unwrap_used, clippy::string_slice, reason = "a test may panic")]
-
-mod support;
-
 use std::collections::BTreeMap;
 
+use crate::support::{DAY, Mirror, NOW, ada, bob, discussion, issue, labels, merge_request, note, user};
 use annals_core::UnixMs;
 use annals_core::text::tokens;
 use annals_db::content::{UserIn, mark_entity_gone};
@@ -16,7 +13,6 @@ use annals_search::index::{Fts5, Scope, TextIndex};
 use annals_search::query::{self, Query};
 use proptest::prelude::*;
 use proptest::test_runner::TestRng;
-use support::{DAY, Mirror, NOW, ada, bob, discussion, issue, labels, merge_request, note, user};
 
 #[test]
 fn text_index_contract() {

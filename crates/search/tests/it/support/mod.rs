@@ -1,7 +1,5 @@
 //! A small mirror in memory, written through the store's own functions.
 
-#![allow(dead_code, reason = "each test file uses its own part")]
-
 use annals_core::{Iid, NativeId, ProjectId, UnixMs};
 use annals_db::WriteTx;
 use annals_db::content::{
@@ -30,7 +28,7 @@ impl Mirror {
     /// A forge with one project, `group/app`.
     pub fn new() -> Self {
         let conn = Connection::open_in_memory().unwrap();
-        conn.execute_batch(include_str!("../../../db/migrations/0001_foundation.sql"))
+        conn.execute_batch(include_str!("../../../../db/migrations/0001_foundation.sql"))
             .unwrap();
         conn.execute_batch("PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;")
             .unwrap();

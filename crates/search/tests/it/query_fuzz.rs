@@ -1,7 +1,5 @@
 //! Whatever is typed is a query, or is refused for a value with an example; it never panics.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
-
 use annals_core::UnixMs;
 use annals_search::query::{MAX_CHARS, parse};
 use proptest::prelude::*;
