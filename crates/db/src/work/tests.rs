@@ -209,6 +209,22 @@ fn jobs_are_owed_once_and_claimed_in_order() {
 }
 
 #[test]
+fn a_claim_sorts_nothing() {
+    let store = Store::new();
+    let mut plan = store.conn.prepare(&format!("EXPLAIN QUERY PLAN {}", job::DUE)).unwrap();
+    let steps: Vec<String> = plan
+        .query_map([Some(1), Some(1), None::<i64>], |row| row.get(3))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert!(
+        steps.iter().any(|step| step.contains("dependent_jobs_claim")),
+        "{steps:?}"
+    );
+    assert!(!steps.iter().any(|step| step.contains("ORDER BY")), "{steps:?}");
+}
+
+#[test]
 fn job_pending_again_when_cause_moves_while_claimed() {
     let store = Store::new();
     let run = store.begin(1, &process(1, &[]));
