@@ -1,19 +1,9 @@
 //! Programs get exactly one line, and the same one every time.
 
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may"
-)]
-
-mod support;
-
 use std::collections::BTreeSet;
 
+use crate::support::Desk;
 use serde_json::Value;
-use support::Desk;
 
 /// Every command that answers with data, in a form that succeeds on the sample.
 const OK: &[(&str, &[&str])] = &[
@@ -159,7 +149,7 @@ fn fields_are_those_of_the_answer() {
         let declared = declared(&desk, shape[0].1);
         let mut seen = BTreeSet::new();
         for (_, line) in shape {
-            support::leaves(&desk.run_words(words(&desk, line)).data(), "", &mut seen);
+            crate::support::leaves(&desk.run_words(words(&desk, line)).data(), "", &mut seen);
         }
         let open = |name: &str| declared.iter().any(|field| within(name, field) || field == name);
         // An empty list or a part that is not there stands for all that it could hold.

@@ -1,8 +1,5 @@
 //! What the tests of the server share: a server on a real socket, and a client.
 
-#![allow(dead_code, reason = "each test file uses its own part")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
-
 use std::sync::Arc;
 use std::time::Duration;
 

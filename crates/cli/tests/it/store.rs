@@ -1,18 +1,8 @@
 //! Files that are missing, foreign, newer or only to be read.
 
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may"
-)]
-
-mod support;
-
 use std::path::Path;
 
-use support::Desk;
+use crate::support::Desk;
 
 const READING: &[&str] = &[
     "search cutover",

@@ -1,15 +1,10 @@
 //! The model, the API and the SQL agree: a naive mirror, filled from the API's answers alone,
 //! dumps to exactly the expected text.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod common;
-mod mirror;
-
+use crate::mirror::Mirror;
 use annals_testkit::forge::model::{self, Section, expected_counts, expected_dump, expected_dump_for};
 use annals_testkit::forge::project::Secrecy;
 use annals_testkit::forge::{Access, GenSpec, Key, Policy, State, Viewer, sample};
-use mirror::Mirror;
 
 #[test]
 fn a_mirror_filled_from_the_api_equals_the_model() {

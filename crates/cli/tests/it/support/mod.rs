@@ -1,14 +1,5 @@
 //! What the tests of the command share: a desk with an empty home, and a mirror of the sample project to read from.
 
-#![allow(dead_code, reason = "each test program uses a part of it")]
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may"
-)]
-
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -137,7 +128,7 @@ impl Ended {
     }
 }
 
-/// The mirror of the sample project, made once per test program.
+/// The mirror of the sample project, made once per run of the tests.
 fn sample() -> &'static Path {
     static SAMPLE: OnceLock<(Desk, PathBuf)> = OnceLock::new();
     let (_, file) = SAMPLE.get_or_init(|| {

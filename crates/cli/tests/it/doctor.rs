@@ -1,17 +1,7 @@
 //! `annals doctor` finds what is wrong, says what to do, and shows no secret.
 
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may"
-)]
-
-mod support;
-
+use crate::support::{Desk, Ended};
 use serde_json::Value;
-use support::{Desk, Ended};
 
 fn check<'a>(checks: &'a Value, name: &str) -> &'a Value {
     let found = checks.as_array().unwrap().iter().find(|check| check["name"] == name);

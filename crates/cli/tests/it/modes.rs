@@ -1,16 +1,6 @@
 //! Who reads decides how a command answers.
 
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may"
-)]
-
-mod support;
-
-use support::{Desk, Ended};
+use crate::support::{Desk, Ended};
 
 /// Standard output is no terminal in a test; what a terminal changes is tested where the mode is chosen.
 #[test]
@@ -131,7 +121,7 @@ fn broken_pipe_is_silent() {
 #[test]
 fn a_full_disk_behind_standard_output_is_an_error() {
     let Ok(full) = std::fs::OpenOptions::new().write(true).open("/dev/full") else {
-        return support::skip(
+        return crate::support::skip(
             "a_full_disk_behind_standard_output_is_an_error",
             "no /dev/full",
             "run it on Linux",

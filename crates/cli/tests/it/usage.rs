@@ -1,16 +1,6 @@
 //! A command line that cannot be meant is told what could be.
 
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may"
-)]
-
-mod support;
-
-use support::Desk;
+use crate::support::Desk;
 
 #[test]
 fn mistakes_are_answered_with_what_was_meant() {

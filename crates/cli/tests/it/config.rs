@@ -1,16 +1,6 @@
 //! The configuration: from where, and everything that is wrong with it.
 
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may"
-)]
-
-mod support;
-
-use support::{Desk, Ended};
+use crate::support::{Desk, Ended};
 
 #[test]
 fn config_reports_every_fault_at_once() {

@@ -1,17 +1,7 @@
 //! `annals sync`, as far as it concerns the command: what it is given and what it says. That nothing is lost on the way
 //! is tested where a forge can be made to fail.
 
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may"
-)]
-
-mod support;
-
-use support::Desk;
+use crate::support::Desk;
 
 #[test]
 fn a_sync_without_a_project_says_what_to_do() {

@@ -1,18 +1,8 @@
 //! The whole command line as a user can read it, in one file. A change of it is seen in review.
 //!
-//! To write it anew: `ANNALS_BLESS=1 cargo test -p annals-cli --test reference`.
+//! To write it anew: `ANNALS_BLESS=1 cargo test -p annals-cli reference`.
 
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may"
-)]
-
-mod support;
-
-use support::Desk;
+use crate::support::Desk;
 
 #[test]
 fn the_reference_is_up_to_date() {
@@ -45,7 +35,7 @@ fn the_reference_is_up_to_date() {
         };
         reference.push_str(&format!("\n$ annals help {command}\n{own}{after}\n"));
     }
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/cli-reference.txt");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/golden/cli-reference.txt");
     if std::env::var_os("ANNALS_BLESS").is_some() {
         std::fs::write(file, &reference).unwrap();
     }

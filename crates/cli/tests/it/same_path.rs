@@ -1,16 +1,6 @@
 //! One path mirrored from two forges is two projects, wherever one is named.
 
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may"
-)]
-
-mod support;
-
-use support::Desk;
+use crate::support::Desk;
 
 const PATH: &str = "annals-sample/tidewater";
 

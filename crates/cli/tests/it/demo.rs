@@ -1,21 +1,11 @@
 //! `annals demo`: the first thing people see works everywhere, offline, and again.
 
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may"
-)]
-
-mod support;
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Stdio};
 
+use crate::support::{Desk, Ended};
 use serde_json::Value;
-use support::{Desk, Ended};
 
 #[test]
 fn demo_offline_from_empty_directory() {

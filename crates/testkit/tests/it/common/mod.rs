@@ -1,7 +1,5 @@
 //! A reader of the simulated API that is as naive as can be.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use annals_testkit::forge::gitlab::answer;
 use annals_testkit::forge::{Policy, Reply, Request, State};
 use serde_json::Value;

@@ -1,7 +1,5 @@
 //! The simulator over real sockets and over the lab's virtual ones.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::time::Duration;
 
 use annals_net_adapter::lab::LabConfig;

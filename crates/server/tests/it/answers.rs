@@ -1,11 +1,8 @@
 //! What the server answers, asked over a real socket on every runtime.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
-mod support;
-
+use crate::support::Served;
 use annals_net_adapter::{Cx, on_every_runtime};
 use serde_json::Value;
-use support::Served;
 
 async fn every_response_has_security_headers(cx: Cx) {
     let served = Served::start(&cx).await;

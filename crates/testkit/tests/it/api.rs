@@ -1,16 +1,12 @@
 //! The simulated API on its own: what it lists, how it pages, what it refuses.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod common;
-
+use crate::common::{get, json, next_link, pages, project, rows};
 use annals_core::EntityKind;
 use annals_testkit::forge::calendar::stamp;
 use annals_testkit::forge::gitlab::{Etags, RateHeaders, answer};
 use annals_testkit::forge::model::{Section, expected_counts, expected_dump};
 use annals_testkit::forge::state::Order;
 use annals_testkit::forge::{Access, GenSpec, Key, Keyset, Policy, Request, SAMPLE_PATH, State, Viewer, sample};
-use common::{get, json, next_link, pages, project, rows};
 use serde_json::Value;
 
 fn small() -> State {

@@ -1,11 +1,8 @@
 //! One path mirrored from two forges is two projects, wherever one is named.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
-mod support;
-
+use crate::support::{Answer, Served};
 use annals_core::ProjectId;
 use annals_net_adapter::{Cx, on_every_runtime};
-use support::{Answer, Served};
 
 const HERE: &str = "one.example";
 const THERE: &str = "two.example";

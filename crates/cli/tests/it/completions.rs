@@ -1,18 +1,8 @@
 //! Completion scripts are what their shells can read.
 
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may"
-)]
-
-mod support;
-
 use std::process::{Command, Stdio};
 
-use support::Desk;
+use crate::support::Desk;
 
 #[test]
 fn completions_parse_in_each_shell() {
@@ -38,7 +28,7 @@ fn completions_parse_in_each_shell() {
                 "{shell}: {}",
                 String::from_utf8_lossy(&output.stderr)
             ),
-            Err(_) => support::skip(
+            Err(_) => crate::support::skip(
                 "completions_parse_in_each_shell",
                 &format!("no {shell}"),
                 &format!("apt-get install {shell}"),
