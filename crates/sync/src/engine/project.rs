@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use annals_core::{CancelKind, CancelReason, Code, Coded, Outcome, Report};
+use annals_core::{CancelKind, CancelReason, Code, Coded, Outcome, ProjectId, Report};
 use annals_db::content;
 use annals_db::control::{self, Acquired, HEARTBEAT_MS, Lock, LockRequest};
 use annals_db::ids::{ForgeId, ProjectState, RunOrigin};
@@ -22,6 +22,7 @@ use super::{aside, register, stream};
 use crate::error::{Error, Failure};
 use crate::forge::{Answer, Catalogue, Forge, ForgeError, ProjectRef, Question, Stream, Via};
 use crate::progress::Event;
+use crate::target::ProjectUrl;
 
 /// How often a held lock is asked for again.
 const LOCK_POLL: Duration = Duration::from_millis(250);
@@ -48,6 +49,16 @@ pub struct ProjectEnd {
     pub stopped: Option<CancelReason>,
     /// Whether it had the lock.
     pub worked: bool,
+    /// Which project turned out to be there no more.
+    pub gone: Option<GoneProject>,
+}
+
+/// A project whose id its forge does not know any more.
+pub struct GoneProject {
+    /// Its row.
+    pub id: ProjectId,
+    /// The forge's id of it.
+    pub native: String,
 }
 
 impl ProjectEnd {
@@ -84,7 +95,17 @@ impl ProjectEnd {
 pub async fn sync(cx: &Cx, run: &Arc<Run>, target: Resolved) -> ProjectEnd {
     let mut end = ProjectEnd::default();
     end.result.path = target.name();
+    let address = match &target {
+        Resolved::Known { address, .. } => address.clone(),
+        Resolved::New(_) => None,
+    };
     if let Err(error) = Box::pin(locked(cx, run, target, &mut end)).await {
+        let path = end.result.path.clone();
+        end.stop_or_fail(&path, &error);
+    }
+    if let (Some(gone), Some(address)) = (end.gone.take(), address)
+        && let Err(error) = Box::pin(successor(cx, run, &address, gone, &mut end)).await
+    {
         let path = end.result.path.clone();
         end.stop_or_fail(&path, &error);
     }
@@ -95,10 +116,35 @@ pub async fn sync(cx: &Cx, run: &Arc<Run>, target: Resolved) -> ProjectEnd {
     end
 }
 
+/// Syncs whoever has the address of a project that is gone. If nobody has, it stays as it ended.
+async fn successor(
+    cx: &Cx,
+    run: &Arc<Run>,
+    address: &ProjectUrl,
+    gone: GoneProject,
+    end: &mut ProjectEnd,
+) -> Result<(), Error> {
+    let started = cx.may_start()?;
+    let Some(known) = register::successor(cx, started, run, address, &gone).await? else {
+        return Ok(());
+    };
+    run.progress.tell(Event::Warning {
+        project: Some(known.path.clone()),
+        code: Code::NotFoundRemote,
+        message: format!(
+            "the forge has another project at {} now ({}, no longer {}); what was mirrored of the old one stays, and runs leave it out",
+            address.path, known.native, gone.native
+        ),
+    });
+    *end = ProjectEnd::default();
+    let target = Resolved::Known { known, address: None };
+    Box::pin(locked(cx, run, target, end)).await
+}
+
 /// Finds the project, takes its lock, works, gives it back.
 async fn locked(cx: &Cx, run: &Arc<Run>, target: Resolved, end: &mut ProjectEnd) -> Result<(), Error> {
     let known = match target {
-        Resolved::Known(known) => known,
+        Resolved::Known { known, .. } => known,
         Resolved::New(url) => {
             let started = cx.may_start()?;
             register::register(cx, started, &run.db, &url, &run.options, &run.meter, &run.budget).await?
@@ -365,7 +411,7 @@ impl ProjectRun {
             flight: &flight,
             meter: &self.run.meter,
         };
-        let gone = match self.forge.project(cx, via, &at, kept.as_ref()).await? {
+        let state = match self.forge.project(cx, via, &at, kept.as_ref()).await? {
             Answer::NotModified => return Ok(None),
             Answer::New(answer) => {
                 self.run.odd(self, &answer.odd);
@@ -376,7 +422,13 @@ impl ProjectRun {
                 end.revisions += write.await?.revisions;
                 return Ok(Some(path));
             }
-            Answer::Gone(_) => ProjectState::Missing,
+            Answer::Gone(_) => {
+                end.gone = Some(GoneProject {
+                    id: self.place.project,
+                    native: self.native.clone(),
+                });
+                ProjectState::Missing
+            }
             Answer::Hidden => ProjectState::Hidden,
         };
         // Its entities stay as they are: a hidden project says nothing about them.
@@ -385,11 +437,11 @@ impl ProjectRun {
             control::check_fence(tx, &place.lock)?;
             // Should it come back unchanged, it has to be told all the same.
             validator::forget(tx, place.project, writer::PROJECT_SCOPE)?;
-            content::mark_project(tx, place.project, gone)
+            content::mark_project(tx, place.project, state)
         });
         marked.await?;
         let (host, what) = (self.forge.host().to_owned(), format!("project {}", self.path));
-        Err(match gone {
+        Err(match state {
             ProjectState::Hidden => ForgeError::Forbidden { host, what },
             ProjectState::Active | ProjectState::Moved | ProjectState::Missing => ForgeError::NotFound { host, what },
         }

@@ -7,12 +7,14 @@ use annals_db::ids::ForgeKind;
 use annals_net_adapter::{Cx, Started};
 
 use super::options::SyncOptions;
+use super::project::GoneProject;
 use super::resolve::{self, KnownProject};
+use super::run::Run;
 use crate::error::Error;
 use crate::forge::budget::ByteBudget;
 use crate::forge::gitlab::api_url;
 use crate::forge::meter::Meter;
-use crate::forge::{Answer, ForgeError, ProjectRef, Via};
+use crate::forge::{Answer, ForgeError, ProjectAnswer, ProjectRef, Via};
 use crate::progress::Progress;
 use crate::target::ProjectUrl;
 
@@ -40,7 +42,7 @@ pub struct Added {
 pub async fn add(cx: &Cx, db: &Db, url: &str, options: &SyncOptions) -> Result<Added, Error> {
     let found = resolve::resolve(cx, db, options, &[super::Target::Url(url.to_owned())]).await?;
     match found.into_iter().next() {
-        Some(resolve::Resolved::Known(known)) => {
+        Some(resolve::Resolved::Known { known, .. }) => {
             let id = known.id;
             db.write(cx, move |tx| content::set_tracked(tx, id, content::Tracking::On))
                 .await?;
@@ -75,36 +77,79 @@ pub async fn add(cx: &Cx, db: &Db, url: &str, options: &SyncOptions) -> Result<A
 /// The project is in the file or not.
 pub(super) async fn register(
     cx: &Cx,
-    _started: Started,
+    started: Started,
     db: &Db,
     url: &ProjectUrl,
     options: &SyncOptions,
     meter: &Meter,
     budget: &ByteBudget,
 ) -> Result<KnownProject, Error> {
+    let answer = ask(cx, started, url, options, meter, budget).await?;
+    enrol(cx, db, url, options, answer, None).await
+}
+
+/// Whoever has the address of a project whose id is gone: another project, made anew or moved there.
+/// It gets a row of its own, and runs leave the old one out from now on; nothing is merged by name.
+/// `None` if nobody has the address.
+///
+/// # Errors
+/// As [`add`], but for an address that nobody has or shows.
+///
+/// # Cancel safety
+/// The project is in the file or not.
+pub(super) async fn successor(
+    cx: &Cx,
+    started: Started,
+    run: &Run,
+    url: &ProjectUrl,
+    gone: &GoneProject,
+) -> Result<Option<KnownProject>, Error> {
+    let answer = match ask(cx, started, url, &run.options, &run.meter, &run.budget).await {
+        Ok(answer) if answer.project.native_id.as_str() == gone.native => return Ok(None),
+        Ok(answer) => answer,
+        Err(Error::Forge(ForgeError::NotFound { .. } | ForgeError::Forbidden { .. })) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    enrol(cx, &run.db, url, &run.options, answer, Some(gone.id))
+        .await
+        .map(Some)
+}
+
+async fn ask(
+    cx: &Cx,
+    _started: Started,
+    url: &ProjectUrl,
+    options: &SyncOptions,
+    meter: &Meter,
+    budget: &ByteBudget,
+) -> Result<ProjectAnswer, Error> {
     let forge = resolve::client(cx, options, &url.base_url, serde_json::json!({}))?;
     let flight = budget.flight();
     let via = Via { flight: &flight, meter };
-    let missing = |what: &str| ForgeError::NotFound {
-        host: forge.host().to_owned(),
-        what: what.to_owned(),
-    };
-    let answer = match forge
+    let (host, what) = (forge.host().to_owned(), format!("project {}", url.path));
+    Err(match forge
         .project(cx, via, &ProjectRef::Path(url.path.clone()), None)
         .await?
     {
-        Answer::New(answer) => answer,
-        Answer::Gone(_) => return Err(missing(&format!("project {}", url.path)).into()),
-        Answer::Hidden => {
-            let what = format!("project {}", url.path);
-            return Err(ForgeError::Forbidden {
-                host: forge.host().to_owned(),
-                what,
-            }
-            .into());
-        }
-        Answer::NotModified => return Err(missing("answer to an unconditional request").into()),
-    };
+        Answer::New(answer) => return Ok(answer),
+        Answer::Gone(_) => ForgeError::NotFound { host, what },
+        Answer::Hidden => ForgeError::Forbidden { host, what },
+        Answer::NotModified => ForgeError::NotFound {
+            host,
+            what: "answer to an unconditional request".to_owned(),
+        },
+    }
+    .into())
+}
+
+async fn enrol(
+    cx: &Cx,
+    db: &Db,
+    url: &ProjectUrl,
+    options: &SyncOptions,
+    answer: ProjectAnswer,
+    instead_of: Option<ProjectId>,
+) -> Result<KnownProject, Error> {
     let (name, _) = options.forge(&url.base_url);
     let base_url = url.base_url.as_str().to_owned();
     let forge_in = ForgeIn {
@@ -117,6 +162,9 @@ pub(super) async fn register(
         let (forge, _) = content::upsert_forge(tx, &forge_in)?;
         let (project, _) = content::upsert_project(tx, forge, &answer.project)?;
         content::set_tracked(tx, project, content::Tracking::On)?;
+        if let Some(gone) = instead_of {
+            content::set_tracked(tx, gone, content::Tracking::Off)?;
+        }
         Ok(project)
     });
     let id = id.await?;

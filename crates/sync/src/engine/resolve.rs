@@ -19,7 +19,13 @@ use crate::target::ProjectUrl;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Resolved {
     /// It is in the file.
-    Known(KnownProject),
+    Known {
+        /// Its row.
+        known: KnownProject,
+        /// Under which address it was asked for, if under one: should its id be gone, whoever has
+        /// that address now is meant.
+        address: Option<ProjectUrl>,
+    },
     /// Its forge has to be asked.
     New(ProjectUrl),
 }
@@ -49,16 +55,16 @@ impl Resolved {
     /// Whether both are one project, as far as can be known without asking its forge.
     fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Known(a), Self::Known(b)) => a.id == b.id,
+            (Self::Known { known: a, .. }, Self::Known { known: b, .. }) => a.id == b.id,
             (Self::New(a), Self::New(b)) => a.base_url == b.base_url && a.path.to_lowercase() == b.path.to_lowercase(),
-            (Self::Known(_), Self::New(_)) | (Self::New(_), Self::Known(_)) => false,
+            (Self::Known { .. }, Self::New(_)) | (Self::New(_), Self::Known { .. }) => false,
         }
     }
 
     /// What to call it before anything else is known.
     pub fn name(&self) -> String {
         match self {
-            Self::Known(known) => known.path.clone(),
+            Self::Known { known, .. } => known.path.clone(),
             Self::New(url) => url.path.clone(),
         }
     }
@@ -140,7 +146,8 @@ fn tracked(conn: &ReadConn<'_>) -> Result<Vec<KnownProject>, DbError> {
 pub async fn resolve(cx: &Cx, db: &Db, options: &SyncOptions, targets: &[Target]) -> Result<Vec<Resolved>, Error> {
     if targets.is_empty() {
         let known = db.read(cx, tracked).await?;
-        return Ok(known.into_iter().map(Resolved::Known).collect());
+        let unasked = |known| Resolved::Known { known, address: None };
+        return Ok(known.into_iter().map(unasked).collect());
     }
     let forges = db.read(cx, |conn| {
         let mut select = conn.prepare_cached("SELECT base_url FROM forges ORDER BY id")?;
@@ -155,20 +162,32 @@ pub async fn resolve(cx: &Cx, db: &Db, options: &SyncOptions, targets: &[Target]
                 let url = options.project_url(&text, &forges)?;
                 let (path, base) = (url.path.clone(), url.base_url.as_str().to_owned());
                 let found = db.read(cx, move |conn| by_path(conn, &path, Some(&base))).await?;
-                found.into_iter().next().map_or(Resolved::New(url), Resolved::Known)
+                match found.into_iter().next() {
+                    Some(known) => Resolved::Known {
+                        known,
+                        address: Some(url),
+                    },
+                    None => Resolved::New(url),
+                }
             }
             Target::Id(id) => {
                 let found = db.read(cx, move |conn| by_id(conn, id)).await?;
-                Resolved::Known(found.ok_or_else(|| Error::UnknownProject {
+                let known = found.ok_or_else(|| Error::UnknownProject {
                     path: format!("with row {id}"),
-                })?)
+                })?;
+                Resolved::Known { known, address: None }
             }
             Target::Path(path) => {
                 let wanted = path.clone();
                 let mut found = db.read(cx, move |conn| by_path(conn, &wanted, None)).await?;
                 match found.len() {
                     0 => return Err(Error::UnknownProject { path }),
-                    1 => Resolved::Known(found.remove(0)),
+                    1 => {
+                        let known = found.remove(0);
+                        let base_url = known.base_url.parse().ok();
+                        let address = base_url.map(|base_url| ProjectUrl { base_url, path });
+                        Resolved::Known { known, address }
+                    }
                     _ => {
                         let candidates = found.iter().map(|p| format!("{}/{}", p.base_url, p.path)).collect();
                         return Err(Error::AmbiguousProject { path, candidates });

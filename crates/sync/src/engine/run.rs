@@ -167,7 +167,7 @@ pub async fn sync(
 
 async fn begin(cx: &Cx, _started: Started, run: &Arc<Run>, resolved: &[Resolved]) -> Result<(), Error> {
     let project = match resolved {
-        [Resolved::Known(known)] => Some(known.id),
+        [Resolved::Known { known, .. }] => Some(known.id),
         _ => None,
     };
     let names: Vec<_> = resolved.iter().map(Resolved::name).collect();

@@ -11,4 +11,5 @@ mod engine;
 mod faults;
 mod mirror;
 mod regressions_paging;
+mod regressions_projects;
 mod regressions_sets;
