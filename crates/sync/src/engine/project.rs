@@ -292,6 +292,7 @@ async fn contents(cx: &Cx, project: &Arc<ProjectRun>, end: &mut ProjectEnd) -> R
     project.phase(cx, "streams").await?;
     let again = aside::retry(cx, project).await?;
     end.revisions += again.revisions;
+    project.tell_quarantined(&again);
     for stream in Stream::ALL {
         let read = Box::pin(stream::read(cx, project, stream)).await?;
         end.revisions += read.revisions;

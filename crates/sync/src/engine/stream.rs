@@ -117,6 +117,8 @@ impl<'a> Reader<'a> {
         let mut window = Window::from_cursor(self.cursor.as_ref().map(|point| point.at), rewind);
         let mut at = PagePosition::Window(window);
         let (mut round, mut pages, mut wrote_any) = (0, 0_u32, false);
+        // The last row of the pages of this list that were read before.
+        let mut before = None;
         self.news = false;
         self.unproven = None;
         loop {
@@ -125,7 +127,12 @@ impl<'a> Reader<'a> {
                 Ok(None) => return Ok(false),
                 Ok(Some((page, flight))) => {
                     pages += 1;
+                    if matches!(at, PagePosition::Window(Window { page: 1, .. })) {
+                        before = None;
+                    }
+                    let page = page.behind(before);
                     let (first, last) = trusted_range(&page);
+                    before = last.max(before);
                     let more = page.more.clone();
                     self.write(cx, page, flight, standing(&at)).await?;
                     let by_number = matches!(at, PagePosition::Window(_));

@@ -174,6 +174,17 @@ impl ForgeError {
         self.ends_host() || matches!(self, Self::RateLimited { .. })
     }
 
+    /// Whether it says nothing about what was asked for: the forge, or the way to it, was away, and
+    /// every other request would have met the same.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Network { kind, .. } => kind.is_transient(),
+            Self::Server { .. } => true,
+            _ => self.blames_host(),
+        }
+    }
+
     /// How long the forge wants us away.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {

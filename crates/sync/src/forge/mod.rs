@@ -27,6 +27,6 @@ pub use api::{Answer, BoxFuture, Fetch, Forge, PageAt, Question, Via};
 pub use error::ForgeError;
 pub use handle::Handle;
 pub use model::{
-    Bad, Catalogue, CatalogueAnswer, CatalogueRows, CommitIn, EntityRow, Kept, Oddity, Page, PagePosition,
+    Bad, Catalogue, CatalogueAnswer, CatalogueRows, CommitIn, EntityRow, Kept, Numberless, Oddity, Page, PagePosition,
     ProjectAnswer, ProjectRef, ReferenceIn, Row, SetAnswer, SetIn, SetKey, Stream,
 };

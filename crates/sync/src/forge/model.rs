@@ -10,6 +10,7 @@ use annals_net_adapter::http::Validators;
 use bytes::Bytes;
 use url::Url;
 
+use super::handle::Handle;
 use super::paging::{More, Window};
 
 /// A list of a project that has a cursor, in the order in which they are read.
@@ -171,8 +172,8 @@ impl Oddity {
 /// An item that could not be projected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bad {
-    /// The forge's id; without a number the hash of the bytes, and where to look for it again:
-    /// `<hash>@<ms>` is shortly after that update time.
+    /// The forge's id; without a number the hash of the bytes, where to look for it again, and the
+    /// id if there is one: `<hash>@<ms>[@<id>]` comes after the rows of that update time.
     pub native_ref: String,
     /// Its number, where that can be read: it can then be fetched alone.
     pub iid: Option<Iid>,
@@ -182,6 +183,22 @@ pub struct Bad {
     pub code: Code,
     /// What is wrong, without a word of the item.
     pub message: String,
+}
+
+impl Page {
+    /// Says that rows of an earlier page of the same list come before these: an item without a number
+    /// at the head of this page is behind them.
+    #[must_use]
+    pub fn behind(mut self, before: Option<UnixMs>) -> Self {
+        for bad in &mut self.bad {
+            let name = Numberless::read(&bad.native_ref).filter(|name| Some(name.after) < before);
+            if let (Some(name), Some(before)) = (name, before) {
+                let id = name.id.map_or_else(String::new, |id| format!("@{id}"));
+                bad.native_ref = format!("{}@{}{id}", name.hash, before.0);
+            }
+        }
+        self
+    }
 }
 
 impl Bad {
@@ -200,22 +217,41 @@ impl Bad {
         }
     }
 
-    /// An item that cannot be fetched alone is found again near the row before it.
+    /// An item that cannot be fetched alone is found again behind the row before it.
     #[must_use]
     pub fn near(mut self, before: Option<UnixMs>) -> Self {
         if self.iid.is_none() {
-            self.native_ref = format!("{}@{}", self.native_ref, before.unwrap_or(UnixMs(0)).0);
+            let place = before.unwrap_or(UnixMs(0)).0;
+            self.native_ref = format!("{}@{place}", self.native_ref);
+            let id = Handle::of(&String::from_utf8_lossy(&self.raw)).id;
+            if let Some(id) = id.filter(|id| !id.contains('\0')) {
+                self.native_ref = format!("{}@{id}", self.native_ref);
+            }
         }
         self
     }
+}
 
-    /// The place that [`Self::near`] noted in a name.
+/// What the name of an item without a number says, as [`Bad::near`] gave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Numberless<'a> {
+    /// The hash of its bytes.
+    pub hash: &'a str,
+    /// The update time of the row before it.
+    pub after: UnixMs,
+    /// The forge's id.
+    pub id: Option<&'a str>,
+}
+
+impl<'a> Numberless<'a> {
+    /// Takes a name apart; `None` for an item that has a number.
     #[must_use]
-    pub fn place(native_ref: &str) -> Option<UnixMs> {
-        native_ref
-            .rsplit_once('@')
-            .and_then(|(_, ms)| ms.parse().ok())
-            .map(UnixMs)
+    pub fn read(native_ref: &'a str) -> Option<Self> {
+        let (hash, rest) = native_ref.split_once('@')?;
+        let (after, id) = rest.split_once('@').map_or((rest, None), |(ms, id)| (ms, Some(id)));
+        let is_hash = hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit());
+        let after = after.parse().ok().filter(|_| is_hash).map(UnixMs)?;
+        Some(Self { hash, after, id })
     }
 }
 

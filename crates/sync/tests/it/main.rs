@@ -10,6 +10,7 @@ mod cancel;
 mod engine;
 mod faults;
 mod mirror;
+mod regressions_aside;
 mod regressions_paging;
 mod regressions_projects;
 mod regressions_sets;

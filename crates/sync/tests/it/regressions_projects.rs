@@ -51,5 +51,9 @@ async fn a_project_that_is_gone_stays_gone_where_nobody_took_its_path(cx: Cx) {
     let error = mirror.sync(&cx).await.unwrap_err();
     assert_eq!(error.code().as_str(), "not_found_remote");
     assert_eq!(mirror.texts(&cx, PROJECTS).await, ["7 missing 1"]);
-    assert_eq!(mirror.forge.contents().log.len(), 2, "by its id and by its path, once each");
+    assert_eq!(
+        mirror.forge.contents().log.len(),
+        2,
+        "by its id and by its path, once each"
+    );
 }

@@ -9,15 +9,66 @@ use annals_db::work::validator::{self, StoredValidators};
 use annals_db::{Error, WriteTx};
 
 use super::place::Wrote;
-use crate::forge::{Bad, Kept};
+use crate::forge::{Bad, Kept, Numberless};
 
 /// The items of a stream that are aside now; usually none.
-pub(super) fn open_quarantine(tx: &WriteTx<'_>, project: ProjectId, stream: &str) -> Result<BTreeSet<String>, Error> {
-    let mut select = tx.prepare_cached(
-        "SELECT native_ref FROM quarantine WHERE project_id = ?1 AND stream = ?2 AND resolved_at IS NULL",
-    )?;
-    let refs = select.query_map((project.0, stream), |row| row.get(0))?;
-    Ok(refs.collect::<Result<_, _>>()?)
+pub(super) struct Aside<'a> {
+    project: ProjectId,
+    stream: &'a str,
+    names: BTreeSet<String>,
+}
+
+impl<'a> Aside<'a> {
+    pub(super) fn read(tx: &WriteTx<'_>, project: ProjectId, stream: &'a str) -> Result<Self, Error> {
+        let mut select = tx.prepare_cached(
+            "SELECT native_ref FROM quarantine WHERE project_id = ?1 AND stream = ?2 AND resolved_at IS NULL",
+        )?;
+        let names = select.query_map((project.0, stream), |row| row.get(0))?;
+        Ok(Self {
+            project,
+            stream,
+            names: names.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Takes out what an entity that can be read was put aside as, with a number or without.
+    pub(super) fn resolve(&self, tx: &WriteTx<'_>, native_id: &str) -> Result<(), Error> {
+        for name in &self.names {
+            let id = Numberless::read(name).map_or(Some(name.as_str()), |name| name.id);
+            if id == Some(native_id) {
+                quarantine::resolve(tx, self.project, self.stream, name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts an item of a page aside. One without a number keeps the name it has as long as its bytes
+    /// are the same, whatever row comes before it now; other bytes of the same id take its place, and
+    /// are looked for where they are.
+    pub(super) fn put(&self, tx: &WriteTx<'_>, bad: &Bad, wrote: &mut Wrote) -> Result<(), Error> {
+        let Some(next) = Numberless::read(&bad.native_ref) else {
+            return put_aside(tx, self.project, self.stream, bad, wrote);
+        };
+        let numberless = || {
+            self.names
+                .iter()
+                .filter_map(|name| Some((name, Numberless::read(name)?)))
+        };
+        if let Some((name, _)) = numberless().find(|(_, known)| known.hash == next.hash) {
+            let bad = Bad {
+                native_ref: name.clone(),
+                ..bad.clone()
+            };
+            return put_aside(tx, self.project, self.stream, &bad, wrote);
+        }
+        put_aside(tx, self.project, self.stream, bad, wrote)?;
+        for (name, known) in numberless() {
+            if known.id.is_some() && known.id == next.id {
+                quarantine::resolve(tx, self.project, self.stream, name)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 pub(super) fn put_aside(
@@ -68,10 +119,13 @@ pub(super) fn settle(
     bad: &[Bad],
     wrote: &mut Wrote,
 ) -> Result<(), Error> {
-    let mut open = open_quarantine(tx, project, scope)?;
+    let mut open = Aside::read(tx, project, scope)?.names;
     for one in bad {
-        open.remove(&one.native_ref);
         put_aside(tx, project, scope, one, wrote)?;
+        // It was fetched again, and that did not help.
+        if open.remove(&one.native_ref) {
+            quarantine::count_attempt(tx, project, scope, &one.native_ref)?;
+        }
     }
     for native_ref in open {
         quarantine::resolve(tx, project, scope, &native_ref)?;

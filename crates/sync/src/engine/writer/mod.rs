@@ -17,7 +17,7 @@ mod row;
 mod set;
 
 pub use jobs::{entity_at, head_of, let_go, make_due};
-pub use page::{Found, Standing, count_attempt, parts, prove, write_around, write_page, write_single};
+pub use page::{Found, Standing, count_attempt, parts, prove, put_again, write_around, write_page, write_single};
 pub use place::{Events, Place, Wrote};
 pub use project::{PROJECT_SCOPE, write_catalogue, write_project};
 pub use set::{SetWrote, read_set_scope, set_scope, write_gone, write_set, write_unmodified};

@@ -1,17 +1,15 @@
 //! Pages of a stream, and the rows of one that could not be read before.
 
-use std::collections::BTreeSet;
-
 use annals_core::UnixMs;
 use annals_db::control::check_fence;
 use annals_db::ids::Pass;
 use annals_db::work::{CursorPoint, cursor, quarantine};
 use annals_db::{Error, WriteTx};
 
-use super::aside::{keep, open_quarantine, put_aside};
+use super::aside::{Aside, keep, put_aside};
 use super::place::{Place, Wrote, fenced};
 use super::row::write_row;
-use crate::forge::{Bad, Kept, Row, Stream};
+use crate::forge::{Bad, Kept, Page, Row, Stream};
 
 /// A page is cut into transactions of at most so many bytes.
 pub const MAX_PART_BYTES: usize = 8 * 1024 * 1024;
@@ -85,7 +83,7 @@ pub fn write_page(
     horizon: UnixMs,
 ) -> Result<Wrote, Error> {
     fenced(tx, place, |wrote| {
-        let open = open_quarantine(tx, place.project, stream.as_str())?;
+        let open = Aside::read(tx, place.project, stream.as_str())?;
         let mut to = None;
         for row in &part.rows {
             write_row(tx, place, stream, row, &open, wrote)?;
@@ -98,7 +96,7 @@ pub fn write_page(
         }
         for bad in &part.bad {
             wrote.rows += 1;
-            put_aside(tx, place.project, stream.as_str(), bad, wrote)?;
+            open.put(tx, bad, wrote)?;
         }
         let proven = match standing {
             Standing::First | Standing::Next => to.as_ref(),
@@ -136,9 +134,11 @@ pub fn write_single(
     row: &Row,
 ) -> Result<Wrote, Error> {
     fenced(tx, place, |wrote| {
-        let open = BTreeSet::from([native_ref.to_owned()]);
+        let open = Aside::read(tx, place.project, stream.as_str())?;
         write_row(tx, place, stream, row, &open, wrote)?;
-        if wrote.quarantined == 0 {
+        // The number may lead to another entity than the one that was put aside under its own id.
+        let is_it = native_ref == row.native_id.as_str() || !native_ref.bytes().all(|b| b.is_ascii_digit());
+        if wrote.quarantined == 0 && is_it {
             quarantine::resolve(tx, place.project, stream.as_str(), native_ref)?;
         } else {
             quarantine::count_attempt(tx, place.project, stream.as_str(), native_ref)?;
@@ -147,24 +147,28 @@ pub fn write_single(
     })
 }
 
-/// Writes the rows around an item that had no number. Where none of them is bad any more, the item
-/// is among them. The cursor stays: it has passed them long ago.
+/// Writes a page that was read to find an item without a number, and what became of the item, once
+/// that is known. The cursor stays: it has passed them long ago.
 pub fn write_around(
     tx: &WriteTx<'_>,
     place: &Place,
     stream: Stream,
     native_ref: &str,
-    rows: &[Row],
-    found: Found,
+    page: &Page,
+    found: Option<Found>,
 ) -> Result<Wrote, Error> {
     fenced(tx, place, |wrote| {
-        let open = BTreeSet::new();
-        for row in rows {
+        let open = Aside::read(tx, place.project, stream.as_str())?;
+        for row in &page.rows {
             write_row(tx, place, stream, row, &open, wrote)?;
         }
+        for bad in &page.bad {
+            open.put(tx, bad, wrote)?;
+        }
         match found {
-            Found::Unreadable => quarantine::count_attempt(tx, place.project, stream.as_str(), native_ref),
-            Found::Readable => quarantine::resolve(tx, place.project, stream.as_str(), native_ref).map(|_| ()),
+            Some(Found::Unreadable) => quarantine::count_attempt(tx, place.project, stream.as_str(), native_ref),
+            Some(Found::Readable) => quarantine::resolve(tx, place.project, stream.as_str(), native_ref).map(|_| ()),
+            None => Ok(()),
         }
     })
 }
@@ -172,10 +176,25 @@ pub fn write_around(
 /// What became of an item that had no number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
-    /// It is still there as it was.
+    /// It is still there as it was, or its place was not reached.
     Unreadable,
-    /// Everything around its place can be read.
+    /// The list was read past its place, and it was not there any more.
     Readable,
+}
+
+/// Keeps what a single fetch brought of an item that still cannot be read.
+pub fn put_again(tx: &WriteTx<'_>, place: &Place, stream: Stream, native_ref: &str, bad: &Bad) -> Result<Wrote, Error> {
+    fenced(tx, place, |wrote| {
+        let bad = Bad {
+            native_ref: native_ref.to_owned(),
+            ..bad.clone()
+        };
+        // Without its number it could never be asked for again: then the bytes of its list stay.
+        if bad.iid.is_some() {
+            put_aside(tx, place.project, stream.as_str(), &bad, wrote)?;
+        }
+        quarantine::count_attempt(tx, place.project, stream.as_str(), native_ref)
+    })
 }
 
 /// Counts a single fetch that did not help.

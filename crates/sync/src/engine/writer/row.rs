@@ -1,15 +1,13 @@
 //! One entity of a page, and what it makes stale.
 
-use std::collections::BTreeSet;
-
 use annals_core::{Code, EntityKind, UnixMs};
 use annals_db::content::{self, EntityApplied, MrVersionIn};
 use annals_db::ids::JobType;
+use annals_db::work::JobIn;
 use annals_db::work::job;
-use annals_db::work::{JobIn, quarantine};
 use annals_db::{Error, WriteTx};
 
-use super::aside::put_aside;
+use super::aside::{Aside, put_aside};
 use super::place::{Place, Wrote};
 use crate::forge::{Bad, EntityRow, Row, Stream};
 
@@ -18,7 +16,7 @@ pub(super) fn write_row(
     place: &Place,
     stream: Stream,
     row: &Row,
-    open: &BTreeSet<String>,
+    open: &Aside<'_>,
     wrote: &mut Wrote,
 ) -> Result<(), Error> {
     wrote.rows += 1;
@@ -44,9 +42,7 @@ pub(super) fn write_row(
         }
         Err(error) => return Err(error),
     };
-    if open.contains(row.native_id.as_str()) {
-        quarantine::resolve(tx, place.project, stream.as_str(), row.native_id.as_str())?;
-    }
+    open.resolve(tx, row.native_id.as_str())?;
     if applied.change.is_written() {
         wrote.written += 1;
         owe(
