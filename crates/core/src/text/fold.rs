@@ -37,6 +37,11 @@ const fn is_hangul(c: char) -> bool {
         | '\u{ffa0}'..='\u{ffdc}')
 }
 
+/// What a word can begin with: a letter or digit that needs no other to stand on.
+fn is_letter(c: char) -> bool {
+    c.is_alphanumeric() && (c.is_ascii() || !is_combining_mark(c))
+}
+
 /// Accents proper: what may be left out in writing without making another letter.
 const fn is_accent(c: char) -> bool {
     matches!(c,
@@ -66,9 +71,9 @@ impl Cluster<'_> {
         self.start + self.text.len()
     }
 
-    /// Whether it is part of a word.
+    /// Whether it is part of a word. A mark that no letter carries is none, as it is none behind a blank.
     pub fn is_word(&self) -> bool {
-        self.base.is_alphanumeric()
+        is_letter(self.base)
     }
 
     pub fn fold_into(&self, out: &mut String) {
@@ -78,7 +83,12 @@ impl Cluster<'_> {
             // Compatibility forms stay: decomposed, loose letters would grow into syllables.
             out.extend(self.chars().nfc());
         } else if is_cjk(self.base) {
-            out.extend(self.chars().nfkc());
+            // `ゟ` and `ヿ` stay: as two letters they would be two words.
+            if self.chars().nfkc().filter(|c| is_cjk(*c)).count() == 1 {
+                out.extend(self.chars().nfkc());
+            } else {
+                out.extend(self.chars().nfc());
+            }
         } else if self.is_word() {
             self.fold_word_into(out);
         } else {
@@ -91,9 +101,10 @@ impl Cluster<'_> {
     }
 
     fn fold_word_into(&self, out: &mut String) {
-        // Full-width and ligature forms become plain letters, but `½` must not become `1⁄2`.
+        // Full-width and ligature forms become plain letters, but `½` must not become `1⁄2`, nor a lone `ﾞ` a mark
+        // without a letter.
         let plain = |c: char| c.is_alphanumeric() || is_combining_mark(c);
-        let letters: String = if self.chars().nfkd().all(plain) {
+        let letters: String = if self.chars().nfkd().next().is_some_and(is_letter) && self.chars().nfkd().all(plain) {
             self.chars().nfkd().collect()
         } else {
             self.chars().nfd().collect()
@@ -175,7 +186,13 @@ pub(super) fn extends(base: char, c: char) -> bool {
     }
     let vowel_or_final = matches!(c, '\u{1160}'..='\u{11ff}' | '\u{d7b0}'..='\u{d7ff}');
     let voicing = matches!(c, '\u{ff9e}' | '\u{ff9f}');
-    is_ignorable(c) || is_combining_mark(c) || (voicing && is_cjk(base)) || (vowel_or_final && is_hangul(base))
+    // Vowel signs of Kirat Rai are letters that compose with the one before.
+    let second_vowel = c == '\u{16d67}' && matches!(base, '\u{16d63}' | '\u{16d67}'..='\u{16d6a}');
+    is_ignorable(c)
+        || is_combining_mark(c)
+        || (voicing && is_cjk(base))
+        || (vowel_or_final && is_hangul(base))
+        || second_vowel
 }
 
 #[cfg(test)]

@@ -163,6 +163,7 @@ impl Term {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use unicode_normalization::UnicodeNormalization;
 
     fn words(text: &str) -> Vec<String> {
         tokens(text).map(|token| token.text.into_owned()).collect()
@@ -183,6 +184,29 @@ mod tests {
         assert_eq!(words("修复bug数据库"), ["修", "复", "bug", "数", "据", "库"]);
         assert_eq!(words("カ\u{3099}ス"), ["ガ", "ス"]);
         assert_eq!(words("한국어"), ["한", "국", "어"]);
+    }
+
+    #[test]
+    fn letters_that_are_two_words_written_out_stay_one() {
+        assert_eq!(words("ゟヿ"), ["ゟ", "ヿ"]);
+        assert_eq!(words("ﾞabc ｶﾞ ㆒"), ["ﾞabc", "ガ", "一"]);
+    }
+
+    #[test]
+    fn a_mark_without_a_letter_is_no_word() {
+        assert!(words("\u{93f} \u{16ff0} \u{345}").is_empty());
+        let token = tokens("\u{345} abc").next().unwrap();
+        assert_eq!((token.text.as_ref(), token.range), ("abc", 3..6));
+        assert_eq!(words("हि"), ["हि"]);
+    }
+
+    #[test]
+    fn every_character_is_words_that_give_themselves_when_typed() {
+        for c in '\0'..=char::MAX {
+            for word in words(&c.to_string()) {
+                assert_eq!(words(&word), [word.as_str()], "U+{:04X}", u32::from(c));
+            }
+        }
     }
 
     #[test]
@@ -223,6 +247,17 @@ mod tests {
                 prop_assert!(!token.text.contains(' '));
                 at = token.range.end;
             }
+        }
+
+        #[test]
+        fn words_give_themselves_when_typed(text in "[\\PCa-zA-Z\\p{M}ﾞ゚ｶ가각\u{16d63}\u{16d67}\u{200d}]{0,12}") {
+            for word in words(&text) {
+                prop_assert_eq!(words(&word), [word.as_str()]);
+            }
+            // Composed or not, in whatever order the marks were typed.
+            let (composed, apart): (String, String) = (text.nfc().collect(), text.nfd().collect());
+            prop_assert_eq!(words(&composed), words(&text));
+            prop_assert_eq!(words(&apart), words(&text));
         }
 
         #[test]
