@@ -49,14 +49,14 @@ fn migrate_fresh_file() {
     let path = dir.path().join("a.db");
     let conn = open(&path);
     let report = migrate::run(&conn, &path, migrate::embedded(), NOW, &alive(), Keep::default()).unwrap();
-    assert_eq!((report.from, report.to, report.backup), (0, 1, None));
-    assert_eq!(report.applied, ["foundation"]);
+    assert_eq!((report.from, report.to, report.backup), (0, 2, None));
+    assert_eq!(report.applied, ["foundation", "absent_twice"]);
     let pragma = |name: &str| {
         conn.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0))
             .unwrap()
     };
     assert_eq!(pragma("application_id"), i64::from(APPLICATION_ID));
-    assert_eq!(pragma("user_version"), 1);
+    assert_eq!(pragma("user_version"), 2);
     let verdict: String = conn.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(verdict, "ok");
     #[cfg(unix)]
@@ -90,7 +90,7 @@ fn migrate_refuses_newer_file_untouched() {
     let reader = file::connect(&path, Role::Reader).unwrap();
     let error = migrate::inspect(&reader, migrate::embedded()).unwrap_err();
     drop(reader);
-    assert!(matches!(error, Error::SchemaTooNew { found: 7, known: 1 }));
+    assert!(matches!(error, Error::SchemaTooNew { found: 7, known: 2 }));
     assert_eq!(error.code(), Code::SchemaTooNew);
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
@@ -100,11 +100,8 @@ fn migrate_refuses_changed_checksum() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
     let conn = migrated(&path);
-    let other = [Migration {
-        version: 1,
-        name: "foundation",
-        sql: "CREATE TABLE other (id INTEGER)",
-    }];
+    let mut other = migrate::embedded().to_vec();
+    other[0].sql = "CREATE TABLE other (id INTEGER)";
     let error = migrate::inspect(&conn, &other).unwrap_err();
     assert_eq!(error.code(), Code::MigrationFailed);
     assert!(error.to_string().contains("foundation"), "{error}");
@@ -149,7 +146,7 @@ const NEXT: &str = "CREATE TABLE later (id INTEGER PRIMARY KEY) STRICT;";
 fn with_step(sql: &'static str) -> Vec<Migration> {
     let mut steps = migrate::embedded().to_vec();
     steps.push(Migration {
-        version: 2,
+        version: 3,
         name: "later",
         sql,
     });
@@ -175,9 +172,9 @@ fn migrate_failure_keeps_old_version_and_backup() {
             panic!("{error:?}");
         };
         let version = |conn: &Connection| conn.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).unwrap();
-        assert_eq!(version(&conn), 1);
+        assert_eq!(version(&conn), 2);
         assert!(conn.prepare("SELECT * FROM later").is_err());
-        assert_eq!(version(&Connection::open(backup).unwrap()), 1);
+        assert_eq!(version(&Connection::open(backup).unwrap()), 2);
     }
 }
 
@@ -201,9 +198,9 @@ fn newest_backups_are_kept() {
     assert_eq!(
         names,
         [
-            "a.db.v1-20231114T221322.000Z.bak",
-            "a.db.v1-20231114T221323.000Z.bak",
-            "a.db.v1-20231114T221324.000Z.bak"
+            "a.db.v2-20231114T221322.000Z.bak",
+            "a.db.v2-20231114T221323.000Z.bak",
+            "a.db.v2-20231114T221324.000Z.bak"
         ]
     );
 }
@@ -221,7 +218,7 @@ fn no_migration_under_a_live_lock() {
     let run = |at: i64| migrate::run(&conn, &path, &with_step(NEXT), UnixMs(at), &alive(), Keep::default());
     let error = run(NOW.0 + 29_000).unwrap_err();
     assert_eq!(error.code(), Code::SyncInProgress);
-    assert_eq!(run(NOW.0 + 31_000).unwrap().to, 2);
+    assert_eq!(run(NOW.0 + 31_000).unwrap().to, 3);
 }
 
 #[test]
@@ -335,7 +332,7 @@ fn content_seq_never_issued_twice() {
     let copy = dir.path().join("copy.db");
     let mut steps = migrate::embedded().to_vec();
     steps.push(Migration {
-        version: 2,
+        version: 3,
         name: "later",
         sql: NEXT,
     });

@@ -41,8 +41,8 @@ pub struct ResourceEventIn {
     pub origin: EventOrigin,
 }
 
-/// Replaces the events of the given kinds. One that is absent is gone if one page held them all; an
-/// absence between pages proves nothing.
+/// Replaces the events of the given kinds. One that is absent is gone if one page held them all; of
+/// several pages it is missing first, and gone if the next fetch lacks it too.
 ///
 /// # Errors
 /// A failure of the file.
@@ -59,21 +59,30 @@ pub fn replace_events(
         counts.count(change);
         seen.insert(id);
     }
-    if set.shape != SetShape::OnePage {
+    if set.shape == SetShape::Unproven {
         return Ok(counts);
     }
     let sql = format!(
-        "SELECT id FROM resource_events WHERE {} = ?1 AND kind = ?2 AND gone_at IS NULL AND origin = 'forge' ORDER BY id",
+        "SELECT id, missing_since IS NOT NULL FROM resource_events
+         WHERE {} = ?1 AND kind = ?2 AND gone_at IS NULL AND origin = 'forge' ORDER BY id",
         entity.parent_column()
     );
     for kind in set.kinds.iter().collect::<BTreeSet<_>>() {
         let absent = tx
             .prepare_cached(&sql)?
-            .query_map(params![entity.row, kind], |row| row.get::<_, i64>(0))?
-            .filter(|row| row.as_ref().map_or(true, |id| !seen.contains(id)))
+            .query_map(params![entity.row, kind], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?))
+            })?
+            .filter(|row| row.as_ref().map_or(true, |(id, _)| !seen.contains(id)))
             .collect::<Result<Vec<_>, _>>()?;
-        for id in absent {
+        for (id, was_missing) in absent {
             let seq = tx.content_seq()?;
+            if set.shape == SetShape::ManyPages && !was_missing {
+                tx.prepare_cached("UPDATE resource_events SET missing_since = ?2, changed_seq = ?3 WHERE id = ?1")?
+                    .execute(params![id, tx.now().0, seq])?;
+                counts.missing += 1;
+                continue;
+            }
             tx.prepare_cached("UPDATE resource_events SET gone_at = ?2, changed_seq = ?3 WHERE id = ?1")?
                 .execute(params![id, tx.now().0, seq])?;
             counts.gone += 1;
@@ -91,7 +100,8 @@ struct Columns {
     actor_id: UserId,
     created_at: Option<i64>,
     origin: EventOrigin,
-    gone: bool,
+    /// Gone, or missing so far.
+    absent: bool,
 }
 
 fn upsert(
@@ -109,11 +119,12 @@ fn upsert(
         actor_id: user_or_ghost(tx, forge, event.actor.as_ref())?,
         created_at: event.created_at.map(|at| at.0),
         origin: event.origin,
-        gone: false,
+        absent: false,
     };
     let known = tx
         .prepare_cached(
-            "SELECT id, issue_id, mr_id, action, subject, actor_id, created_at, origin, gone_at IS NOT NULL
+            "SELECT id, issue_id, mr_id, action, subject, actor_id, created_at, origin,
+                    gone_at IS NOT NULL OR missing_since IS NOT NULL
              FROM resource_events WHERE project_id = ?1 AND kind = ?2 AND native_id = ?3",
         )?
         .query_row(params![project.0, event.kind, clean(event.native_id.as_str())], |row| {
@@ -125,7 +136,7 @@ fn upsert(
                 actor_id: row.get(5)?,
                 created_at: row.get(6)?,
                 origin: row.get(7)?,
-                gone: row.get(8)?,
+                absent: row.get(8)?,
             };
             Ok((row.get::<_, i64>(0)?, columns))
         })
@@ -142,7 +153,7 @@ fn upsert(
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
          ON CONFLICT (id) DO UPDATE SET issue_id = excluded.issue_id, mr_id = excluded.mr_id, action = excluded.action,
              subject = excluded.subject, actor_id = excluded.actor_id, created_at = excluded.created_at,
-             origin = excluded.origin, gone_at = NULL, changed_seq = excluded.changed_seq",
+             origin = excluded.origin, gone_at = NULL, missing_since = NULL, changed_seq = excluded.changed_seq",
     )?
     .execute(params![
         id,

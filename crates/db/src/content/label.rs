@@ -63,14 +63,26 @@ fn write(tx: &WriteTx<'_>, project: ProjectId, label: &LabelIn) -> Result<(Label
     let Some(known) = find(tx, project, label)? else {
         return insert(tx, project, label);
     };
+    let twin = twin(tx, project, label, known.id)?;
+    let change = update(tx, label, &known)?;
+    match twin {
+        None => Ok((known.id, change)),
+        Some(twin) => {
+            absorb(tx, &twin, known.id)?;
+            Ok((known.id, if change.is_written() { change } else { Change::Touched }))
+        }
+    }
+}
+
+fn update(tx: &WriteTx<'_>, label: &LabelIn, known: &Known) -> Result<Change, Error> {
     let next = Columns::of(label, &known.columns);
     let state = next.state()?;
     let same_state = known
         .newest
         .as_ref()
         .is_some_and(|newest| newest.state_hash == state.hash);
-    if same_state && !known.gone && known.columns == next {
-        return Ok((known.id, Change::Unchanged));
+    if same_state && !known.gone && !known.missing && known.columns == next {
+        return Ok(Change::Unchanged);
     }
     let seq = tx.content_seq()?;
     let mut newest = known.newest.as_ref().map(|newest| newest.id);
@@ -92,7 +104,7 @@ fn write(tx: &WriteTx<'_>, project: ProjectId, label: &LabelIn) -> Result<(Label
     }
     tx.prepare_cached(
         "UPDATE labels SET native_id = ?2, name = ?3, name_folded = ?4, color = ?5, description = ?6, gone_at = NULL,
-             revision_id = ?7, changed_seq = ?8
+             missing_since = NULL, revision_id = ?7, changed_seq = ?8
          WHERE id = ?1",
     )?
     .execute(params![
@@ -108,18 +120,64 @@ fn write(tx: &WriteTx<'_>, project: ProjectId, label: &LabelIn) -> Result<(Label
     if next.name != known.columns.name {
         renamed(tx, known.id, seq)?;
     }
-    Ok((
-        known.id,
-        if same_state && !known.gone {
-            Change::Touched
-        } else {
-            Change::Changed
-        },
-    ))
+    Ok(if same_state && !known.gone {
+        Change::Touched
+    } else {
+        Change::Changed
+    })
+}
+
+/// The row that stands for the same label because an entity named it before the list told its new
+/// name.
+fn twin(tx: &WriteTx<'_>, project: ProjectId, label: &LabelIn, told: LabelId) -> Result<Option<Known>, Error> {
+    if label.native_id.is_none() {
+        return Ok(None);
+    }
+    let named = tx
+        .prepare_cached(&format!("{} AND l.native_id = ?2", select()))?
+        .query_row(params![project.0, provisional(&label.name)], Known::read)
+        .optional()?;
+    let Some(named) = named.filter(|named| named.id != told) else {
+        return Ok(None);
+    };
+    let is_worn = tx
+        .prepare_cached(
+            "SELECT 1 FROM issue_labels WHERE label_id = ?1 UNION ALL SELECT 1 FROM mr_labels WHERE label_id = ?1",
+        )?
+        .exists(params![named.id])?;
+    Ok((is_worn || !named.gone).then_some(named))
+}
+
+/// Hands what wears a twin to the label that the forge told, and ends the twin.
+fn absorb(tx: &WriteTx<'_>, twin: &Known, told: LabelId) -> Result<(), Error> {
+    let seq = tx.content_seq()?;
+    tx.seen.borrow_mut().labels.clear();
+    renamed(tx, twin.id, seq)?;
+    for (table, parent) in [("issue_labels", "issue_id"), ("mr_labels", "mr_id")] {
+        let link = format!(
+            "INSERT OR IGNORE INTO {table} ({parent}, label_id) SELECT {parent}, ?2 FROM {table} WHERE label_id = ?1"
+        );
+        tx.prepare_cached(&link)?.execute(params![twin.id, told])?;
+        let unlink = format!("DELETE FROM {table} WHERE label_id = ?1");
+        tx.prepare_cached(&unlink)?.execute(params![twin.id])?;
+    }
+    if twin.gone {
+        Ok(())
+    } else {
+        end(tx, twin.id, twin.newest.as_ref(), seq)
+    }
+}
+
+/// Writes that a label is gone.
+fn end(tx: &WriteTx<'_>, id: LabelId, newest: Option<&Newest>, seq: i64) -> Result<(), Error> {
+    let newest = revision::write_gone(tx, subject(id), newest)?;
+    tx.prepare_cached("UPDATE labels SET gone_at = ?2, revision_id = ?3, changed_seq = ?4 WHERE id = ?1")?
+        .execute(params![id, tx.now().0, newest, seq])?;
+    Ok(())
 }
 
 /// Writes the complete list of a project's labels. One that is absent is gone, if one page held the
-/// list; an absence between pages proves nothing.
+/// list; of several pages it is missing first, and gone if the next list lacks it too.
 ///
 /// # Errors
 /// A failure of the file.
@@ -136,26 +194,30 @@ pub fn replace_labels(
         counts.count(change);
         seen.insert(id);
     }
-    if shape != SetShape::OnePage {
+    if shape == SetShape::Unproven {
         return Ok(counts);
     }
     let absent = tx
         .prepare_cached(&format!(
-            "SELECT l.id, {} FROM labels l LEFT JOIN revisions r ON r.id = l.revision_id
+            "SELECT l.id, l.missing_since IS NOT NULL, {} FROM labels l LEFT JOIN revisions r ON r.id = l.revision_id
              WHERE l.project_id = ?1 AND l.gone_at IS NULL ORDER BY l.id",
             Newest::COLUMNS
         ))?
         .query_map(params![project.0], |row| {
-            Ok((row.get::<_, LabelId>(0)?, Newest::at(row, 1)?))
+            Ok((row.get::<_, LabelId>(0)?, row.get::<_, bool>(1)?, Newest::at(row, 2)?))
         })?
-        .filter(|row| row.as_ref().map_or(true, |(id, _)| !seen.contains(id)))
+        .filter(|row| row.as_ref().map_or(true, |(id, ..)| !seen.contains(id)))
         .collect::<Result<Vec<_>, _>>()?;
     tx.seen.borrow_mut().labels.clear();
-    for (id, newest) in absent {
+    for (id, was_missing, newest) in absent {
         let seq = tx.content_seq()?;
-        let newest = revision::write_gone(tx, subject(id), newest.as_ref())?;
-        tx.prepare_cached("UPDATE labels SET gone_at = ?2, revision_id = ?3, changed_seq = ?4 WHERE id = ?1")?
-            .execute(params![id, tx.now().0, newest, seq])?;
+        if shape == SetShape::ManyPages && !was_missing {
+            tx.prepare_cached("UPDATE labels SET missing_since = ?2, changed_seq = ?3 WHERE id = ?1")?
+                .execute(params![id, tx.now().0, seq])?;
+            counts.missing += 1;
+            continue;
+        }
+        end(tx, id, newest.as_ref(), seq)?;
         counts.gone += 1;
     }
     Ok(counts)
@@ -202,6 +264,7 @@ impl Columns {
 struct Known {
     id: LabelId,
     gone: bool,
+    missing: bool,
     columns: Columns,
     newest: Option<Newest>,
 }
@@ -211,13 +274,14 @@ impl Known {
         Ok(Self {
             id: row.get(0)?,
             gone: row.get(1)?,
+            missing: row.get(6)?,
             columns: Columns {
                 native_id: row.get(2)?,
                 name: row.get(3)?,
                 color: row.get(4)?,
                 description: row.get(5)?,
             },
-            newest: Newest::at(row, 6)?,
+            newest: Newest::at(row, 7)?,
         })
     }
 }
@@ -227,12 +291,17 @@ fn provisional(name: &str) -> String {
     format!("name:{}", clean(name))
 }
 
-fn find(tx: &WriteTx<'_>, project: ProjectId, label: &LabelIn) -> Result<Option<Known>, Error> {
-    let select = format!(
-        "SELECT l.id, l.gone_at IS NOT NULL, l.native_id, l.name, l.color, l.description, {}
+/// Every column of a label of project `?1`.
+fn select() -> String {
+    format!(
+        "SELECT l.id, l.gone_at IS NOT NULL, l.native_id, l.name, l.color, l.description, l.missing_since IS NOT NULL, {}
          FROM labels l LEFT JOIN revisions r ON r.id = l.revision_id WHERE l.project_id = ?1",
         Newest::COLUMNS
-    );
+    )
+}
+
+fn find(tx: &WriteTx<'_>, project: ProjectId, label: &LabelIn) -> Result<Option<Known>, Error> {
+    let select = select();
     let Some(native_id) = &label.native_id else {
         let sql =
             format!("{select} AND l.name_folded = ?2 AND l.name = ?3 ORDER BY l.gone_at IS NOT NULL, l.id LIMIT 1");

@@ -63,7 +63,7 @@ fn write(tx: &WriteTx<'_>, project: ProjectId, milestone: &MilestoneIn) -> Resul
         .newest
         .as_ref()
         .is_some_and(|newest| newest.state_hash == state.hash);
-    if same_state && !known.gone && known.columns == next {
+    if same_state && !known.gone && !known.missing && known.columns == next {
         return Ok((known.id, Change::Unchanged));
     }
     let seq = tx.content_seq()?;
@@ -86,7 +86,7 @@ fn write(tx: &WriteTx<'_>, project: ProjectId, milestone: &MilestoneIn) -> Resul
     }
     tx.prepare_cached(
         "UPDATE milestones SET iid = ?2, title = ?3, description = ?4, state = ?5, start_at = ?6, due_at = ?7,
-             gone_at = NULL, revision_id = ?8, changed_seq = ?9
+             gone_at = NULL, missing_since = NULL, revision_id = ?8, changed_seq = ?9
          WHERE id = ?1",
     )?
     .execute(params![
@@ -131,23 +131,29 @@ pub fn replace_milestones(
         counts.count(change);
         seen.insert(id);
     }
-    if shape != SetShape::OnePage {
+    if shape == SetShape::Unproven {
         return Ok(counts);
     }
     let absent = tx
         .prepare_cached(&format!(
-            "SELECT m.id, {} FROM milestones m LEFT JOIN revisions r ON r.id = m.revision_id
+            "SELECT m.id, m.missing_since IS NOT NULL, {} FROM milestones m LEFT JOIN revisions r ON r.id = m.revision_id
              WHERE m.project_id = ?1 AND m.gone_at IS NULL ORDER BY m.id",
             Newest::COLUMNS
         ))?
         .query_map(params![project.0], |row| {
-            Ok((row.get::<_, MilestoneId>(0)?, Newest::at(row, 1)?))
+            Ok((row.get::<_, MilestoneId>(0)?, row.get::<_, bool>(1)?, Newest::at(row, 2)?))
         })?
-        .filter(|row| row.as_ref().map_or(true, |(id, _)| !seen.contains(id)))
+        .filter(|row| row.as_ref().map_or(true, |(id, ..)| !seen.contains(id)))
         .collect::<Result<Vec<_>, _>>()?;
     tx.seen.borrow_mut().milestones.clear();
-    for (id, newest) in absent {
+    for (id, was_missing, newest) in absent {
         let seq = tx.content_seq()?;
+        if shape == SetShape::ManyPages && !was_missing {
+            tx.prepare_cached("UPDATE milestones SET missing_since = ?2, changed_seq = ?3 WHERE id = ?1")?
+                .execute(params![id, tx.now().0, seq])?;
+            counts.missing += 1;
+            continue;
+        }
         let newest = revision::write_gone(tx, subject(id), newest.as_ref())?;
         tx.prepare_cached("UPDATE milestones SET gone_at = ?2, revision_id = ?3, changed_seq = ?4 WHERE id = ?1")?
             .execute(params![id, tx.now().0, newest, seq])?;
@@ -199,6 +205,7 @@ impl Columns {
 struct Known {
     id: MilestoneId,
     gone: bool,
+    missing: bool,
     columns: Columns,
     newest: Option<Newest>,
 }
@@ -206,7 +213,7 @@ struct Known {
 fn find(tx: &WriteTx<'_>, project: ProjectId, native_id: &NativeId) -> Result<Option<Known>, Error> {
     let found = tx
         .prepare_cached(&format!(
-            "SELECT m.id, m.gone_at IS NOT NULL, m.iid, m.title, m.description, m.state, m.start_at, m.due_at, {}
+            "SELECT m.id, m.gone_at IS NOT NULL, m.missing_since IS NOT NULL, m.iid, m.title, m.description, m.state, m.start_at, m.due_at, {}
              FROM milestones m LEFT JOIN revisions r ON r.id = m.revision_id
              WHERE m.project_id = ?1 AND m.native_id = ?2",
             Newest::COLUMNS
@@ -215,15 +222,16 @@ fn find(tx: &WriteTx<'_>, project: ProjectId, native_id: &NativeId) -> Result<Op
             Ok(Known {
                 id: row.get(0)?,
                 gone: row.get(1)?,
+                missing: row.get(2)?,
                 columns: Columns {
-                    iid: row.get(2)?,
-                    title: row.get(3)?,
-                    description: row.get(4)?,
-                    state: row.get(5)?,
-                    start_at: row.get(6)?,
-                    due_at: row.get(7)?,
+                    iid: row.get(3)?,
+                    title: row.get(4)?,
+                    description: row.get(5)?,
+                    state: row.get(6)?,
+                    start_at: row.get(7)?,
+                    due_at: row.get(8)?,
                 },
-                newest: Newest::at(row, 8)?,
+                newest: Newest::at(row, 9)?,
             })
         })
         .optional()?;

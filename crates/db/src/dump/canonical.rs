@@ -29,13 +29,14 @@ pub(super) const QUERIES: [(&str, &str); 27] = [
     ),
     (
         "label",
-        "SELECT p.native_id AS project, l.native_id, l.name, l.color, l.description, l.gone_at IS NOT NULL AS gone
+        "SELECT p.native_id AS project, l.native_id, l.name, l.color, l.description, l.gone_at IS NOT NULL AS gone,
+                l.missing_since IS NOT NULL AS missing
          FROM labels l JOIN keyed p ON p.id = l.project_id ORDER BY 1, 2",
     ),
     (
         "milestone",
         "SELECT p.native_id AS project, m.native_id, m.iid, m.title, m.description, m.state, m.start_at, m.due_at,
-                m.gone_at IS NOT NULL AS gone
+                m.gone_at IS NOT NULL AS gone, m.missing_since IS NOT NULL AS missing
          FROM milestones m JOIN keyed p ON p.id = m.project_id ORDER BY 1, 2",
     ),
     (

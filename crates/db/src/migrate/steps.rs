@@ -34,11 +34,18 @@ impl Migration {
 /// The steps of this Annals, in order and without a gap.
 #[must_use]
 pub fn embedded() -> &'static [Migration] {
-    &[Migration {
-        version: 1,
-        name: "foundation",
-        sql: include_str!("../../migrations/0001_foundation.sql"),
-    }]
+    &[
+        Migration {
+            version: 1,
+            name: "foundation",
+            sql: include_str!("../../migrations/0001_foundation.sql"),
+        },
+        Migration {
+            version: 2,
+            name: "absent_twice",
+            sql: include_str!("../../migrations/0002_absent_twice.sql"),
+        },
+    ]
 }
 
 /// How a file stands to the steps known here.

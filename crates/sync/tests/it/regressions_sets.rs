@@ -13,6 +13,8 @@ on_every_host!(
     events_left_out_stay_owed,
     a_late_detail_is_asked_for_again,
     a_page_of_a_million_items_is_refused,
+    labels_and_milestones_of_long_lists_go_away,
+    a_label_renamed_behind_its_list_is_linked_once,
 );
 
 async fn an_unreadable_note_is_not_gone(cx: Cx) {
@@ -138,4 +140,63 @@ async fn a_page_of_a_million_items_is_refused(cx: Cx) {
     mirror.sync(&cx).await.ok();
     let aside = mirror.texts(&cx, "SELECT native_ref FROM quarantine").await;
     assert_eq!(aside, Vec::<String>::new());
+}
+
+fn label(id: i64, name: &str) -> Value {
+    json!({"id": id, "name": name, "color": "#fff"})
+}
+
+async fn labels_and_milestones_of_long_lists_go_away(cx: Cx) {
+    let mut mirror = Mirror::new(&cx).await;
+    mirror.page_size = 2;
+    let milestone = |n: i64| json!({"id": n, "iid": n, "title": format!("m{n}"), "state": "active"});
+    mirror.set("labels", (1..=5).map(|n| label(n, &format!("l{n}"))).collect());
+    mirror.set("milestones", (1..=5).map(milestone).collect());
+    mirror.sync(&cx).await.unwrap();
+    mirror.set("labels", (1..=4).map(|n| label(n, &format!("l{n}"))).collect());
+    mirror.set("milestones", (1..=4).map(milestone).collect());
+    let here =
+        "SELECT name FROM labels WHERE gone_at IS NULL UNION ALL SELECT title FROM milestones WHERE gone_at IS NULL";
+    mirror.sync(&cx).await.unwrap();
+    assert_eq!(mirror.texts(&cx, here).await.len(), 10, "once may be a slip");
+    // An unreadable row may be any of them: that list proves nothing.
+    let mut rows: Vec<_> = (1..=4).map(|n| label(n, &format!("l{n}"))).collect();
+    rows.push(json!({"id": "?"}));
+    mirror.set("labels", rows);
+    mirror.sync(&cx).await.unwrap();
+    assert_eq!(
+        mirror.texts(&cx, here).await,
+        ["l1", "l2", "l3", "l4", "l5", "m1", "m2", "m3", "m4"]
+    );
+    mirror.set("labels", (1..=4).map(|n| label(n, &format!("l{n}"))).collect());
+    mirror.sync(&cx).await.unwrap();
+    assert_eq!(
+        mirror.texts(&cx, here).await,
+        ["l1", "l2", "l3", "l4", "m1", "m2", "m3", "m4"]
+    );
+}
+
+async fn a_label_renamed_behind_its_list_is_linked_once(cx: Cx) {
+    let mirror = Mirror::new(&cx).await;
+    let wearing = |iid, at, name: &str| {
+        let mut issue = issue(iid, at);
+        issue["labels"] = json!([name]);
+        issue
+    };
+    mirror.set("labels", vec![label(1, "old")]);
+    mirror.set("issues", vec![wearing(1, "2023-01-01T00:00:00Z", "old")]);
+    mirror.sync(&cx).await.unwrap();
+    mirror.set(
+        "issues",
+        vec![
+            wearing(1, "2023-01-02T00:00:00Z", "new"),
+            wearing(2, "2023-02-02T00:00:00Z", "new"),
+        ],
+    );
+    mirror.sync(&cx).await.unwrap();
+    mirror.set("labels", vec![label(1, "new")]);
+    mirror.sync(&cx).await.unwrap();
+    let worn = "SELECT i.iid || ' ' || l.native_id || ' ' || l.name || ' ' || coalesce(l.gone_at, 'here')
+                FROM issues i JOIN issue_labels x ON x.issue_id = i.id JOIN labels l ON l.id = x.label_id ORDER BY 1";
+    assert_eq!(mirror.texts(&cx, worn).await, ["1 1 new here", "2 1 new here"]);
 }

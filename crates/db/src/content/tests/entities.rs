@@ -149,6 +149,88 @@ fn a_named_label_takes_its_native_id_when_it_is_told() {
     assert_eq!(store.ops("label"), "first changed first changed gone back");
 }
 
+fn told(id: &str, name: &str) -> LabelIn {
+    LabelIn {
+        native_id: Some(NativeId(id.to_owned())),
+        ..LabelIn::named(name)
+    }
+}
+
+#[test]
+fn labels_of_several_pages_need_two_absences() {
+    let mut store = Store::new();
+    let project = store.project();
+    let all = [told("1", "a"), told("2", "b")];
+    store.write(|tx| replace_labels(tx, project, &all, SetShape::ManyPages));
+    let once = store.write(|tx| replace_labels(tx, project, &all[..1], SetShape::ManyPages));
+    assert_eq!((once.missing, once.gone), (1, 0));
+    let back = store.write(|tx| replace_labels(tx, project, &all, SetShape::ManyPages));
+    assert_eq!((back.touched, back.unchanged), (1, 1));
+    for shape in [SetShape::ManyPages, SetShape::Unproven, SetShape::ManyPages] {
+        store.write(|tx| replace_labels(tx, project, &all[..1], shape));
+    }
+    assert_eq!(
+        store.text("SELECT group_concat(name) FROM labels WHERE gone_at IS NULL"),
+        "a"
+    );
+    assert_eq!(store.ops("label"), "first first gone");
+}
+
+#[test]
+fn milestones_of_several_pages_need_two_absences() {
+    let mut store = Store::new();
+    let project = store.project();
+    let all = ["1", "2"].map(|id| MilestoneIn {
+        native_id: NativeId(id.to_owned()),
+        iid: None,
+        title: format!("m{id}"),
+        description: None,
+        state: None,
+        start_at: None,
+        due_at: None,
+    });
+    store.write(|tx| replace_milestones(tx, project, &all, SetShape::ManyPages));
+    let once = store.write(|tx| replace_milestones(tx, project, &all[..1], SetShape::ManyPages));
+    assert_eq!((once.missing, once.gone), (1, 0));
+    let back = store.write(|tx| replace_milestones(tx, project, &all, SetShape::ManyPages));
+    assert_eq!((back.touched, back.unchanged), (1, 1));
+    for shape in [SetShape::ManyPages, SetShape::Unproven, SetShape::ManyPages] {
+        store.write(|tx| replace_milestones(tx, project, &all[..1], shape));
+    }
+    assert_eq!(
+        store.text("SELECT group_concat(title) FROM milestones WHERE gone_at IS NULL"),
+        "m1"
+    );
+    assert_eq!(store.ops("milestone"), "first first gone");
+}
+
+/// A label is renamed between the list of labels and the list of issues, which name it only.
+#[test]
+fn what_wears_a_renamed_label_is_linked_to_it_once() {
+    let mut store = Store::new();
+    let project = store.project();
+    let wearing = |name: &str| IssueIn {
+        labels: vec![LabelIn::named(name)],
+        ..issue(1, "first")
+    };
+    store.write(|tx| replace_labels(tx, project, &[told("1", "old")], SetShape::OnePage));
+    store.write(|tx| upsert_issue(tx, project, &wearing("old")));
+    store.write(|tx| upsert_issue(tx, project, &wearing("new")));
+    let dirty = store.dirty();
+    let applied = store.write(|tx| {
+        let applied = replace_labels(tx, project, &[told("1", "new")], SetShape::OnePage)?;
+        // The same transaction already sees the label where the twin was.
+        upsert_issue(tx, project, &wearing("new"))?;
+        Ok(applied)
+    });
+    assert!(applied.is_written() && store.dirty() > dirty);
+    let worn = "SELECT group_concat(l.native_id || ' ' || l.name || ' ' || (l.gone_at IS NULL))
+                FROM issue_labels x JOIN labels l ON l.id = x.label_id";
+    assert_eq!(store.text(worn), "1 new 1");
+    let again = store.write(|tx| replace_labels(tx, project, &[told("1", "new")], SetShape::OnePage));
+    assert!(!again.is_written(), "{again:?}");
+}
+
 #[test]
 fn iid_conflict_writes_nothing() {
     let mut store = Store::new();

@@ -53,6 +53,42 @@ fn multi_page_set_needs_two_absences() {
 }
 
 #[test]
+fn events_of_several_pages_need_two_absences() {
+    let mut store = Store::new();
+    let project = store.project();
+    let id = store.write(|tx| upsert_issue(tx, project, &issue(1, "first"))).id;
+    let set = |shape, ids: &[&str]| EventSetIn {
+        kinds: vec![EventKind::State],
+        events: ids
+            .iter()
+            .map(|id| ResourceEventIn {
+                native_id: NativeId((*id).to_owned()),
+                kind: EventKind::State,
+                action: "closed".to_owned(),
+                subject: None,
+                actor: None,
+                created_at: Some(UnixMs(T0)),
+                origin: EventOrigin::Forge,
+            })
+            .collect(),
+        shape,
+    };
+    let (all, fewer) = (["1", "2"], ["1"]);
+    store.write(|tx| replace_events(tx, project, id, &set(SetShape::ManyPages, &all)));
+    let once = store.write(|tx| replace_events(tx, project, id, &set(SetShape::ManyPages, &fewer)));
+    assert_eq!((once.missing, once.gone), (1, 0));
+    let back = store.write(|tx| replace_events(tx, project, id, &set(SetShape::ManyPages, &all)));
+    assert_eq!((back.written(), back.unchanged), (1, 1));
+    for shape in [SetShape::ManyPages, SetShape::Unproven, SetShape::ManyPages] {
+        store.write(|tx| replace_events(tx, project, id, &set(shape, &fewer)));
+    }
+    assert_eq!(
+        store.text("SELECT group_concat(native_id) FROM resource_events WHERE gone_at IS NULL"),
+        "1"
+    );
+}
+
+#[test]
 fn diff_notes_keep_their_place() {
     let mut store = Store::new();
     let project = store.project();

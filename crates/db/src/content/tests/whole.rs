@@ -77,7 +77,7 @@ fn content_seq_moves_iff_a_row_changed() {
         assert_eq!(moved(&store), expected);
         store.write(|tx| replace_events(tx, project, issue_id, &events));
         assert_eq!(moved(&store), expected);
-        store.write(|tx| replace_labels(tx, project, &labels, SetShape::ManyPages));
+        store.write(|tx| replace_labels(tx, project, &labels, SetShape::Unproven));
         assert_eq!(moved(&store), expected);
         store.write(|tx| quarantine::put(tx, &bad));
         assert_eq!(moved(&store), expected);

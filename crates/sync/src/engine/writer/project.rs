@@ -40,7 +40,7 @@ pub fn write_catalogue(
         let shape = if bad.is_empty() {
             shape
         } else {
-            content::SetShape::ManyPages
+            content::SetShape::Unproven
         };
         let change = match rows {
             CatalogueRows::Labels(labels) => replace_labels(tx, place.project, labels, shape)?,
