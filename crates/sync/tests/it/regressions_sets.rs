@@ -15,6 +15,7 @@ on_every_host!(
     a_page_of_a_million_items_is_refused,
     labels_and_milestones_of_long_lists_go_away,
     a_label_renamed_behind_its_list_is_linked_once,
+    one_entity_without_a_list_of_events_switches_nothing_off,
 );
 
 async fn an_unreadable_note_is_not_gone(cx: Cx) {
@@ -199,4 +200,33 @@ async fn a_label_renamed_behind_its_list_is_linked_once(cx: Cx) {
     let worn = "SELECT i.iid || ' ' || l.native_id || ' ' || l.name || ' ' || coalesce(l.gone_at, 'here')
                 FROM issues i JOIN issue_labels x ON x.issue_id = i.id JOIN labels l ON l.id = x.label_id ORDER BY 1";
     assert_eq!(mirror.texts(&cx, worn).await, ["1 1 new here", "2 1 new here"]);
+}
+
+async fn one_entity_without_a_list_of_events_switches_nothing_off(cx: Cx) {
+    let mirror = Mirror::new(&cx).await;
+    let list = |n: i64| format!("issues/{n}/resource_state_events");
+    let event = |n: i64| {
+        json!({"id": n, "state": "closed", "created_at": "2020-01-02T00:00:00Z",
+               "user": {"id": 1, "username": "u"}})
+    };
+    mirror.forge.contents().status.insert(format!("7/{}", list(1)), 404);
+    for n in 1..=3 {
+        let row = issue(n, &format!("2023-01-0{n}T00:00:00Z"));
+        mirror.forge.contents().objects.insert(format!("7/issues/{n}"), row);
+        mirror.set(&list(n), vec![event(n)]);
+    }
+    // Alone it proves nothing, and the next run finds the others.
+    mirror.set("issues", vec![issue(1, "2023-01-01T00:00:00Z")]);
+    mirror.sync(&cx).await.unwrap();
+    mirror.set(
+        "issues",
+        (1..=3).map(|n| issue(n, &format!("2023-01-0{n}T00:00:00Z"))).collect(),
+    );
+    mirror.sync(&cx).await.unwrap();
+    assert_eq!(
+        mirror.texts(&cx, "SELECT capabilities FROM forges").await,
+        [r#"{"without":{"events":[],"keyset":["issues","merge_requests"]}}"#]
+    );
+    let events = "SELECT native_id FROM resource_events ORDER BY 1";
+    assert_eq!(mirror.texts(&cx, events).await, ["2", "3"]);
 }

@@ -1,9 +1,10 @@
 //! What an installation turned out not to have. Learnt once, kept with the forge, so that the next
 //! run does not ask again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use annals_core::{EntityKind, Iid};
 use serde_json::{Value, json};
 
 use super::url::{EventList, Keyset};
@@ -17,7 +18,18 @@ pub struct Capabilities(Mutex<Missing>);
 struct Missing {
     keyset: BTreeSet<Stream>,
     events: BTreeSet<EventList>,
+    /// Entities that are there, and whose list of a kind is not; no other one has shown it so far.
+    lacking: BTreeMap<EventList, BTreeSet<Lacking>>,
+    /// Lists that some entity has shown.
+    shown: BTreeSet<EventList>,
 }
+
+/// Project, kind and number of an entity.
+type Lacking = (String, EntityKind, i64);
+
+/// One entity without a list says something about the entity. So many, and none with it, say that
+/// the installation has no such list.
+const PROOF: usize = 2;
 
 impl Capabilities {
     /// Reads what an earlier client wrote; what cannot be read is as good as nothing.
@@ -35,7 +47,11 @@ impl Capabilities {
             .into_iter()
             .filter(|list| named.iter().any(|n| n == list.as_str()))
             .collect();
-        Self(Mutex::new(Missing { keyset, events }))
+        Self(Mutex::new(Missing {
+            keyset,
+            events,
+            ..Missing::default()
+        }))
     }
 
     /// The form that is kept; empty while nothing is missing.
@@ -65,8 +81,26 @@ impl Capabilities {
         !self.lock().events.contains(&list)
     }
 
-    pub fn without_events(&self, list: EventList) {
-        self.lock().events.insert(list);
+    /// An entity showed its list: the installation has it.
+    pub fn shows_events(&self, list: EventList) {
+        let mut missing = self.lock();
+        missing.lacking.remove(&list);
+        missing.shown.insert(list);
+    }
+
+    /// An entity is there and its list is not. True once that proves that no entity has one: then
+    /// nobody asks again.
+    pub fn lacks_events(&self, list: EventList, project: &str, kind: EntityKind, iid: Iid) -> bool {
+        let mut missing = self.lock();
+        if missing.shown.contains(&list) {
+            return false;
+        }
+        let lacking = missing.lacking.entry(list).or_default();
+        lacking.insert((project.to_owned(), kind, iid.0));
+        if lacking.len() >= PROOF {
+            missing.events.insert(list);
+        }
+        missing.events.contains(&list)
     }
 
     fn lock(&self) -> MutexGuard<'_, Missing> {
@@ -83,11 +117,23 @@ mod tests {
         let known = Capabilities::read(&json!({}));
         assert_eq!((known.keyset(Stream::Issues), known.write()), (Keyset::Ask, json!({})));
         known.without_keyset(Stream::Issues);
-        known.without_events(EventList::Milestone);
+        let lacks = |list, iid| known.lacks_events(list, "7", EntityKind::Issue, Iid(iid));
+        assert!(!lacks(EventList::Milestone, 1) && !lacks(EventList::Milestone, 1));
+        assert!(lacks(EventList::Milestone, 2));
         let again = Capabilities::read(&known.write());
         assert_eq!(again.keyset(Stream::Issues), Keyset::Leave);
         assert_eq!(again.keyset(Stream::MergeRequests), Keyset::Ask);
         assert!(!again.has_events(EventList::Milestone) && again.has_events(EventList::Label));
         assert_eq!(Capabilities::read(&json!({"without": 7})).write(), json!({}));
+    }
+
+    #[test]
+    fn a_list_that_somebody_shows_is_never_missing() {
+        let known = Capabilities::default();
+        let lacks = |iid| known.lacks_events(EventList::State, "7", EntityKind::Issue, Iid(iid));
+        assert!(!lacks(1));
+        known.shows_events(EventList::State);
+        assert!((2..9).all(|iid| !lacks(iid)));
+        assert_eq!((known.has_events(EventList::State), known.write()), (true, json!({})));
     }
 }

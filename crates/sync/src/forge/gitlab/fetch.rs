@@ -194,20 +194,23 @@ impl GitLab {
                 Answer::New(list) => list,
                 Answer::NotModified => continue,
                 Answer::Hidden => return Ok(Answer::Hidden),
-                // The entity is gone, or this installation has no such list: its own page tells.
+                // The entity is gone, or it has no such list: its own page tells.
                 Answer::Gone(reason) => match self.fetch_one(cx, via, project, key.kind, key.iid).await? {
                     Answer::New(_) | Answer::NotModified => {
-                        self.capabilities.without_events(which);
-                        odd.push(Oddity::new(
-                            "the forge has no list of resource events of a kind",
-                            which.as_str(),
-                        ));
+                        let is_nowhere = self.capabilities.lacks_events(which, project, key.kind, key.iid);
+                        odd.push(if is_nowhere {
+                            Oddity::new("the forge has no list of resource events of a kind", which.as_str())
+                        } else {
+                            let value = format!("{} of {}{}", which.as_str(), key.kind.sigil(), key.iid);
+                            Oddity::new("a list of resource events is not there", &value)
+                        });
                         continue;
                     }
                     Answer::Gone(_) => return Ok(Answer::Gone(reason)),
                     Answer::Hidden => return Ok(Answer::Hidden),
                 },
             };
+            self.capabilities.shows_events(which);
             let mut projection = Projection::new(list.now);
             set.kinds.push(which.kind());
             set.events.extend(keep(&mut bad, &list.items, |item| {
