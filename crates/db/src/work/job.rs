@@ -70,6 +70,11 @@ pub enum Failure {
         /// Any number, to spread the attempts.
         random: u64,
     },
+    /// The forge was away, which says nothing about the job: no attempt is counted.
+    Away {
+        /// Any number, to spread the attempts.
+        random: u64,
+    },
     /// No attempt will.
     Permanent,
 }
@@ -195,8 +200,15 @@ pub fn fail(
     code: annals_core::Code,
     failure: Failure,
 ) -> Result<JobStatus, Error> {
-    let attempts = job.attempts + 1;
+    let attempts = match failure {
+        Failure::Away { .. } => job.attempts,
+        Failure::Transient { .. } | Failure::Permanent => job.attempts + 1,
+    };
     let (status, not_before) = match failure {
+        Failure::Away { random } => (
+            JobStatus::Pending,
+            tx.now().after(Backoff::JOB.delay(job.attempts, random)).0,
+        ),
         Failure::Transient { random } if attempts < MAX_ATTEMPTS => (
             JobStatus::Pending,
             tx.now().after(Backoff::JOB.delay(job.attempts, random)).0,

@@ -328,11 +328,11 @@ impl Phase<'_> {
         let is_network = matches!(error, ForgeError::Network { .. } | ForgeError::Server { .. });
         self.away = if is_network { self.away + 1 } else { 0 };
         self.halted |= self.away >= AWAY_AFTER;
+        let random = cx.rng().u64(..);
         let failure = match error {
             ForgeError::SetTooLarge { .. } => JobFailure::Permanent,
-            _ => JobFailure::Transient {
-                random: cx.rng().u64(..),
-            },
+            error if error.is_outage() => JobFailure::Away { random },
+            _ => JobFailure::Transient { random },
         };
         let (run, place, job, code) = (&self.project.run, self.project.place.clone(), claimed.job, error.code());
         let run_id = run.run_id.clone();

@@ -16,6 +16,7 @@ on_every_host!(
     labels_and_milestones_of_long_lists_go_away,
     a_label_renamed_behind_its_list_is_linked_once,
     one_entity_without_a_list_of_events_switches_nothing_off,
+    an_outage_uses_up_no_attempts,
 );
 
 async fn an_unreadable_note_is_not_gone(cx: Cx) {
@@ -229,4 +230,21 @@ async fn one_entity_without_a_list_of_events_switches_nothing_off(cx: Cx) {
     );
     let events = "SELECT native_id FROM resource_events ORDER BY 1";
     assert_eq!(mirror.texts(&cx, events).await, ["2", "3"]);
+}
+
+async fn an_outage_uses_up_no_attempts(cx: Cx) {
+    let mirror = Mirror::new(&cx).await;
+    mirror.set("issues", vec![issue(1, "2023-01-01T00:00:00Z")]);
+    mirror.set("issues/1/discussions", vec![discussion(1)]);
+    let path = "7/issues/1/discussions".to_owned();
+    mirror.forge.contents().status.insert(path.clone(), 502);
+    for _ in 0..3 {
+        mirror.sync(&cx).await.unwrap_err();
+    }
+    let jobs =
+        "SELECT status || ' ' || attempts || ' ' || error_code FROM dependent_jobs WHERE job_type = 'discussions'";
+    assert_eq!(mirror.texts(&cx, jobs).await, ["pending 0 network"]);
+    mirror.forge.contents().status.remove(&path);
+    mirror.sync(&cx).await.unwrap();
+    assert_eq!(mirror.texts(&cx, "SELECT native_id FROM notes").await, ["1001"]);
 }
