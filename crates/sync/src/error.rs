@@ -172,7 +172,7 @@ impl Error {
             Self::Search(error) => Coded::code(error),
             Self::Incomplete(incomplete) => incomplete.code,
             Self::Cancelled { reason, .. } => reason.code(),
-            Self::Unfinished(_) => Code::DatabaseLocked,
+            Self::Unfinished(_) => Code::Deadline,
             Self::Panicked(message) => message.code(),
         }
     }

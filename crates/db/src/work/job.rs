@@ -311,6 +311,22 @@ pub fn prune(tx: &WriteTx<'_>) -> Result<u64, Error> {
     Ok(u64::try_from(rows).unwrap_or(u64::MAX))
 }
 
+/// How many jobs of these types a project owes, claimed ones included.
+///
+/// # Errors
+/// A failure of the file.
+pub fn owed(conn: &rusqlite::Connection, project: ProjectId, types: &[JobType]) -> Result<u64, Error> {
+    let mut owed = 0;
+    let mut select = conn.prepare_cached(
+        "SELECT count(*) FROM dependent_jobs
+         WHERE project_id = ?1 AND job_type = ?2 AND status IN ('pending', 'claimed')",
+    )?;
+    for job_type in types {
+        owed += select.query_row(params![project.0, job_type], |row| row.get::<_, u64>(0))?;
+    }
+    Ok(owed)
+}
+
 /// How many jobs of a project stand where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct JobCounts {

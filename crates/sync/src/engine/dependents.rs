@@ -17,7 +17,7 @@ use annals_net_adapter::{Cx, Started, Stop, TaskHandle};
 
 use super::project::ProjectRun;
 use super::result::{EntityRef, JobsResult};
-use super::writer::{self, Events, SetWrote};
+use super::writer::{self, SetWrote};
 use crate::error::{Error, Failure};
 use crate::forge::budget::Flight;
 use crate::forge::{Answer, ForgeError, ProjectRef, Question, SetAnswer, SetKey, Via};
@@ -163,11 +163,7 @@ impl Phase<'_> {
         let run = self.project.run.clone();
         let claimed = run.db.write(cx, move |tx| {
             check_fence(tx, &place.lock)?;
-            let types: Vec<JobType> = JobType::ALL
-                .iter()
-                .copied()
-                .filter(|job| *job != JobType::Events || place.events == Events::Mirror)
-                .collect();
+            let types = place.events.jobs();
             let run_id = &project.run.run_id;
             let claim = Claim {
                 project: place.project,
@@ -236,11 +232,7 @@ impl Phase<'_> {
                 self.done(&claimed, wrote);
                 Ok(())
             }
-            Ok(None) => {
-                let host = self.project.forge.host().to_owned();
-                let what = format!("with an older state of {} than its list", name_of(&claimed));
-                self.failed(cx, claimed, &ForgeError::Protocol { host, what }).await
-            }
+            Ok(None) => self.late(cx, claimed).await,
             Err(error) => match super::ending::stop_of(&error) {
                 Some(stop) => self.stop(stop),
                 None => Err(error),
@@ -334,7 +326,35 @@ impl Phase<'_> {
             error if error.is_outage() => JobFailure::Away { random },
             _ => JobFailure::Transient { random },
         };
-        let (run, place, job, code) = (&self.project.run, self.project.place.clone(), claimed.job, error.code());
+        self.fail(cx, claimed.job, error.code(), failure).await.map(|_| ())
+    }
+
+    /// An answer that is older than what the file has: a copy of the forge that lags behind. Nothing
+    /// has failed; it is asked for again, a few times.
+    async fn late(&mut self, cx: &Cx, claimed: Claimed) -> Result<(), Error> {
+        let host = self.project.forge.host().to_owned();
+        let what = format!("with an older state of {} than its list", name_of(&claimed));
+        let error = ForgeError::Protocol { host, what };
+        let random = cx.rng().u64(..);
+        let part = format!("{} {}", name_of(&claimed), claimed.key.job);
+        let key = claimed.key;
+        let status = self.fail(cx, claimed.job, error.code(), JobFailure::Transient { random });
+        if status.await? == Some(JobStatus::Failed) {
+            self.end.failures.push(self.project.failure(&part, error.report()));
+            self.end.failed.insert(EntityRef {
+                entity_type: key.kind,
+                iid: key.iid,
+            });
+        } else {
+            self.project
+                .warn(error.code(), format!("{error}; it is asked for again"));
+        }
+        Ok(())
+    }
+
+    /// Writes how a job failed; says where it stands now, unless the run stops.
+    async fn fail(&mut self, cx: &Cx, job: Job, code: Code, failure: JobFailure) -> Result<Option<JobStatus>, Error> {
+        let (run, place) = (&self.project.run, self.project.place.clone());
         let run_id = run.run_id.clone();
         let status = run.db.write(cx, move |tx| {
             check_fence(tx, &place.lock)?;
@@ -343,12 +363,12 @@ impl Phase<'_> {
         match status.await {
             Ok(status) => {
                 self.end.jobs.failed += u64::from(status == JobStatus::Failed);
-                Ok(())
+                Ok(Some(status))
             }
             Err(error) => {
                 let error = Error::from(error);
                 match super::ending::stop_of(&error) {
-                    Some(stop) => self.stop(stop),
+                    Some(stop) => self.stop(stop).map(|()| None),
                     None => Err(error),
                 }
             }

@@ -265,12 +265,12 @@ async fn work(cx: &Cx, project: ProjectRun, known: &KnownProject, end: &mut Proj
     if let Err(error) = remember_capabilities(cx, &project, known).await {
         end.stop_or_fail(&project.path, &error);
     }
-    let id = project.place.project;
+    let (id, jobs) = (project.place.project, project.place.events.jobs());
     let counted = finishing(cx, |cx| {
         let db = project.run.db.clone();
-        async move { Ok(db.read(&cx, move |conn| job::counts(conn, Some(id))).await?) }
+        async move { Ok(db.read(&cx, move |conn| job::owed(conn, id, &jobs)).await?) }
     });
-    end.result.jobs.pending = counted.await?.pending;
+    end.result.jobs.pending = counted.await?;
     worked
 }
 

@@ -2,6 +2,7 @@
 
 use annals_core::{Code, ProjectId};
 use annals_db::control::{Lock, check_fence};
+use annals_db::ids::JobType;
 use annals_db::work::CursorPoint;
 use annals_db::{Error, WriteTx};
 use rusqlite::OptionalExtension;
@@ -13,6 +14,17 @@ pub enum Events {
     Mirror,
     /// They are left out.
     Leave,
+}
+
+impl Events {
+    /// The jobs that this run does.
+    pub fn jobs(self) -> Vec<JobType> {
+        JobType::ALL
+            .iter()
+            .copied()
+            .filter(|job| *job != JobType::Events || self == Self::Mirror)
+            .collect()
+    }
 }
 
 /// Where and for whom a transaction writes.
