@@ -161,6 +161,30 @@ pub fn put_stream(tx: &WriteTx<'_>, run_id: &RunId, stream: &StreamRow) -> Resul
     Ok(())
 }
 
+/// Counts more items of a stream that were put aside, after it was read.
+///
+/// # Errors
+/// A failure of the file.
+pub fn add_quarantined(
+    tx: &WriteTx<'_>,
+    run_id: &RunId,
+    project: ProjectId,
+    stream: &str,
+    items: u64,
+) -> Result<(), Error> {
+    tx.prepare_cached(
+        "UPDATE sync_run_streams SET quarantined = quarantined + ?4
+         WHERE run_id = ?1 AND project_id = ?2 AND stream = ?3",
+    )?
+    .execute(params![
+        run_id.as_str(),
+        project.0,
+        stream,
+        i64::try_from(items).unwrap_or(i64::MAX)
+    ])?;
+    Ok(())
+}
+
 /// Closes a run: its row, its claims and scoped jobs, its locks. Closing it twice changes nothing.
 ///
 /// # Errors

@@ -4,10 +4,10 @@
 //! written in the order they were claimed, whichever answer came first. What the file holds
 //! afterwards does not depend on the network's timing.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use annals_core::{Code, Coded, Outcome, Report};
+use annals_core::{Code, Coded, EntityKind, Outcome, Report};
 use annals_db::control::check_fence;
 use annals_db::ids::{GoneReason, JobStatus, JobType};
 use annals_db::work::job::{self, Claim, Failure as JobFailure, JobEnd};
@@ -43,6 +43,8 @@ pub struct DependentsEnd {
     pub failures: Vec<Failure>,
     /// Entities of which something failed.
     pub failed: BTreeSet<EntityRef>,
+    /// Children that could not be read, by what they are children of.
+    pub aside: BTreeMap<EntityKind, u64>,
     /// Whether the run was asked to stop.
     pub stopped: Option<Stop>,
 }
@@ -281,6 +283,9 @@ impl Phase<'_> {
     fn done(&mut self, claimed: &Claimed, wrote: SetWrote) {
         self.end.jobs.done += u64::from(wrote.end == JobEnd::Done);
         self.end.revisions += wrote.wrote.revisions;
+        if wrote.wrote.quarantined > 0 {
+            *self.end.aside.entry(claimed.key.kind).or_default() += wrote.wrote.quarantined;
+        }
         self.project.tell_quarantined(&wrote.wrote);
         self.project.run.progress.tell(Event::SetStored {
             project: self.project.path.clone(),

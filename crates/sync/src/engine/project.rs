@@ -1,10 +1,10 @@
 //! One project of a run: its lock, its own row and lists, its streams, its dependents.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use annals_core::{CancelKind, CancelReason, Code, Coded, Outcome, ProjectId, Report};
+use annals_core::{CancelKind, CancelReason, Code, Coded, EntityKind, Outcome, ProjectId, Report};
 use annals_db::content;
 use annals_db::control::{self, Acquired, HEARTBEAT_MS, Lock, LockRequest};
 use annals_db::ids::{ForgeId, ProjectState, RunOrigin};
@@ -316,6 +316,7 @@ async fn contents(cx: &Cx, project: &Arc<ProjectRun>, end: &mut ProjectEnd) -> R
         revisions,
         failures,
         failed,
+        aside,
         stopped,
     } = Box::pin(dependents::run(cx, project)).await?;
     end.result.jobs = jobs;
@@ -323,6 +324,34 @@ async fn contents(cx: &Cx, project: &Arc<ProjectRun>, end: &mut ProjectEnd) -> R
     end.failures.extend(failures);
     end.failed.extend(failed);
     end.stopped = stopped.map(|stop| stop.reason().clone());
+    count_aside(cx, project, &aside, end).await
+}
+
+/// Counts the children that were put aside with the stream of their parents.
+async fn count_aside(
+    cx: &Cx,
+    project: &ProjectRun,
+    aside: &BTreeMap<EntityKind, u64>,
+    end: &mut ProjectEnd,
+) -> Result<(), Error> {
+    for (kind, n) in aside {
+        let stream = Stream::of(*kind).as_str();
+        if let Some(result) = end.result.streams.iter_mut().find(|result| result.stream == stream) {
+            result.quarantined += n;
+        }
+        let counted = finishing(cx, |cx| {
+            let (db, run_id) = (project.run.db.clone(), project.run.run_id.clone());
+            let (project, n) = (project.place.project, *n);
+            async move {
+                Ok(db
+                    .write(&cx, move |tx| {
+                        control::run::add_quarantined(tx, &run_id, project, stream, n)
+                    })
+                    .await?)
+            }
+        });
+        counted.await?;
+    }
     Ok(())
 }
 

@@ -71,7 +71,7 @@ pub struct StreamResult {
     pub written: u64,
     /// Rows that were as they are.
     pub unchanged: u64,
-    /// Rows that could not be read.
+    /// Rows that could not be read, and children of its rows.
     pub quarantined: u64,
     /// Where it is read to: the update time and id of the last row stored.
     pub cursor: Option<String>,

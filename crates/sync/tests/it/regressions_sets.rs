@@ -17,6 +17,7 @@ on_every_host!(
     a_label_renamed_behind_its_list_is_linked_once,
     one_entity_without_a_list_of_events_switches_nothing_off,
     an_outage_uses_up_no_attempts,
+    children_put_aside_are_in_the_summary,
 );
 
 async fn an_unreadable_note_is_not_gone(cx: Cx) {
@@ -249,4 +250,21 @@ async fn an_outage_uses_up_no_attempts(cx: Cx) {
     mirror.forge.contents().status.remove(&path);
     mirror.sync(&cx).await.unwrap();
     assert_eq!(mirror.texts(&cx, "SELECT native_id FROM notes").await, ["1001"]);
+}
+
+async fn children_put_aside_are_in_the_summary(cx: Cx) {
+    let mirror = Mirror::new(&cx).await;
+    let mut bad = discussion(1);
+    bad["notes"][0]["body"] = json!(17);
+    mirror.set("issues", vec![issue(1, "2023-01-01T00:00:00Z")]);
+    mirror.set("issues/1/discussions", vec![bad]);
+    let result = mirror.sync(&cx).await.unwrap();
+    let aside: Vec<_> = result.projects[0]
+        .streams
+        .iter()
+        .map(|stream| stream.quarantined)
+        .collect();
+    assert_eq!(aside, [1, 0]);
+    let ledger = "SELECT stream || ' ' || quarantined FROM sync_run_streams ORDER BY stream";
+    assert_eq!(mirror.texts(&cx, ledger).await, ["issues 1", "merge_requests 0"]);
 }
