@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::app::AppState;
+use crate::http::accept;
 
 pub(crate) use projects::{Located, locate, qualified};
 
@@ -34,6 +36,7 @@ pub(crate) fn routes() -> Router<AppState> {
             get(entities::merge_request_discussions),
         )
         .route("/search", get(search::search))
+        .route_layer(middleware::from_fn(accept::json))
 }
 
 /// A successful answer: `{"data": …, "page"?: …, "meta": {…}}`.

@@ -6,7 +6,7 @@ use annals_core::{Code, Report};
 use annals_net_adapter::http::server::ReqCx;
 use axum::extract::{Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderName, HeaderValue, REFERRER_POLICY, VARY,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, HOST, HeaderName, HeaderValue, REFERRER_POLICY, VARY,
     X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::uri::Authority;
@@ -18,6 +18,9 @@ use super::problem::{Accepts, Problem};
 use crate::app::AppState;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The most bytes of a request's body.
+const BODY_LIMIT: u64 = 1 << 20;
 
 /// No inline code, nothing from elsewhere, in no frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
@@ -79,13 +82,22 @@ fn refusal(state: &AppState, request: &Request) -> Option<Report> {
     let host = named.or_else(sent);
     let name = host.as_ref().map_or("", |h| h.host());
     if state.knows_host(name) {
-        return None;
+        return too_large(request.headers());
     }
     let message = format!(
         "{:?} is not a name of this server",
         annals_core::text::visible_line(name)
     );
     Some(Report::new(Code::HostUnknown, message).with_suggestion("add it to `server.allowed_hosts`"))
+}
+
+/// No address reads a body; one over what any may have is not waited for.
+fn too_large(headers: &HeaderMap) -> Option<Report> {
+    let announced = headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse::<u64>().ok()?;
+    (announced > BODY_LIMIT).then(|| {
+        let message = format!("the body has {announced} bytes; {BODY_LIMIT} are the limit");
+        Report::new(Code::PayloadTooLarge, message).with_detail("limit", BODY_LIMIT)
+    })
 }
 
 fn dress(headers: &mut HeaderMap, id: &str) {

@@ -1,5 +1,6 @@
 //! What every answer has in common: its headers, its errors, how its parameters are read.
 
+pub(crate) mod accept;
 pub(crate) mod address;
 pub(crate) mod cursor;
 pub(crate) mod guard;

@@ -28,12 +28,17 @@ impl Accepts {
                 .and_then(|v| v.to_str().ok())
                 .is_some_and(|v| v.contains("text/html"))
         };
-        if !path.starts_with("/v1/") && asks_for_html() {
+        if !is_api(path) && asks_for_html() {
             Self::Html
         } else {
             Self::Json
         }
     }
+}
+
+/// Whether an address is one of the API.
+fn is_api(path: &str) -> bool {
+    path == "/v1" || path.starts_with("/v1/")
 }
 
 /// Where a failure is told: the request's id, and in which form.

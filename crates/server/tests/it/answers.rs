@@ -100,6 +100,62 @@ async fn only_reading_is_allowed(cx: Cx) {
     served.stop(&cx).await;
 }
 
+async fn what_the_api_cannot_answer_is_a_problem_document(cx: Cx) {
+    let served = Served::start(&cx).await;
+    let (html, xml) = (("accept", "text/html"), ("accept", "application/xml"));
+    for (method, path, header, status, code) in [
+        ("GET", "/v1/projects", xml, 406, "not_acceptable"),
+        ("GET", "/v1/search?q=x", html, 406, "not_acceptable"),
+        (
+            "GET",
+            "/v1/projects/a/issues",
+            ("accept", "application/json;q=0"),
+            406,
+            "not_acceptable",
+        ),
+        ("GET", "/v1/nowhere", xml, 404, "not_found"),
+        ("GET", "/v1/", html, 404, "not_found"),
+        ("GET", "/v1", html, 404, "not_found"),
+        ("POST", "/v1/projects", xml, 405, "method_not_allowed"),
+        ("DELETE", "/v1/search", html, 405, "method_not_allowed"),
+    ] {
+        let answer = served.ask(&cx, method, path, &[header]).await;
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.body);
+        assert_eq!(
+            answer.header("content-type"),
+            "application/problem+json",
+            "{method} {path}"
+        );
+        assert_eq!(answer.json()["code"], code, "{method} {path}");
+    }
+    let large = vec![b'x'; (1 << 20) + 1];
+    for (method, path) in [("POST", "/v1/projects"), ("POST", "/v1/nowhere"), ("PUT", "/v1/search")] {
+        let answer = served.send(&cx, method, path, large.clone()).await;
+        assert_eq!(answer.status, 413, "{method} {path}: {}", answer.body);
+        assert_eq!(
+            answer.header("content-type"),
+            "application/problem+json",
+            "{method} {path}"
+        );
+        let problem = answer.json();
+        assert_eq!(problem["code"], "payload_too_large");
+        assert!(problem["detail"].as_str().unwrap().contains("1048576"), "{problem}");
+    }
+    let fits = served.send(&cx, "POST", "/v1/projects", vec![b'x'; 1 << 20]).await;
+    assert_eq!(fits.status, 405, "{}", fits.body);
+    for accept in ["application/json", "*/*", "text/html,application/xml;q=0.9,*/*;q=0.8"] {
+        assert_eq!(
+            served
+                .ask(&cx, "GET", "/v1/projects", &[("accept", accept)])
+                .await
+                .status,
+            200,
+            "{accept}"
+        );
+    }
+    served.stop(&cx).await;
+}
+
 async fn request_ids_are_kept_or_made(cx: Cx) {
     let served = Served::start(&cx).await;
     let kept = served
@@ -163,6 +219,7 @@ on_every_runtime!(
     every_response_has_security_headers,
     failures_are_problem_documents,
     only_reading_is_allowed,
+    what_the_api_cannot_answer_is_a_problem_document,
     request_ids_are_kept_or_made,
     an_empty_mirror_still_answers,
     the_stylesheet_may_be_kept_for_ever,

@@ -99,7 +99,20 @@ impl Served {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(ReqBody::Empty).unwrap();
+        self.exchange(cx, request.body(ReqBody::Empty).unwrap()).await
+    }
+
+    /// Sends a body.
+    pub async fn send(&self, cx: &Cx, method: &str, path: &str, body: Vec<u8>) -> Answer {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address))
+            .body(ReqBody::Bytes(body.into()))
+            .unwrap();
+        self.exchange(cx, request).await
+    }
+
+    async fn exchange(&self, cx: &Cx, request: http::Request<ReqBody>) -> Answer {
         let (parts, body) = self
             .client
             .send(cx, request, &ReqOpts::default())
