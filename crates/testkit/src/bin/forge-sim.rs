@@ -1,13 +1,6 @@
 //! The simulated forge as a process of its own, for tests that start real binaries.
 //!
-//! ```text
-//! forge-sim [--port N] [--seed N] [--issues N] [--mrs N] [--sample] [--latency-ms N] [--token T]
-//!           [--fault NAME]… [--fault-target PATTERN] [--fault-when nth:N|first:N|every:N|permille:N|always]
-//!           [--policy keyset-ignored|keyset-refused|no-etags|no-rate-headers]… [--log-limit N]
-//! ```
-//! Prints `listening on http://127.0.0.1:PORT` and serves until it is killed. `GET /-/stats` tells
-//! how much was asked so far, `GET /-/log` what was asked last. `--fault-target` and
-//! `--fault-when` hold for the faults after them.
+//! `forge-sim --help` says what it can do.
 
 #![expect(clippy::disallowed_methods, reason = "a main reads the command line")]
 
@@ -23,8 +16,44 @@ use annals_testkit::forge::{
     Access, Fault, FaultPlan, GenSpec, Keyset, Latency, Policy, Rule, SimOptions, Simulator, State, When, sample,
 };
 
+/// What it can do, but for the list of faults.
+const HELP: &str = "\
+A forge with one project, simulated: the API of GitLab that a mirror reads, over real HTTP.
+
+Usage: forge-sim [OPTIONS]
+
+It prints `listening on http://127.0.0.1:PORT` and serves until it is ended.
+GET /-/stats tells how much was asked so far, GET /-/log what was asked last.
+
+The project:
+  --sample              The curated sample project, annals-sample/tidewater
+  --seed N              Else a generated one, always the same for a seed (1)
+  --issues N, --mrs N   How much of it (60 and 40)
+
+The server:
+  --port N              Where to listen; 0 is any free port (0)
+  --latency-ms N        How long each answer takes
+  --token T             Refuse whoever does not send this token
+  --policy NAME         keyset-ignored, keyset-refused, no-etags or no-rate-headers; may be repeated
+  --log-limit N         How many requests the log keeps
+
+Faults, which may be repeated:
+  --fault NAME          Do this wrong, to the targets and at the times that were named before it
+  --fault-target PATTERN  Requests like this, with * for anything (*)
+  --fault-when WHEN     nth:N, first:N, every:N, permille:N or always (nth:1)
+";
+
 fn main() -> ExitCode {
-    match run(std::env::args().skip(1)) {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments
+        .iter()
+        .any(|argument| argument == "--help" || argument == "-h")
+    {
+        // A reader that is gone wants no help.
+        drop(std::io::stdout().write_all(help().as_bytes()));
+        return ExitCode::SUCCESS;
+    }
+    match run(arguments.into_iter()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             // Nobody is left to tell when standard error is gone.
@@ -82,7 +111,7 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Result<(State, SimOption
             "--fault-when" => when = read_when(&value)?,
             "--log-limit" => options.log_limit = number(&name, &value)?,
             "--policy" => set_policy(&mut options.policy, &value)?,
-            _ => return Err(format!("unknown argument {name}")),
+            _ => return Err(unknown_argument(&name)),
         }
     }
     options.faults = faults.into_iter().fold(FaultPlan::seeded(seed), FaultPlan::with);
@@ -92,6 +121,26 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Result<(State, SimOption
         State::generated(GenSpec::new(seed).sized(issues, mrs))
     };
     Ok((state, options))
+}
+
+fn unknown_argument(name: &str) -> String {
+    format!("unknown argument {name}; forge-sim --help lists those there are")
+}
+
+/// The help with all faults by name, as many on a line as fit.
+fn help() -> String {
+    let mut help = HELP.to_owned();
+    let mut line = String::from("  Names:");
+    for fault in Fault::ALL {
+        if line.len() + fault.name().len() > 98 {
+            help.push_str(&line);
+            help.push('\n');
+            line = String::from("        ");
+        }
+        line.push(' ');
+        line.push_str(fault.name());
+    }
+    help + &line + "\n"
 }
 
 fn set_policy(policy: &mut Policy, name: &str) -> Result<(), String> {
