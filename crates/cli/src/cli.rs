@@ -14,6 +14,8 @@ use crate::output::Mode;
     name = "annals",
     version,
     propagate_version = false,
+    // The last of a repeated option counts, as with any other command: an alias may have given the first.
+    args_override_self = true,
     max_term_width = 100,
     after_help = "Start with `annals demo`, which needs nothing, or `annals sync https://HOST/GROUP/PROJECT`.\n\
                   `annals help COMMAND` shows the rest."

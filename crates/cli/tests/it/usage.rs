@@ -136,3 +136,33 @@ fn a_project_is_known_by_the_end_of_its_path() {
         (&"not_found".into(), &"annals-sample/tidewater".into())
     );
 }
+
+#[test]
+fn the_last_of_a_repeated_option_counts() {
+    let desk = Desk::with_mirror();
+    assert_eq!(desk.run("-J -J version --robot -q -q").code, 0);
+    for line in [
+        "issues --db no.db --db annals.db",
+        "--db no.db issues --db annals.db",
+        "--db no.db --db annals.db issues",
+    ] {
+        assert_eq!(desk.run(line).code, 0, "{line}");
+    }
+    let ended = desk.run("--db annals.db issues --db no.db");
+    assert_eq!(ended.code, 17, "{ended:?}");
+    assert!(
+        ended.stderr.contains("--db no.db`"),
+        "and it is the one that is named: {ended:?}"
+    );
+    assert_eq!(desk.run("version --runtime asupersync --runtime tokio").code, 0);
+    assert_eq!(
+        desk.run("issues -n 3 -n 2").data()["items"].as_array().unwrap().len(),
+        2
+    );
+    assert_eq!(desk.run("issues --asc --asc --human --human").code, 0);
+    // What adds up still does.
+    let total = |line: &str| desk.run(line).envelope()["meta"]["total"].as_u64().unwrap();
+    assert!(total("issues --label bug --label search") < total("issues --label bug"));
+    assert!(total("issues --state open --state closed") > total("issues --state open"));
+    assert!(total("search cutover race") < total("search cutover"));
+}
