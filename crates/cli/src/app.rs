@@ -78,6 +78,8 @@ struct Teller {
     console: Console,
     palette: Palette,
     given: Given,
+    /// The command that shows how this one is used.
+    help: String,
 }
 
 impl Teller {
@@ -88,7 +90,19 @@ impl Teller {
             console: Console::default(),
             palette: Palette::choose(ColorChoice::Auto, &process.env, process.terminals.stderr),
             given: Given::default(),
+            help: usage::help_for(&process.args),
         }
+    }
+
+    /// Whoever used a command wrongly is told how it is used, after what is known better.
+    fn with_help(&self, report: &Report) -> Report {
+        let mut report = report.clone();
+        if [Code::Usage, Code::QueryInvalid].contains(&report.code) {
+            // The table of codes knows the help, but not of which command.
+            report.actions.retain(|action| action != "annals help");
+            report.actions.push(self.help.clone());
+        }
+        report
     }
 
     /// Tells a failure; its exit code.
@@ -98,6 +112,7 @@ impl Teller {
             command: self.command,
             elapsed_ms: ended.map_or(0, |ended| ended.elapsed_ms),
         };
+        let report = &self.with_help(report);
         self.console.clear();
         let how = answer::Telling {
             mode: self.mode,

@@ -1,5 +1,7 @@
 //! A command line that cannot be understood, told like every other failure.
 
+use std::ffi::OsString;
+
 use annals_core::text::{nearest, visible};
 use annals_core::{Code, Report};
 use clap::CommandFactory;
@@ -71,13 +73,25 @@ fn mistake(error: &clap::Error) -> Report {
     if error.kind() == ErrorKind::InvalidSubcommand {
         report = report.with_detail("commands", commands());
     }
-    let help = usage.and_then(|usage| {
-        let mut words = usage.split_whitespace().skip(1);
+    report
+}
+
+/// The command that shows how the command of these arguments is used, whatever else is wrong with them.
+pub fn help_for(args: &[OsString]) -> String {
+    let read = Cli::command().ignore_errors(true).try_get_matches_from(args);
+    let command = read.ok().and_then(|found| found.subcommand_name().map(str::to_owned));
+    // An option with a mistake may hide the command behind it.
+    let command = command.or_else(|| {
+        let words = args.iter().skip(1).filter_map(|arg| arg.to_str());
         words
-            .next()
-            .filter(|word| commands().iter().any(|command| command == word))
+            .take_while(|word| *word != "--")
+            .find(|word| commands().iter().any(|command| command == word))
+            .map(str::to_owned)
     });
-    report.with_action(help.map_or_else(|| "annals help".to_owned(), |command| format!("annals help {command}")))
+    match command.as_deref() {
+        None | Some("help") => "annals help".to_owned(),
+        Some(command) => format!("annals help {command}"),
+    }
 }
 
 /// What was probably meant: the nearest command, or clap's best guess, which it says last.
@@ -125,20 +139,26 @@ mod tests {
 
     #[test]
     fn mistakes_come_with_what_was_meant() {
-        for (words, suggestion, action) in [
+        for (words, suggestion, help) in [
             (&["annals", "serach"][..], Some("search"), "annals help"),
             (
                 &["annals", "issues", "--stat", "open"],
                 Some("--state"),
                 "annals help issues",
             ),
-            (&["annals", "--robt", "version"], Some("--robot"), "annals help"),
+            (&["annals", "--robt", "version"], Some("--robot"), "annals help version"),
             (
                 &["annals", "version", "--color", "alwys"],
                 Some("always"),
-                "annals help",
+                "annals help version",
             ),
-            (&["annals", "sync", "--jobs", "many"], None, "annals help"),
+            (&["annals", "sync", "--jobs", "many"], None, "annals help sync"),
+            (
+                &["annals", "--db", "search", "show", "--no-such"],
+                None,
+                "annals help show",
+            ),
+            (&["annals", "help", "nothing"], None, "annals help"),
             (&["annals"], None, "annals help"),
         ] {
             let report = report(words);
@@ -147,11 +167,8 @@ mod tests {
                 (Code::Usage, suggestion),
                 "{words:?}"
             );
-            assert!(
-                report.actions.iter().any(|known| known == action),
-                "{words:?} {:?}",
-                report.actions
-            );
+            let args: Vec<OsString> = words.iter().map(OsString::from).collect();
+            assert_eq!(help_for(&args), help, "{words:?}");
             assert!(
                 !report.message.contains('\n') && !report.message.starts_with("error"),
                 "{}",

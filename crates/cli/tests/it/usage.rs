@@ -9,9 +9,9 @@ fn mistakes_are_answered_with_what_was_meant() {
         ("serach x", "search", "annals help"),
         ("issue 12", "issues", "annals help"),
         ("issues --stat open", "--state", "annals help issues"),
-        ("issues --state opne", "open", "annals help"),
-        ("version --runtime tokyo", "tokio", "annals help"),
-        ("explain not-fuond", "not_found", "annals help"),
+        ("issues --state opne", "open", "annals help issues"),
+        ("version --runtime tokyo", "tokio", "annals help version"),
+        ("explain not-fuond", "not_found", "annals help explain"),
     ] {
         let error = desk.run(line).error();
         assert_eq!(
@@ -135,6 +135,38 @@ fn a_project_is_known_by_the_end_of_its_path() {
         (&error["code"], &error["suggestion"]),
         (&"not_found".into(), &"annals-sample/tidewater".into())
     );
+}
+
+#[test]
+fn every_usage_error_leads_to_the_help_of_its_command() {
+    let desk = Desk::with_mirror();
+    for (line, help) in [
+        ("issues --state opne", "annals help issues"),
+        ("show", "annals help show"),
+        ("show nonsense", "annals help show"),
+        ("issues --discussions", "annals help issues"),
+        ("issues --fields nothing", "annals help issues"),
+        ("search x --facets colour", "annals help search"),
+        ("search after:soon", "annals help search"),
+        ("sync --token x", "annals help sync"),
+        ("sync a -p b", "annals help sync"),
+        ("projects ad x", "annals help projects"),
+        ("--color alwys version", "annals help version"),
+        ("nothing", "annals help"),
+        ("help nothing", "annals help"),
+    ] {
+        let ended = desk.run(line);
+        assert_eq!(ended.code, 2, "{line}: {ended:?}");
+        let actions = ended.error()["actions"].clone();
+        let helps = actions.as_array().unwrap().iter().filter_map(|action| action.as_str());
+        let helps: Vec<&str> = helps.filter(|action| action.starts_with("annals help")).collect();
+        assert_eq!(helps, [help], "{line}");
+        let shown = desk.run(help.strip_prefix("annals ").unwrap());
+        assert!(
+            shown.code == 0 && shown.stdout.contains("Usage: annals"),
+            "{help}: {shown:?}"
+        );
+    }
 }
 
 #[test]
