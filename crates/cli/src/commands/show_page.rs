@@ -1,7 +1,6 @@
 //! An entity as a person reads it.
 
 use annals_core::EntityKind;
-use annals_core::time::relative;
 use annals_db::read::{Discussion, Event, File, Note, Revision};
 
 use super::show::Data;
@@ -182,7 +181,7 @@ pub fn thread(discussion: &Discussion, page: &mut Page) {
 fn note_lines(note: &Note, resolved: &str, page: &mut Page) {
     let when = note
         .created_at
-        .map_or_else(String::new, |at| format!(" · {}", relative(at, page.look.now)));
+        .map_or_else(String::new, |at| format!(" · {}", page.full_time(at)));
     let mut marks = String::new();
     if note.internal {
         marks.push_str(", internal");
@@ -218,7 +217,8 @@ fn table_of_events(events: &[Event], page: &mut Page) {
             .map(|subject| format!(" {}", one_line(subject)))
             .unwrap_or_default();
         let what = format!("{} {}{subject}", event.kind, one_line(&event.action));
-        table.row([page.time(event.at).into(), one_line(&event.actor).into(), what.into()]);
+        let when = event.at.map_or_else(|| "–".to_owned(), |at| page.full_time(at));
+        table.row([when.into(), one_line(&event.actor).into(), what.into()]);
     }
     page.table(&table);
 }
@@ -261,7 +261,7 @@ fn table_of_revisions(revisions: &[Revision], page: &mut Page) {
         table.row([
             revision.seq.to_string().into(),
             revision.valid_from.utc_text().into(),
-            page.time(Some(revision.observed_at)).into(),
+            page.full_time(revision.observed_at).into(),
             revision.op.to_string().into(),
             one_line(&revision.changed.join(", ")).into(),
         ]);

@@ -146,3 +146,22 @@ fn times_are_shown_as_asked_for() {
     assert!(listed("--time iso").contains("Z\n"), "{}", listed("--time iso"));
     assert_eq!(desk.run("issues --tz Mars/Olympus").code_of_error(), "config_invalid");
 }
+
+#[test]
+fn what_is_shown_of_one_thing_has_its_times_in_full() {
+    let desk = Desk::with_mirror();
+    for line in [
+        "show 12 --discussions --events --revisions",
+        "show !7 --discussions --events --revisions",
+    ] {
+        let shown = desk.run(&format!("{line} --human")).stdout;
+        let aged: Vec<&str> = shown.lines().filter(|line| line.contains(" ago)")).collect();
+        assert!(aged.len() > 5, "{shown}");
+        for line in shown
+            .lines()
+            .filter(|line| line.contains(" ago") && !line.starts_with("    "))
+        {
+            assert!(line.contains(" UTC ("), "{line}");
+        }
+    }
+}
