@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 
 use annals_core::config::Config;
 use annals_core::{Code, Report};
+use annals_db::control::Holder;
 use annals_db::migrate::Keep;
 use annals_db::{Access, AutoMigrate, Db, OpenOptions};
 use annals_net_adapter::{Cx, Environment, Runtimes};
@@ -143,9 +144,37 @@ impl Session {
                 }
                 .into();
             }
-            _ => return report.into(),
+            annals_db::Error::MigrationBlocked { holder } => return blocked(&shown.to_string(), holder, report).into(),
+            _ => return self.naming_file(report).into(),
         };
         Report { message, ..report }.with_suggestion(other).into()
+    }
+
+    /// The end of a search that did not find its answer.
+    pub fn about_search(&self, error: &annals_search::Error) -> Error {
+        match error {
+            annals_search::Error::Db(error) => self.about_mirror(error),
+            annals_search::Error::Query(_) => Error::of(error),
+        }
+    }
+
+    /// A failure of the file, which its message then names.
+    pub fn naming_file(&self, report: Report) -> Report {
+        let always = [
+            Code::Database,
+            Code::DatabaseCorrupt,
+            Code::DatabaseLocked,
+            Code::DiskFull,
+        ];
+        // Other files can fail so too.
+        let of_file = always.contains(&report.code) || report.code == Code::Io && report.message.contains("database");
+        match self.db_path() {
+            Ok(path) if of_file && !report.message.contains(&path.display().to_string()) => {
+                let message = format!("{}: {}", path.display(), report.message);
+                Report { message, ..report }.with_detail("path", path.display().to_string())
+            }
+            _ => report,
+        }
     }
 
     /// There is no mirror yet: how there will be one.
@@ -160,5 +189,63 @@ impl Session {
         } else {
             report.with_suggestion("mirror a project with `annals sync URL`, or have a look around with `annals demo`")
         }
+    }
+}
+
+/// An older file that cannot be brought up to date now, because somebody fills it.
+fn blocked(file: &str, holder: &Holder, report: Report) -> Report {
+    let (pid, host) = (holder.process.pid, &holder.process.host);
+    let message = format!(
+        "{file} is of an older Annals and must be migrated first, which waits for a sync into it: {} (process {pid} on \
+         {host}) since {} s",
+        holder.holder,
+        holder.age_ms / 1000
+    );
+    let mut report = Report { message, ..report }.with_suggestion(format!(
+        "wait until that sync has ended, or end it with `kill -INT {pid}` on {host}: what it has stored stays"
+    ));
+    report.actions = vec!["annals migrate".to_owned()];
+    report
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use annals_core::{Coded, UnixMs};
+    use annals_db::control::ProcessId;
+
+    #[test]
+    fn who_keeps_a_file_from_its_migration_is_said_with_what_to_do() {
+        let holder = Holder {
+            scope: "project:1".to_owned(),
+            holder: "annals sync".to_owned(),
+            run_id: None,
+            process: ProcessId {
+                host: "desk".to_owned(),
+                pid: 4242,
+                process_start: 7,
+            },
+            acquired_at: UnixMs(0),
+            heartbeat_at: UnixMs(0),
+            age_ms: 12_345,
+        };
+        let error = annals_db::Error::MigrationBlocked {
+            holder: Box::new(holder.clone()),
+        };
+        let report = blocked("m.db", &holder, error.report());
+        assert!(!report.message.contains("project:1"), "{}", report.message);
+        for part in [
+            "m.db is of an older Annals",
+            "annals sync (process 4242 on desk) since 12 s",
+        ] {
+            assert!(report.message.contains(part), "{}", report.message);
+        }
+        assert!(
+            report
+                .suggestion
+                .is_some_and(|text| text.contains("`kill -INT 4242` on desk"))
+        );
+        assert_eq!(report.actions, ["annals migrate"]);
+        assert_eq!(report.details["pid"], 4242);
     }
 }

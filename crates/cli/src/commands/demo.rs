@@ -120,7 +120,7 @@ async fn mirror(cx: &Cx, session: &Session, forge: &SampleForge) -> Result<Data,
     let told = tell(cx, session, forge, &db).await;
     let closed = db.close(cx).await;
     let data = told?;
-    closed.map_err(|error| Error::of(&error))?;
+    closed.map_err(|error| session.about_mirror(&error))?;
     if session.out.mode == Mode::Human {
         session.out.page(cx, |page| super::demo_page::mirrored(&data, page))?;
     }
@@ -131,14 +131,17 @@ async fn tell(cx: &Cx, session: &Session, forge: &SampleForge, db: &Db) -> Resul
     let before = cx.now();
     let (result, _) = sync::run(cx, session, db, vec![forge.target()], forge.options(cx, session)?).await?;
     let took = cx.now().since(before);
-    let counts = db.read(cx, counts).await.map_err(|error| Error::of(&error))?;
+    let counts = db
+        .read(cx, counts)
+        .await
+        .map_err(|error| session.about_mirror(&error))?;
     let request = SearchRequest {
         limit: 2,
         ..SearchRequest::new(QUERY, cx.unix_ms())
     };
     let found = annals_search::run(cx, db, &request)
         .await
-        .map_err(|error| Error::of(&error))?;
+        .map_err(|error| session.about_search(&error))?;
     let best = found.hits.first().map(|hit| hit.reference.clone());
     let thread = db
         .read(cx, move |conn| {
@@ -154,7 +157,7 @@ async fn tell(cx: &Cx, session: &Session, forge: &SampleForge, db: &Db) -> Resul
             total: found.total,
             hits: found.hits,
         },
-        thread: thread.map_err(|error| Error::of(&error))?,
+        thread: thread.map_err(|error| session.about_mirror(&error))?,
         address: serve::address(session.config().server.listen),
         counts,
         took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),

@@ -148,7 +148,7 @@ async fn known_port(cx: &Cx, session: &Session) -> Result<Option<u16>, Error> {
         Err(error) => return Err(error),
     };
     let projects = db.read(cx, |conn| read::projects(conn, &Visibility::all())).await;
-    let projects = projects.map_err(|error| Error::of(&error))?;
+    let projects = projects.map_err(|error| session.about_mirror(&error))?;
     if projects.iter().any(|row| row.name.path != SAMPLE_PATH) {
         let message = format!(
             "{} is a mirror of other projects, and the demo wants a file of its own",

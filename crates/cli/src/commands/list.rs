@@ -116,7 +116,7 @@ impl Filters {
             annals_search::reference::qualify(conn, &mut list.items)?;
             Ok(Ok(list))
         });
-        let List { items, total, .. } = found.await.map_err(|error| Error::of(&error))??;
+        let List { items, total, .. } = found.await.map_err(|error| session.about_mirror(&error))??;
         let end = self.offset.saturating_add(items.len());
         let meta = Meta {
             total: Some(total),

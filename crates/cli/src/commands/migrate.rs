@@ -61,7 +61,7 @@ impl Run for Args {
         }
         let db = session.mirror_to_write(cx, AutoMigrate::On(session.backups())).await?;
         let report = db.migrated().cloned().unwrap_or_default();
-        db.close(cx).await.map_err(|error| Error::of(&error))?;
+        db.close(cx).await.map_err(|error| session.about_mirror(&error))?;
         Ok(Data {
             from: report.from,
             to: report.to,

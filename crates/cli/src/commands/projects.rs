@@ -85,7 +85,7 @@ impl Run for Args {
                 let db = session.mirror(cx).await?;
                 let projects = db.read(cx, |conn| read::projects(conn, &Visibility::all())).await;
                 Ok(Either::Left(Projects {
-                    projects: projects.map_err(|error| Error::of(&error))?,
+                    projects: projects.map_err(|error| session.about_mirror(&error))?,
                 })
                 .into())
             }
@@ -97,7 +97,7 @@ impl Run for Args {
                 let Added {
                     path, forge, was_known, ..
                 } = added.map_err(|error| Error::of(&error))?;
-                closed.map_err(|error| Error::of(&error))?;
+                closed.map_err(|error| session.about_mirror(&error))?;
                 Ok(Either::Right(AddedProject { path, forge, was_known }).into())
             }
         }

@@ -83,7 +83,7 @@ impl Run for Args {
         if let Some(called) = session.global.project.clone() {
             let found = db.read(cx, move |conn| place::project(conn, Some(&called)));
             let query = place::shell_word(&request.query);
-            let project = found.await.map_err(|error| Error::of(&error))?.map_err(|report| {
+            let project = found.await.map_err(|error| session.about_mirror(&error))?.map_err(|report| {
                 // What begins with a dash is no flag behind `--`.
                 place::with_actions(report, |project| format!("annals search -p {project} -- {query}"))
             })?;
@@ -91,7 +91,7 @@ impl Run for Args {
         }
         let results = annals_search::run(cx, &db, &request)
             .await
-            .map_err(|error| Error::of(&error))?;
+            .map_err(|error| session.about_search(&error))?;
         let meta = Meta {
             warnings: results.warnings.clone(),
             total: Some(results.total),

@@ -123,7 +123,7 @@ async fn load(cx: &Cx, session: &Session, reference: Reference, parts: Parts) ->
             Err(report) => Ok(Err(place::with_actions(report, |project| reference.command(project)))),
         }
     });
-    Ok(found.await.map_err(|error| Error::of(&error))??.into())
+    Ok(found.await.map_err(|error| session.about_mirror(&error))??.into())
 }
 
 /// Reads an entity of a project.

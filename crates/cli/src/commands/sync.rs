@@ -109,7 +109,7 @@ impl Run for Args {
         let ended = run(cx, session, &db, targets, options).await;
         let closed = db.close(cx).await;
         let (result, warnings) = ended.map_err(|error| named(error, &again))?;
-        closed.map_err(|error| Error::of(&error))?;
+        closed.map_err(|error| session.about_mirror(&error))?;
         // A person has seen them go by.
         let warnings = if session.out.mode == Mode::Robot {
             warnings
@@ -172,7 +172,7 @@ impl Args {
             }
             Ok(Ok(targets))
         });
-        let targets = found.await.map_err(|error| Error::of(&error))??;
+        let targets = found.await.map_err(|error| session.about_mirror(&error))??;
         if targets.is_empty() {
             let report = Report::new(
                 Code::NotFound,

@@ -88,7 +88,7 @@ impl Run for Args {
         let limit = usize::from(self.limit);
         let Some(asked) = self.run_id else {
             let runs = db.read(cx, move |conn| read::runs(conn, &Visibility::all(), status, limit));
-            let runs = runs.await.map_err(|error| Error::of(&error))?;
+            let runs = runs.await.map_err(|error| session.about_mirror(&error))?;
             let gone = runs.iter().filter(|run| is_gone(run));
             let gone = gone.map(|run| run.run_id.as_str().to_owned()).collect();
             return Ok(Reply::from(Either::Left(Runs { runs, gone })));
@@ -109,7 +109,7 @@ impl Run for Args {
                 _ => Ok(Err(unknown(&id))),
             }
         });
-        let detail = found.await.map_err(|error| Error::of(&error))??;
+        let detail = found.await.map_err(|error| session.about_mirror(&error))??;
         let is_gone = is_gone(&detail.run);
         Ok(Reply::from(Either::Right(One { detail, is_gone })))
     }

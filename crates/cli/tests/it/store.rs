@@ -164,3 +164,36 @@ fn the_file_is_private() {
         .mode();
     assert_eq!(mode & 0o777, 0o600);
 }
+
+/// Its first page is sound, so it opens; what is behind is not.
+#[test]
+fn a_file_that_fails_after_it_was_opened_is_named() {
+    let desk = Desk::with_mirror();
+    let file = desk.path("annals.db");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let schema = 4096 * 20;
+    bytes[schema..].fill(0x5a);
+    std::fs::write(&file, bytes).unwrap();
+    for line in [
+        "issues",
+        "mrs",
+        "show 12 --discussions",
+        "search cutover",
+        "search cutover -p tidewater",
+        "sync-runs",
+        "sync annals-sample/tidewater",
+    ] {
+        let ended = desk.run(line);
+        assert_eq!(
+            (ended.code, ended.code_of_error().as_str()),
+            (10, "database_corrupt"),
+            "{line}: {ended:?}"
+        );
+        let error = ended.error();
+        assert!(
+            error["message"].as_str().unwrap().contains("annals.db"),
+            "{line}: {error}"
+        );
+        assert_eq!(error["details"]["path"], "annals.db", "{line}: {error}");
+    }
+}
