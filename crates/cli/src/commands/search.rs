@@ -20,9 +20,11 @@ A query:
   word word        both, in any order        word*    words that begin so
   \"a phrase\"       next to each other        -word    not this one; also before a phrase or filter
 Filters, with commas meaning any:
-  project:  kind:issue,mr,discussion  state:open,closed,merged  author:  assignee:  reviewer:
-  label:  milestone:  path:src/  after:30d  before:2024-06-01  created-after:  created-before:
+  project:group/app  forge:gitlab.com  kind:issue,mr,discussion,commit  state:open,closed,merged
+  author:  assignee:  reviewer:  label:  milestone:  path:src/
+  after:30d  before:2024-06-01  created-after:6mo  created-before:2024-05-01T12:00Z
   is:draft,confidential,resolved,unresolved,gone,bot
+People, labels and milestones also take `none` and `any`.
 For example: annals search 'cutover race label:bug after:1y'")]
 pub struct Args {
     /// What to look for; several words need no quotes
@@ -172,8 +174,73 @@ fn show_facet(facet: Facet, counts: &FacetCounts, page: &mut Page) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+    use annals_core::UnixMs;
+    use annals_db::ids::SourceKind;
+    use annals_search::query::{Fact, State, filter};
+    use clap::Args as _;
+
+    /// The filters with their values, as the help lists them: `key:` and what stands behind it.
+    fn filters_of_the_help() -> Vec<(String, String)> {
+        let help = Args::augment_args(clap::Command::new("search"))
+            .render_help()
+            .to_string();
+        let lines = help.lines().skip_while(|line| !line.starts_with("Filters")).skip(1);
+        let words = lines
+            .take_while(|line| line.starts_with("  "))
+            .flat_map(str::split_whitespace);
+        let split = |word: &str| {
+            word.split_once(':')
+                .map(|(key, values)| (key.to_owned(), values.to_owned()))
+        };
+        words.map(|word| split(word).unwrap()).collect()
+    }
+
+    /// The query language's own table of keys, which it keeps to itself.
+    fn keys_of_the_language() -> Vec<String> {
+        let source = include_str!("../../../search/src/query/filter.rs");
+        let table = source.split_once("/// The keys of filters.").unwrap().1;
+        let table = table.split_once(");").unwrap().0;
+        let names = table.split('"').skip(1).step_by(2).map(str::to_owned);
+        names.collect()
+    }
+
+    #[test]
+    fn the_help_lists_the_filters_of_the_query_language() {
+        let told = filters_of_the_help();
+        let mut listed: Vec<&str> = told.iter().map(|(key, _)| key.as_str()).collect();
+        let language = keys_of_the_language();
+        let mut keys: Vec<&str> = language.iter().map(String::as_str).collect();
+        listed.sort_unstable();
+        keys.sort_unstable();
+        assert_eq!(listed, keys);
+        for (key, values) in &told {
+            let values = if values.is_empty() { "x" } else { values };
+            let understood = filter(key, values, UnixMs(1_700_000_000_000));
+            assert!(matches!(understood, Ok(Some(_))), "{key}:{values} {understood:?}");
+        }
+        let values = |wanted: &str| told.iter().find(|(key, _)| key == wanted).unwrap().1.clone();
+        let all = |names: Vec<&str>| names.join(",");
+        let kinds = SourceKind::ALL.iter().map(|kind| match kind {
+            SourceKind::MergeRequest => "mr",
+            SourceKind::Issue | SourceKind::Discussion | SourceKind::Commit => kind.as_str(),
+        });
+        assert_eq!(values("kind"), all(kinds.collect()));
+        assert_eq!(
+            values("state"),
+            all(State::ALL.iter().map(|state| state.as_str()).collect())
+        );
+        assert_eq!(values("is"), all(Fact::ALL.iter().map(|fact| fact.as_str()).collect()));
+        let guide = include_str!("../../../../docs/quick-start.md");
+        for key in keys {
+            assert!(
+                guide.contains(&format!("{key}:")),
+                "docs/quick-start.md does not know {key}:"
+            );
+        }
+    }
 
     #[test]
     fn facets_are_checked_and_not_repeated() {
