@@ -15,6 +15,9 @@ use crate::output::table::{Cell, Column, Table};
 use crate::output::{Meta, Page, Reply, Shape, Show, Style};
 use crate::session::Session;
 
+/// How many are listed unless something else is said.
+const LIMIT: u16 = 20;
+
 /// Filters and order of a list.
 #[derive(Debug, clap::Args)]
 pub struct Filters {
@@ -46,7 +49,7 @@ pub struct Filters {
     #[arg(long)]
     asc: bool,
     /// How many
-    #[arg(short = 'n', long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=500))]
+    #[arg(short = 'n', long, default_value_t = LIMIT, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=500))]
     limit: u16,
     /// How many to leave out before them
     #[arg(long, default_value_t = 0, value_name = "N")]
@@ -97,6 +100,7 @@ impl Filters {
         let query = self.query(kind, cx.unix_ms(), session)?;
         let db = session.mirror(cx).await?;
         let called = session.global.project.clone();
+        let flags = self.flags();
         let found = db.read(cx, move |conn| {
             let mut query = query;
             if called.is_some() {
@@ -107,7 +111,7 @@ impl Filters {
                             EntityKind::Issue => "issues",
                             EntityKind::MergeRequest => "mrs",
                         };
-                        let say = |project: &str| format!("annals {name} -p {project}");
+                        let say = |project: &str| format!("annals {name} -p {project}{flags}");
                         return Ok(Err(place::with_actions(report, say)));
                     }
                 }
@@ -124,6 +128,25 @@ impl Filters {
             ..Meta::default()
         };
         Ok(Reply::Data(Data { items, kind, total }, meta))
+    }
+
+    /// The flags as they could be typed again.
+    fn flags(&self) -> String {
+        let states: Vec<String> = self.state.iter().map(name_of).collect();
+        let one = |name: &'static str, text: &Option<String>| text.clone().map(|text| (name, text));
+        let mut flags = Vec::new();
+        flags.extend((!states.is_empty()).then(|| ("--state", states.join(","))));
+        flags.extend(one("--author", &self.author));
+        flags.extend(one("--assignee", &self.assignee));
+        flags.extend(self.label.iter().map(|label| ("--label", label.clone())));
+        flags.extend(one("--milestone", &self.milestone));
+        flags.extend(one("--after", &self.after));
+        flags.extend(one("--before", &self.before));
+        flags.extend((self.sort != SortWord::default()).then(|| ("--sort", name_of(&self.sort))));
+        flags.extend((self.limit != LIMIT).then(|| ("-n", self.limit.to_string())));
+        flags.extend((self.offset != 0).then(|| ("--offset", self.offset.to_string())));
+        let asc = if self.asc { " --asc" } else { "" };
+        place::flags(flags) + asc
     }
 
     fn query(&self, kind: EntityKind, now: UnixMs, session: &Session) -> Result<ListQuery, Report> {
@@ -163,6 +186,13 @@ impl Filters {
             ..ListQuery::of(kind)
         })
     }
+}
+
+/// What is typed for a value.
+fn name_of(value: &impl ValueEnum) -> String {
+    value
+        .to_possible_value()
+        .map_or_else(String::new, |word| word.get_name().to_owned())
 }
 
 impl StateWord {

@@ -187,6 +187,15 @@ pub fn with_actions(mut report: Report, command: impl Fn(&str) -> String) -> Rep
     report
 }
 
+/// Flags as they are typed; one whose value begins with a dash is no other flag.
+pub fn flags(all: impl IntoIterator<Item = (&'static str, String)>) -> String {
+    let typed = all.into_iter().map(|(name, value)| {
+        let between = if name.starts_with("--") { "=" } else { " " };
+        format!(" {name}{between}{}", shell_word(&value))
+    });
+    typed.collect()
+}
+
 /// A text as one word of a shell.
 pub fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);

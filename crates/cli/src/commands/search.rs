@@ -13,6 +13,9 @@ use crate::output::page::{one_line, title};
 use crate::output::{Meta, Page, Reply, Shape, Show, Style};
 use crate::session::Session;
 
+/// How many hits unless something else is said.
+const LIMIT: u16 = 20;
+
 /// Search issues, merge requests and discussions
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -37,7 +40,7 @@ pub struct Args {
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     facets: Vec<String>,
     /// How many hits
-    #[arg(short = 'n', long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=500))]
+    #[arg(short = 'n', long, default_value_t = LIMIT, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=500))]
     limit: u16,
     /// How many hits to leave out before them
     #[arg(long, default_value_t = 0, value_name = "N")]
@@ -75,6 +78,7 @@ impl Run for Args {
     }
 
     async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Data>, Error> {
+        let flags = self.flags();
         let mut request = SearchRequest {
             limit: usize::from(self.limit),
             offset: self.offset,
@@ -85,10 +89,15 @@ impl Run for Args {
         if let Some(called) = session.global.project.clone() {
             let found = db.read(cx, move |conn| place::project(conn, Some(&called)));
             let query = place::shell_word(&request.query);
-            let project = found.await.map_err(|error| session.about_mirror(&error))?.map_err(|report| {
-                // What begins with a dash is no flag behind `--`.
-                place::with_actions(report, |project| format!("annals search -p {project} -- {query}"))
-            })?;
+            let project = found
+                .await
+                .map_err(|error| session.about_mirror(&error))?
+                .map_err(|report| {
+                    // What begins with a dash is no flag behind `--`.
+                    place::with_actions(report, |project| {
+                        format!("annals search -p {project}{flags} -- {query}")
+                    })
+                })?;
             request.projects = vec![project.id];
         }
         let results = annals_search::run(cx, &db, &request)
@@ -102,6 +111,18 @@ impl Run for Args {
             stale: serde_json::to_value(results.stale).ok(),
         };
         Ok(Reply::Data(Data(results), meta))
+    }
+}
+
+impl Args {
+    /// The flags as they could be typed again.
+    fn flags(&self) -> String {
+        let mut flags = Vec::new();
+        flags.extend(self.mode.clone().map(|mode| ("--mode", mode)));
+        flags.extend((!self.facets.is_empty()).then(|| ("--facets", self.facets.join(","))));
+        flags.extend((self.limit != LIMIT).then(|| ("-n", self.limit.to_string())));
+        flags.extend((self.offset != 0).then(|| ("--offset", self.offset.to_string())));
+        place::flags(flags)
     }
 }
 

@@ -120,7 +120,9 @@ async fn load(cx: &Cx, session: &Session, reference: Reference, parts: Parts) ->
         };
         match project {
             Ok(project) => find(conn, &project, &reference, parts),
-            Err(report) => Ok(Err(place::with_actions(report, |project| reference.command(project)))),
+            Err(report) => Ok(Err(place::with_actions(report, |project| {
+                reference.command(project) + &parts.flags()
+            }))),
         }
     });
     Ok(found.await.map_err(|error| session.about_mirror(&error))??.into())
@@ -190,6 +192,17 @@ impl Parts {
     /// Whether anything was asked for.
     pub const fn any(self) -> bool {
         self.discussions || self.events || self.files || self.revisions
+    }
+
+    /// The flags as they could be typed again.
+    fn flags(self) -> String {
+        let all = [
+            (self.discussions, " --discussions"),
+            (self.events, " --events"),
+            (self.files, " --files"),
+            (self.revisions, " --revisions"),
+        ];
+        all.into_iter().filter_map(|(set, flag)| set.then_some(flag)).collect()
     }
 
     /// A list has no parts.

@@ -105,3 +105,39 @@ fn every_action_of_an_ambiguity_runs() {
         }
     }
 }
+
+#[test]
+fn the_actions_of_an_ambiguity_keep_the_flags() {
+    let (desk, _) = twice();
+    for (line, kept) in [
+        (
+            "issues --state open,closed --author ada --label bug --label search --milestone none --after=2020-01-01 --sort iid --asc -n 3 --offset 1",
+            "--state=open,closed --author=ada --label=bug --label=search --milestone=none --after=2020-01-01 --sort=iid -n 3 --offset=1 --asc",
+        ),
+        (
+            "mrs --assignee any --before 2030-01-01",
+            "--assignee=any --before=2030-01-01",
+        ),
+        ("issues 12 --discussions --events", "--discussions --events"),
+        ("show 12 --files --revisions", "--files --revisions"),
+        (
+            "search cutover --facets label,state -n 4 --offset 1 --mode lexical",
+            "--mode=lexical --facets=label,state -n 4 --offset=1",
+        ),
+    ] {
+        let error = desk.run(&format!("{line} -p {PATH}")).error();
+        assert_eq!(error["code"], "ambiguous", "{line}: {error}");
+        let actions = error["actions"].as_array().unwrap();
+        assert_eq!(actions.len(), 2, "{error}");
+        for action in actions.iter().map(|action| action.as_str().unwrap()) {
+            assert!(action.contains(kept), "{action}");
+            let ended = desk.run_words(action.split(' ').skip(1));
+            assert_eq!(ended.code, 0, "{action}: {ended:?}");
+        }
+    }
+    let error = desk
+        .run_words(["issues", "-p", PATH, "--label", "good first issue"])
+        .error();
+    let action = error["actions"][0].as_str().unwrap();
+    assert!(action.ends_with("--label='good first issue'"), "{action}");
+}
