@@ -15,6 +15,7 @@ mod process;
 mod secrets;
 mod session;
 mod settings;
+mod tokens;
 mod usage;
 
 use std::process::ExitCode;

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use annals_core::config::{Config, ForgeSettings, Layers, RuntimeName, ShutdownSettings, token_variable};
-use annals_core::{Code, Coded, Report, Secret};
+use annals_core::config::{Config, Layers, RuntimeName, ShutdownSettings};
+use annals_core::{Code, Coded, Report};
 use annals_net_adapter::{BackendKind, Environment, RuntimeSection, ShutdownBudget, Slice};
 
 use crate::cli::Global;
@@ -138,50 +138,5 @@ const fn backend(name: RuntimeName) -> BackendKind {
     match name {
         RuntimeName::Tokio => BackendKind::Tokio,
         RuntimeName::Asupersync => BackendKind::Asupersync,
-    }
-}
-
-/// The variables that may hold a forge's token, in order.
-pub fn token_variables(name: &str, forge: &ForgeSettings) -> Vec<String> {
-    forge.token_env.iter().cloned().chain([token_variable(name)]).collect()
-}
-
-/// The token of a forge, and the variable it was found in.
-pub fn token(name: &str, forge: &ForgeSettings, env: &Environment) -> Option<(String, Secret)> {
-    token_variables(name, forge).into_iter().find_map(|variable| {
-        let value = env.get(&variable).filter(|value| !value.is_empty())?;
-        let secret = Secret::new(value);
-        Some((variable, secret))
-    })
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may panic")]
-mod tests {
-    use super::*;
-    use annals_core::config::ForgeKind;
-
-    #[test]
-    fn a_token_comes_from_the_named_variable_first() {
-        let mut forge = ForgeSettings::new(ForgeKind::GitLab, "https://gitlab.com".parse().unwrap());
-        let env = Environment::new([
-            ("ANNALS_TOKEN_MAIN_ONE".to_owned(), "a".to_owned()),
-            ("WORK".to_owned(), "b".to_owned()),
-        ]);
-        assert_eq!(token("main-one", &forge, &env).unwrap().0, "ANNALS_TOKEN_MAIN_ONE");
-        forge.token_env = Some("WORK".to_owned());
-        let (variable, secret) = token("main-one", &forge, &env).unwrap();
-        assert_eq!((variable.as_str(), secret.expose()), ("WORK", "b"));
-        assert!(
-            token(
-                "other",
-                &ForgeSettings {
-                    token_env: None,
-                    ..forge
-                },
-                &env
-            )
-            .is_none()
-        );
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use annals_core::Code;
+use annals_core::config::BaseUrl;
 use annals_db::control::{Alive, Holder, lock};
 use annals_db::ids::RunStatus;
 use annals_db::read::{self, Depth, Visibility};
@@ -15,7 +16,7 @@ use crate::given::quoted;
 use crate::output::page::counted;
 use crate::process;
 use crate::session::Session;
-use crate::settings;
+use crate::tokens;
 
 /// Configuration and runtimes.
 pub fn setting(session: &Session) -> Vec<Check> {
@@ -52,30 +53,31 @@ pub fn setting(session: &Session) -> Vec<Check> {
     checks
 }
 
-/// The file: that it is there, whose it is, whether it is sound, and what is owed.
-pub async fn mirror(cx: &Cx, session: &Session) -> Vec<Check> {
+/// The file: that it is there, whose it is, whether it is sound, and what is owed. Then the forges it knows.
+pub async fn mirror(cx: &Cx, session: &Session) -> (Vec<Check>, Vec<BaseUrl>) {
     let path = match session.db_path() {
         Ok(path) => path,
-        Err(report) => return vec![Check::new("mirror", Status::Fail, report.message)],
+        Err(report) => return (vec![Check::new("mirror", Status::Fail, report.message)], Vec::new()),
     };
     if !path.exists() {
         let detail = format!("none yet at {}", path.display());
-        return vec![Check::new("mirror", Status::Info, detail).hint("annals sync URL, or annals demo")];
+        let none = Check::new("mirror", Status::Info, detail).hint("annals sync URL, or annals demo");
+        return (vec![none], Vec::new());
     }
-    let mut checks = file(&path);
+    let (mut checks, mut forges) = (file(&path), Vec::new());
     match Db::open(cx, &path, OpenOptions::read()).await {
         Ok(db) => {
             checks.push(Check::new("schema", Status::Ok, version::newest_schema().to_string()));
-            match db
-                .read(cx, |conn| Ok((integrity(conn)?, owed(conn, &process::alive())?)))
-                .await
-            {
+            let read = db.read(cx, |conn| Ok((integrity(conn)?, owed(conn, &process::alive())?)));
+            match read.await {
                 Ok((integrity, owed)) => {
                     checks.push(integrity);
                     checks.extend(owed);
                 }
                 Err(error) => checks.push(unreadable(&error)),
             }
+            // A file that cannot be read has said so by now.
+            forges = db.read(cx, mirrored_forges).await.unwrap_or_default();
         }
         Err(annals_db::Error::MigrationNeeded { found, needed }) => {
             let detail = format!("{found}; this version needs {needed}");
@@ -83,7 +85,20 @@ pub async fn mirror(cx: &Cx, session: &Session) -> Vec<Check> {
         }
         Err(error) => checks.push(unreadable(&error)),
     }
-    checks
+    (checks, forges)
+}
+
+/// The forges of the mirrored projects, each once.
+pub fn mirrored_forges(conn: &annals_db::ReadConn<'_>) -> Result<Vec<BaseUrl>, annals_db::Error> {
+    let mut bases = Vec::new();
+    for row in read::projects(conn, &Visibility::all())? {
+        if let Ok(base) = row.name.forge_url.parse::<BaseUrl>()
+            && !bases.contains(&base)
+        {
+            bases.push(base);
+        }
+    }
+    Ok(bases)
 }
 
 fn unreadable(error: &annals_db::Error) -> Check {
@@ -209,23 +224,25 @@ fn lock_of(conn: &annals_db::ReadConn<'_>, holder: &Holder, alive: &Alive) -> Re
     })
 }
 
-/// Whether each forge has a token; never what it is.
-pub fn forges(session: &Session) -> Vec<Check> {
-    let forges = session.config().forges.iter();
-    let checks = forges.map(|(name, forge)| {
-        let host = forge.base_url.authority();
-        let variables = settings::token_variables(name, forge).join(" or ");
-        let detail = match settings::token(name, forge, &session.env) {
-            _ if !forge.enabled => format!("{host}: switched off"),
-            Some((variable, _)) => format!("{host}: token from {variable}"),
-            None => format!("{host}: no token, public access only; {variables} would hold one"),
+/// Whether each forge has a token, those included that only the mirror knows; never what it is.
+pub fn forges(session: &Session, mirrored: &[BaseUrl]) -> Vec<Check> {
+    let config = session.config();
+    let checks = tokens::forges(config, mirrored).into_iter().map(|forge| {
+        let mut host = forge.settings.base_url.authority().to_owned();
+        if !config.forges.contains_key(&forge.name) {
+            host.push_str(", not in the configuration");
+        }
+        let in_use = forge.variable_in_use(&session.env).filter(|_| forge.settings.enabled);
+        let detail = match &in_use {
+            _ if !forge.settings.enabled => format!("{host}: switched off"),
+            Some(variable) => format!("{host}: token from {variable}"),
+            None => format!(
+                "{host}: no token, public access only; {} would hold one",
+                forge.variables().join(" or ")
+            ),
         };
-        let found = settings::token(name, forge, &session.env).is_some() && forge.enabled;
-        Check::new(
-            format!("forge {name}"),
-            if found { Status::Ok } else { Status::Info },
-            detail,
-        )
+        let status = if in_use.is_some() { Status::Ok } else { Status::Info };
+        Check::new(format!("forge {}", forge.name), status, detail)
     });
     checks.collect()
 }

@@ -87,8 +87,9 @@ impl Run for Args {
 
     async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Data>, Error> {
         let mut all = checks::setting(session);
-        all.extend(checks::mirror(cx, session).await);
-        all.extend(checks::forges(session));
+        let (mirror, mirrored) = checks::mirror(cx, session).await;
+        all.extend(mirror);
+        all.extend(checks::forges(session, &mirrored));
         all.push(checks::git(session));
         for check in &mut all {
             check.action = check.action.take().map(|action| session.given.command(&action));

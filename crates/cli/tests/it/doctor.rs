@@ -1,6 +1,8 @@
 //! `annals doctor` finds what is wrong, says what to do, and shows no secret.
 
+use crate::support::forge::sample_forge;
 use crate::support::{Desk, Ended};
+use annals_testkit::forge::{Access, Policy, SimOptions};
 use serde_json::Value;
 
 fn check<'a>(checks: &'a Value, name: &str) -> &'a Value {
@@ -125,4 +127,51 @@ fn tokens_are_said_to_be_there_and_never_shown() {
             "{told}"
         );
     }
+}
+
+#[test]
+fn a_forge_that_only_the_mirror_knows_is_listed_with_its_variable() {
+    let desk = Desk::empty();
+    let options = SimOptions {
+        policy: Policy {
+            access: Access::TokenRequired("s3cret-s3cret".to_owned()),
+            ..Policy::default()
+        },
+        ..SimOptions::default()
+    };
+    let url = sample_forge(options);
+    let host = url.strip_prefix("http://").unwrap();
+    let variable = format!("ANNALS_TOKEN_{}", host.replace(['.', ':'], "_"));
+    let mut sync = desk.annals(["sync", &format!("{url}/annals-sample/tidewater"), "--db", "m.db"]);
+    let ended = Ended::of(sync.env(&variable, "s3cret-s3cret").output().unwrap());
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let checks = desk.run("doctor --db m.db").data()["checks"].clone();
+    let forge = check(&checks, &format!("forge {host}"));
+    let detail = forge["detail"].as_str().unwrap();
+    assert_eq!(forge["status"], "info");
+    assert!(
+        detail.contains("not in the configuration") && detail.contains(&format!("{variable} would hold one")),
+        "{detail}"
+    );
+    let mut doctor = desk.annals(["doctor", "--db", "m.db", "--human", "-vvv"]);
+    let ended = Ended::of(doctor.env(&variable, "s3cret-s3cret").output().unwrap());
+    assert!(ended.stdout.contains(&format!("token from {variable}")), "{ended:?}");
+    assert!(!format!("{ended:?}").contains("s3cret"), "{ended:?}");
+    // One that the configuration names is listed once, under its name.
+    let config = format!("[forges.work]\nkind = \"gitlab\"\nbase_url = \"{url}\"\ntoken_env = \"WORK\"\n");
+    std::fs::write(desk.path("annals.toml"), config).unwrap();
+    let checks = desk.run("doctor --db m.db").data()["checks"].clone();
+    let names = checks
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|check| check["name"].as_str().unwrap());
+    let forges: Vec<&str> = names.filter(|name| name.starts_with("forge")).collect();
+    assert_eq!(forges, ["forge work"]);
+    assert!(
+        check(&checks, "forge work")["detail"]
+            .as_str()
+            .unwrap()
+            .contains("WORK or ANNALS_TOKEN_WORK")
+    );
 }

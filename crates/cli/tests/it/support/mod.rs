@@ -1,5 +1,7 @@
 //! What the tests of the command share: a desk with an empty home, and a mirror of the sample project to read from.
 
+pub mod forge;
+
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
