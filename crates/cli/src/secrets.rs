@@ -3,7 +3,10 @@
 
 use std::ffi::OsString;
 
+use annals_core::config::{BaseUrl, token_variable};
 use annals_core::{Code, Report};
+
+use crate::tokens::base_of;
 
 /// Flags that people expect to take a token.
 const TOKEN_FLAGS: &[&str] = &[
@@ -49,16 +52,16 @@ pub fn refuse(args: &[OsString]) -> Result<(), Report> {
     for word in &words {
         let (flag, value) = word.split_once('=').unwrap_or((word, ""));
         if TOKEN_FLAGS.contains(&flag) {
-            return Err(refusal("a token is not given on the command line"));
+            return Err(refusal("a token is not given on the command line", &words));
         }
         if [word.as_str(), value].into_iter().any(has_credentials) {
-            return Err(refusal("an address with credentials inside is refused"));
+            return Err(refusal("an address with credentials inside is refused", &words));
         }
         if !searches && [word.as_str(), value].into_iter().any(has_token_in_query) {
-            return Err(refusal("an address with a token in its query is refused"));
+            return Err(refusal("an address with a token in its query is refused", &words));
         }
         if !searches && [word.as_str(), value].into_iter().any(is_token) {
-            return Err(refusal("an argument looks like an access token"));
+            return Err(refusal("an argument looks like an access token", &words));
         }
     }
     Ok(())
@@ -86,12 +89,27 @@ fn has_token_in_query(word: &str) -> bool {
     })
 }
 
-fn refusal(what: &str) -> Report {
+fn refusal(what: &str, words: &[String]) -> Report {
     let message =
         format!("{what}: it would stay in the shell's history and the process list. Revoke it if it was a real one");
-    Report::new(Code::Usage, message).with_suggestion(
-        "put the token into the environment variable ANNALS_TOKEN_<FORGE>, or the one that `token_env` of the forge names",
-    )
+    let variable = words
+        .iter()
+        .find_map(|word| base_without_credentials(word))
+        .map_or_else(
+            || "ANNALS_TOKEN_<FORGE>".to_owned(),
+            |base| token_variable(base.authority()),
+        );
+    Report::new(Code::Usage, message).with_suggestion(format!(
+        "put the token into the environment variable {variable}, or the one that `token_env` of the forge names",
+    ))
+}
+
+/// The forge of an address, which may have a user in front of it.
+fn base_without_credentials(word: &str) -> Option<BaseUrl> {
+    let (scheme, rest) = word.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    base_of(&format!("{scheme}://{host}"))
 }
 
 fn is_token(word: &str) -> bool {
@@ -135,6 +153,25 @@ mod tests {
             let report = refuse(&args).unwrap_err();
             assert_eq!(report.code, Code::Usage, "{words:?}");
             assert!(!format!("{report:?}").contains("s3cret"), "{report:?}");
+        }
+    }
+
+    #[test]
+    fn the_variable_of_the_forge_is_named_where_the_forge_is() {
+        for (words, variable) in [
+            (
+                &["sync", "--token", "s3cret", "https://gitlab.com/a/b"][..],
+                "variable ANNALS_TOKEN_GITLAB_COM,",
+            ),
+            (
+                &["sync", "http://u:s3cret@127.0.0.1:8080/a/b"],
+                "variable ANNALS_TOKEN_127_0_0_1_8080,",
+            ),
+            (&["sync", "--token", "s3cret"], "variable ANNALS_TOKEN_<FORGE>,"),
+        ] {
+            let args: Vec<OsString> = std::iter::once(&"annals").chain(words).map(OsString::from).collect();
+            let suggestion = refuse(&args).unwrap_err().suggestion.unwrap();
+            assert!(suggestion.contains(variable), "{suggestion}");
         }
     }
 

@@ -2,6 +2,7 @@
 //! name. What the token is, is never told.
 
 use annals_core::config::{BaseUrl, Config, ForgeKind, ForgeSettings, token_variable};
+use annals_core::{Code, Report};
 use annals_net_adapter::Environment;
 
 /// A forge as a sync sees it.
@@ -56,6 +57,44 @@ pub fn forges(config: &Config, others: &[BaseUrl]) -> Vec<Forge> {
     all
 }
 
+/// The address of the forge that a project's address is of, if it is one.
+pub fn base_of(url: &str) -> Option<BaseUrl> {
+    let (scheme, rest) = url.trim().split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    format!("{scheme}://{authority}").parse().ok()
+}
+
+/// The failure of a request with the variable that has the wrong token, or lacks one.
+pub fn advise(report: Report, forges: &[Forge], env: &Environment) -> Report {
+    let about_token = [Code::AuthRejected, Code::NotFoundRemote, Code::Forbidden].contains(&report.code);
+    if !about_token || report.suggestion.is_some() {
+        return report;
+    }
+    let detail = report.details.get("host").and_then(serde_json::Value::as_str);
+    // What a forge fails with begins with the forge.
+    let host = detail.or_else(|| report.message.split(' ').next()).unwrap_or_default();
+    let mut here = forges
+        .iter()
+        .filter(|forge| forge.settings.base_url.authority() == host);
+    let in_use = here.clone().find_map(|forge| forge.variable_in_use(env));
+    let variables = match (&in_use, here.next()) {
+        (Some(variable), _) => variable.clone(),
+        (None, Some(forge)) => forge.variables().join(" or "),
+        (None, None) => return report,
+    };
+    let advice = match (report.code == Code::AuthRejected, in_use.is_some()) {
+        (true, true) => {
+            format!("the token in {variables} is not a valid one: set {variables} to one with the scope read_api")
+        }
+        (true, false) => format!("set {variables} to a valid token with the scope read_api"),
+        (false, true) => {
+            format!("if it is private, the owner of the token in {variables} must be allowed to read it")
+        }
+        (false, false) => format!("if it is private, set {variables} to a token with the scope read_api"),
+    };
+    report.with_suggestion(advice)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
@@ -85,5 +124,55 @@ mod tests {
         let blank = env(&[("ANNALS_TOKEN_MAIN_ONE", "a"), ("WORK", " ")]);
         assert_eq!(main.variable_in_use(&blank).as_deref(), Some("ANNALS_TOKEN_MAIN_ONE"));
         assert_eq!(main.variable_in_use(&env(&[])), None);
+    }
+
+    #[test]
+    fn a_forge_that_is_not_configured_is_named_like_its_host() {
+        let base = base_of("http://127.0.0.1:18473/group/app").unwrap();
+        let forge = Forge::at(&config(), &base);
+        assert_eq!(forge.variables(), ["ANNALS_TOKEN_127_0_0_1_18473"]);
+        assert_eq!(base_of("group/app"), None);
+        let base = base_of("https://GitLab.com/group/app").unwrap();
+        assert_eq!(Forge::at(&config(), &base).name, "main-one");
+    }
+
+    #[test]
+    fn advice_names_the_variable_of_the_forge_that_failed() {
+        let other = ["https://other.example".parse().unwrap()];
+        let all = forges(&config(), &other);
+        let said =
+            |code, message: &str, set: &[(&str, &str)]| advise(Report::new(code, message), &all, &env(set)).suggestion;
+        for (code, message, set, part) in [
+            (
+                Code::AuthRejected,
+                "gitlab.com rejected the token",
+                Some("WORK"),
+                "set WORK to",
+            ),
+            (
+                Code::AuthRejected,
+                "gitlab.com rejected the token",
+                None,
+                "set WORK or ANNALS_TOKEN_MAIN_ONE to",
+            ),
+            (
+                Code::AuthRejected,
+                "other.example rejected",
+                Some("ANNALS_TOKEN_OTHER_EXAMPLE"),
+                "ANNALS_TOKEN_OTHER_EXAMPLE",
+            ),
+            (
+                Code::NotFoundRemote,
+                "other.example has no project",
+                None,
+                "if it is private, set ANNALS_TOKEN_OTHER_EXAMPLE to",
+            ),
+        ] {
+            let set: Vec<(&str, &str)> = set.into_iter().map(|name| (name, "x")).collect();
+            let advice = said(code, message, &set).unwrap();
+            assert!(advice.contains(part), "{advice}");
+        }
+        assert_eq!(said(Code::AuthRejected, "third.example rejected the token", &[]), None);
+        assert_eq!(said(Code::Network, "gitlab.com is away", &[]), None);
     }
 }

@@ -6,6 +6,7 @@ use annals_sync::{Added, Hosts, SyncOptions};
 use serde::Serialize;
 
 use super::either::Either;
+use super::sync::{forges_of, told};
 use super::{Conduct, Run};
 use crate::error::Error;
 use crate::output::page::{counted, one_line};
@@ -93,10 +94,11 @@ impl Run for Args {
                 let db = session.mirror_to_write(cx, session.auto_migrate()).await?;
                 let options = SyncOptions::new(session.config(), Hosts::new());
                 let added = Box::pin(annals_sync::add(cx, &db, &url, &options)).await;
+                let forges = forges_of(cx, session, &db, std::slice::from_ref(&url)).await;
                 let closed = db.close(cx).await;
                 let Added {
                     path, forge, was_known, ..
-                } = added.map_err(|error| Error::of(&error))?;
+                } = added.map_err(|error| told(session, &forges, &error))?;
                 closed.map_err(|error| session.about_mirror(&error))?;
                 Ok(Either::Right(AddedProject { path, forge, was_known }).into())
             }

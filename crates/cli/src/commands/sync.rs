@@ -10,13 +10,14 @@ use annals_net_adapter::{Cx, Slice};
 use annals_sync::{Documents, Hosts, SyncOptions, SyncResult, Target};
 use serde::Serialize;
 
-use super::{Conduct, Run, place};
+use super::{Conduct, Run, checks, place};
 use crate::error::Error;
 use crate::given::quoted;
 use crate::output::page::{counted, one_line};
 use crate::output::table::{Column, Table};
 use crate::output::{Meta, Mode, Page, Reply, Shape, Show, Style, progress};
 use crate::session::Session;
+use crate::tokens::{self, Forge};
 
 /// Mirror what is new; an address adds its project
 #[derive(Debug, Default, clap::Args)]
@@ -239,16 +240,32 @@ pub async fn run(
     options: SyncOptions,
 ) -> Result<(SyncResult, Vec<String>), Error> {
     let (progress, watcher) = progress::watch(cx, session)?;
+    let urls = targets.iter().filter_map(|target| match target {
+        Target::Url(url) => Some(url.clone()),
+        Target::Path(_) | Target::Id(_) => None,
+    });
+    let urls: Vec<String> = urls.collect();
     let result = Box::pin(annals_sync::sync(cx, db, targets, options, progress)).await;
     let warnings = watcher.end(cx).await;
     match result {
         Ok(result) => Ok((result, warnings)),
-        Err(error) => Err(failed(cx, session, &error)),
+        Err(error) => {
+            let forges = forges_of(cx, session, db, &urls).await;
+            Err(failed(cx, session, &forges, &error))
+        }
     }
 }
 
+/// The forges that a run may have asked: those of the configuration, of the mirror and of these addresses.
+pub async fn forges_of(cx: &Cx, session: &Session, db: &Db, urls: &[String]) -> Vec<Forge> {
+    // It is about a hint: a file that cannot be read has been told already, or is about to be.
+    let mut bases = db.read(cx, checks::mirrored_forges).await.unwrap_or_default();
+    bases.extend(urls.iter().filter_map(|url| tokens::base_of(url)));
+    tokens::forges(session.config(), &bases)
+}
+
 /// The end of a sync that did not do everything: a person sees what it did first.
-fn failed(cx: &Cx, session: &Session, error: &annals_sync::Error) -> Error {
+fn failed(cx: &Cx, session: &Session, forges: &[Forge], error: &annals_sync::Error) -> Error {
     let done = match error {
         annals_sync::Error::Incomplete(incomplete) => Some(&incomplete.result),
         annals_sync::Error::Cancelled {
@@ -270,8 +287,43 @@ fn failed(cx: &Cx, session: &Session, error: &annals_sync::Error) -> Error {
             reason: reason.clone(),
             details: Some(Box::new(Coded::report(error).details)),
         },
-        None => Error::of(error),
+        None => told(session, forges, error),
     }
+}
+
+/// A failure with what helps against it. A run with several leads with its first, and so do its next steps.
+pub fn told(session: &Session, forges: &[Forge], error: &annals_sync::Error) -> Error {
+    let report = match (Error::of(error), error) {
+        (Error::Told(_), annals_sync::Error::Db(error)) => return session.about_mirror(error),
+        (Error::Told(_), annals_sync::Error::Search(error)) => return session.about_search(error),
+        (Error::Told(report), _) => *report,
+        (ended, _) => return ended,
+    };
+    let annals_sync::Error::Incomplete(incomplete) = error else {
+        return tokens::advise(report, forges, &session.env).into();
+    };
+    let Some(first) = incomplete.failures.first() else {
+        return report.into();
+    };
+    let first = tokens::advise(first.report.clone(), forges, &session.env);
+    let report = leading_with(report, &first);
+    // The message is that of the first failure, the code may be that of the whole run.
+    let (code, named) = (
+        report.code,
+        session.naming_file(Report {
+            code: first.code,
+            ..report
+        }),
+    );
+    Report { code, ..named }.into()
+}
+
+fn leading_with(mut report: Report, first: &Report) -> Report {
+    report.suggestion = report.suggestion.or_else(|| first.suggestion.clone());
+    let known = std::mem::replace(&mut report.actions, first.actions.clone());
+    let others = known.into_iter().filter(|action| !first.actions.contains(action));
+    report.actions.extend(others);
+    report
 }
 
 /// What is told when all that kept a run from its work is another run: who that is. Documents of what was there before

@@ -1,7 +1,10 @@
 //! `annals sync`, as far as it concerns the command: what it is given and what it says. That nothing is lost on the way
 //! is tested where a forge can be made to fail.
 
-use crate::support::Desk;
+use annals_testkit::forge::{Fault, FaultPlan, Rule, SimOptions, When};
+
+use crate::support::forge::sample_forge;
+use crate::support::{Desk, Ended};
 
 #[test]
 fn a_sync_without_a_project_says_what_to_do() {
@@ -207,4 +210,93 @@ fn waits_are_durations() {
     ] {
         assert_eq!(desk.run(line).code_of_error(), "usage", "{line}");
     }
+}
+
+fn refusing(fault: Fault, target: &str) -> SimOptions {
+    SimOptions {
+        faults: FaultPlan::none().with(Rule::new(fault, target, When::Always)),
+        ..SimOptions::default()
+    }
+}
+
+#[test]
+fn a_refused_token_is_told_by_the_name_of_its_variable() {
+    let desk = Desk::empty();
+    let url = sample_forge(refusing(Fault::Unauthorized, "*"));
+    let host = url.strip_prefix("http://").unwrap().replace(['.', ':'], "_");
+    let project = format!("{url}/annals-sample/tidewater");
+    let sync = |variable: &str, words: &[&str]| {
+        let mut command = desk.annals(words.iter().chain(&["--db", "m.db"]));
+        Ended::of(command.env(variable, "glpat-Zq3x9PpLw0aB").output().unwrap())
+    };
+    let variable = format!("ANNALS_TOKEN_{host}");
+    for words in [&["sync", &project][..], &["projects", "add", &project]] {
+        let ended = sync(&variable, words);
+        assert_eq!(
+            (ended.code, ended.code_of_error().as_str()),
+            (5, "auth_rejected"),
+            "{ended:?}"
+        );
+        let advice = ended.error()["suggestion"].as_str().unwrap().to_owned();
+        assert!(advice.contains(&format!("set {variable} to")), "{advice}");
+        assert!(!ended.stderr.contains("Zq3x9PpLw0aB"), "{ended:?}");
+    }
+    let config = format!("[forges.work]\nkind = \"gitlab\"\nbase_url = \"{url}\"\ntoken_env = \"WORK\"\n");
+    std::fs::write(desk.path("annals.toml"), config).unwrap();
+    let advice = sync("WORK", &["sync", &project, "--human"]).stderr;
+    assert!(advice.contains("hint: ") && advice.contains("set WORK to"), "{advice}");
+}
+
+#[test]
+fn a_project_that_may_be_private_is_told_with_the_variable() {
+    let desk = Desk::empty();
+    let url = sample_forge(SimOptions::default());
+    let host = url.strip_prefix("http://").unwrap().replace(['.', ':'], "_");
+    let ended = desk.run(&format!("sync {url}/annals-sample/secret --db m.db"));
+    assert_eq!(ended.code_of_error(), "not_found_remote");
+    let advice = ended.error()["suggestion"].as_str().unwrap().to_owned();
+    assert!(
+        advice.contains(&format!("if it is private, set ANNALS_TOKEN_{host} to")),
+        "{advice}"
+    );
+}
+
+#[test]
+fn a_partial_run_tells_what_helps_against_its_first_failure() {
+    let desk = Desk::empty();
+    let url = sample_forge(refusing(Fault::HtmlPage, "*/merge_requests?*"));
+    let ended = desk.run(&format!("sync {url}/annals-sample/tidewater --db m.db"));
+    assert_eq!(
+        (ended.code, ended.code_of_error().as_str()),
+        (22, "partial"),
+        "{ended:?}"
+    );
+    let error = ended.error();
+    assert_eq!(error["details"]["failures"][0]["code"], "protocol", "{error}");
+    let run = error["details"]["run_id"].as_str().unwrap();
+    assert_eq!(
+        error["actions"],
+        serde_json::json!([
+            "annals sync --db m.db",
+            "annals doctor --db m.db",
+            format!("annals sync-runs --run-id {run} --db m.db")
+        ])
+    );
+
+    // A failure that knows more than its code does says so here too.
+    let url = sample_forge(refusing(Fault::Unauthorized, "*/merge_requests?*"));
+    let variable = format!(
+        "ANNALS_TOKEN_{}",
+        url.strip_prefix("http://").unwrap().replace(['.', ':'], "_")
+    );
+    let project = format!("{url}/annals-sample/tidewater");
+    let mut command = desk.annals(["sync", &project, "--db", "n.db"]);
+    let ended = Ended::of(command.env(&variable, "x").output().unwrap());
+    assert_eq!(
+        (ended.code, ended.code_of_error().as_str()),
+        (22, "partial"),
+        "{ended:?}"
+    );
+    let advice = ended.error()["suggestion"].as_str().unwrap().to_owned();
+    assert!(advice.contains(&format!("set {variable} to")), "{advice}");
 }
