@@ -18,6 +18,7 @@ mod demo;
 mod doctor;
 mod envelope;
 mod modes;
+mod readme;
 mod reference;
 mod same_path;
 mod store;
