@@ -3,7 +3,7 @@
 //! What is written and what is asked are tokens already, so FTS5's own tokenizer and query parser never see what a
 //! person wrote. FTS5 would cut some tokens again, at the vowel signs of Hindi or at letters younger than its tables:
 //! a token that is not plain ASCII is written as [`MARK`] and the hexadecimal digits of its bytes, so that the index
-//! holds exactly our tokens, one for one, and what begins alike still begins alike.
+//! holds exactly our tokens, one for one. A plain beginning may go on either way, and is asked for both ways.
 
 use std::fmt::Write;
 
@@ -114,26 +114,44 @@ fn expression(terms: &[Term], sign: Sign) -> Option<String> {
 }
 
 fn phrase(term: &Term) -> String {
-    let star = if term.text.is_prefix() { " *" } else { "" };
-    format!("\"{}\"{star}", words(term.text.words()))
+    let whole = words(term.text.words());
+    let Some((last, others)) = term.text.words().split_last().filter(|_| term.text.is_prefix()) else {
+        return format!("\"{whole}\"");
+    };
+    if !last.is_ascii() {
+        return format!("\"{whole}\" *");
+    }
+    // `10*` begins `100`, which is plain, and `10μs`, which is not.
+    let mut encoded = words(others);
+    separate(&mut encoded);
+    encode(last, &mut encoded);
+    format!("(\"{whole}\" * OR \"{encoded}\" *)")
 }
 
 fn words(tokens: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     let mut words = String::new();
     for token in tokens {
         let token = token.as_ref();
-        if !words.is_empty() {
-            words.push(' ');
-        }
+        separate(&mut words);
         if token.is_ascii() {
             words.push_str(token);
-            continue;
-        }
-        words.push(MARK);
-        for byte in token.bytes() {
-            let written = write!(words, "{byte:02x}");
-            debug_assert!(written.is_ok(), "writing to a string does not fail");
+        } else {
+            encode(token, &mut words);
         }
     }
     words
+}
+
+fn separate(words: &mut String) {
+    if !words.is_empty() {
+        words.push(' ');
+    }
+}
+
+fn encode(token: &str, words: &mut String) {
+    words.push(MARK);
+    for byte in token.bytes() {
+        let written = write!(words, "{byte:02x}");
+        debug_assert!(written.is_ok(), "writing to a string does not fail");
+    }
 }

@@ -66,7 +66,7 @@ impl Query {
 
 /// A filter value (or a query as a whole) that cannot be meant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{found}` at character {}: {reason}; for example `{example}`", self.place())]
+#[error("`{}` at character {}: {reason}; for example `{example}`", text::visible_line(found), self.place())]
 pub struct Invalid {
     /// Characters before the value.
     pub position: usize,
@@ -119,7 +119,8 @@ pub fn parse(written: &str, now: UnixMs) -> Result<Query, Invalid> {
                 }
                 let stem = word.trim_end_matches('*');
                 // `std::*` asks for nothing after `std`: only a token that goes on can have a prefix.
-                let open = stem.len() < word.len() && stem.chars().next_back().is_some_and(char::is_alphanumeric);
+                let reaches_end = |token: text::Token<'_>| token.range.end == stem.len();
+                let open = stem.len() < word.len() && text::tokens(stem).last().is_some_and(reaches_end);
                 query.add(
                     piece.sign,
                     &word,

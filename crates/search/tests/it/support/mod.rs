@@ -28,8 +28,9 @@ impl Mirror {
     /// A forge with one project, `group/app`.
     pub fn new() -> Self {
         let conn = Connection::open_in_memory().unwrap();
-        conn.execute_batch(include_str!("../../../../db/migrations/0001_foundation.sql"))
-            .unwrap();
+        for step in annals_db::migrate::embedded() {
+            conn.execute_batch(step.sql).unwrap();
+        }
         conn.execute_batch("PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;")
             .unwrap();
         let (forge, _) = WriteTx::run(&conn, NOW, |tx| upsert_forge(tx, &forge())).unwrap();
