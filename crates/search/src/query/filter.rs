@@ -206,7 +206,7 @@ impl Key {
         Invalid {
             position: value.position,
             key: self.as_str(),
-            found: value.text.clone(),
+            found: text::cut_chars(&value.text, 80).to_owned(),
             reason,
             example: self.example(),
         }
@@ -295,7 +295,13 @@ fn people(items: &[Value]) -> Vec<Name> {
     items.iter().map(person).collect()
 }
 
+/// No system has longer paths, and SQLite compares none with a pattern of more than 50,000 bytes.
+const LONGEST_PATH: usize = 4_096;
+
 fn project(key: Key, value: &Value) -> Result<Pattern, Invalid> {
+    if value.text.len() > LONGEST_PATH {
+        return Err(key.refuse(value, TOO_LONG));
+    }
     // Paths differ by accents, not by case.
     let folded = value.text.to_lowercase();
     let path = folded.trim_matches('/');
@@ -310,7 +316,12 @@ fn project(key: Key, value: &Value) -> Result<Pattern, Invalid> {
     })
 }
 
+const TOO_LONG: &str = "a path has at most 4,096 bytes";
+
 fn path(key: Key, value: &Value) -> Result<Pattern, Invalid> {
+    if value.text.len() > LONGEST_PATH {
+        return Err(key.refuse(value, TOO_LONG));
+    }
     // As a shell or `git` would print it: `./a//b` and `/a/b` are `a/b`.
     let parts: Vec<&str> = value
         .text
@@ -350,7 +361,8 @@ pub(super) fn misspelt_key(word: &str) -> Option<String> {
     let lower = written.to_ascii_lowercase();
     let meant = Key::ALL.iter().find(|key| text::one_edit_apart(&lower, key.as_str()))?;
     Some(format!(
-        "`{written}:` is no filter and was searched as text; `{}:` is one",
+        "`{}:` is no filter and was searched as text; `{}:` is one",
+        text::visible_line(written),
         meant.as_str()
     ))
 }

@@ -85,10 +85,11 @@ impl Scope {
     }
 }
 
-/// What a condition's values ask, any of which will do.
+/// What a condition's values ask, any of which will do. There are never many conditions, however many values: SQLite refuses an
+/// expression that is a thousand deep.
 fn conditions(conn: &Connection, values: &mut Values, condition: &Condition) -> Result<Vec<String>, annals_db::Error> {
     Ok(match condition {
-        Condition::Project(patterns) => patterns.iter().map(|pattern| path::project(values, pattern)).collect(),
+        Condition::Project(patterns) => vec![path::project(values, patterns)],
         Condition::Forge(names) => {
             let named = relation::folded(conn, "SELECT id, name FROM forges", names)?;
             let forges = values.numbers(named);
@@ -109,20 +110,25 @@ fn conditions(conn: &Connection, values: &mut Values, condition: &Condition) -> 
         Condition::Person(role, names) => relation::person(values, *role, names),
         Condition::Label(names) => relation::label(values, names),
         Condition::Milestone(names) => relation::milestone(conn, values, names)?,
-        Condition::Path(patterns) => patterns.iter().map(|pattern| path::changed(values, pattern)).collect(),
+        Condition::Path(patterns) => vec![path::changed(values, patterns)],
         Condition::Time(field, bound, times) => {
             let column = if *field == TimeField::Updated {
                 "d.updated_at"
             } else {
                 "d.created_at"
             };
-            let than = if *bound == Bound::From { ">=" } else { "<" };
-            times
-                .iter()
-                .map(|time| format!("{column} {than} {}", values.bind(time.0)))
-                .collect()
+            // What fits any of the times fits the widest.
+            let (than, widest) = match bound {
+                Bound::From => (">=", times.iter().min()),
+                Bound::Before => ("<", times.iter().max()),
+            };
+            let widest = widest.map(|time| format!("{column} {than} {}", values.bind(time.0)));
+            vec![widest.unwrap_or_else(|| "FALSE".to_owned())]
         }
-        Condition::Is(facts) => facts.iter().map(|fact| is(*fact)).collect(),
+        Condition::Is(facts) => {
+            let asked = Fact::ALL.iter().filter(|fact| facts.contains(fact));
+            asked.map(|fact| is(*fact)).collect()
+        }
     })
 }
 

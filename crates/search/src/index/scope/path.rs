@@ -1,61 +1,86 @@
 //! Filters by path: of a project, and of the files that were changed or commented on.
+//!
+//! All patterns of a filter are one bound list, so that a filter of a thousand paths is no longer a statement, and
+//! takes no longer to plan, than a filter of one.
 
 use super::values::Values;
 use crate::query::Pattern;
 
-/// How a column is compared with a bound pattern.
-enum Test {
-    Same(String),
-    Glob(String),
-    Between(String, String),
+/// The patterns of one filter, bound.
+struct Test {
+    /// SQL for a list of `[from, to, glob]`: what fits lies from `from` to before `to`, which an index finds.
+    ranges: String,
 }
 
 impl Test {
-    fn new(values: &mut Values, pattern: &Pattern) -> Self {
-        match pattern {
-            Pattern::Exact(path) => Self::Same(values.bind(path.clone())),
-            // In `GLOB` a bracket opens a set; here it is a character like any other, as in `pages/[id].tsx`.
-            Pattern::Glob(glob) => Self::Glob(values.bind(glob.replace('[', "[[]"))),
-            Pattern::Under(folder) => {
-                // `0` is the character after `/`.
-                let end = format!("{}0", folder.trim_end_matches('/'));
-                Self::Between(values.bind(folder.clone()), values.bind(end))
-            }
+    fn new(values: &mut Values, patterns: &[Pattern]) -> Self {
+        let ranges = serde_json::Value::Array(patterns.iter().map(range).collect());
+        Self {
+            ranges: format!("json_each({})", values.bind(ranges.to_string())),
         }
     }
 
-    fn of(&self, column: &str) -> String {
-        match self {
-            Self::Same(value) => format!("{column} = {value}"),
-            Self::Glob(value) => format!("{column} GLOB {value}"),
-            Self::Between(from, to) => format!("{column} >= {from} AND {column} < {to}"),
+    /// A `SELECT` of what is `wanted` from `table` where `column` fits.
+    fn rows(&self, wanted: &str, table: &str, column: &str) -> String {
+        let Self { ranges } = self;
+        // No text is as great as a blob.
+        format!(
+            "SELECT {wanted} FROM {ranges} t CROSS JOIN {table}
+              WHERE {column} >= t.value ->> 0 AND {column} < coalesce(t.value ->> 1, x'') AND {column} GLOB t.value ->> 2"
+        )
+    }
+}
+
+fn range(pattern: &Pattern) -> serde_json::Value {
+    // In `GLOB` a bracket opens a set; here it is a character like any other, as in `pages/[id].tsx`.
+    let literally = |text: &str| text.replace('[', "[[]");
+    match pattern {
+        Pattern::Exact(path) => serde_json::json!([path, format!("{path}\u{1}"), literally(path)]),
+        Pattern::Under(folder) => serde_json::json!([folder, after(folder), format!("{}*", literally(folder))]),
+        Pattern::Glob(glob) => {
+            let start = glob.split(['*', '?']).next().unwrap_or_default();
+            serde_json::json!([start, after(start), literally(glob)])
         }
     }
+}
+
+/// The least text that is greater than every one beginning with `start`.
+fn after(start: &str) -> Option<String> {
+    let mut chars: Vec<char> = start.chars().collect();
+    while let Some(last) = chars.pop() {
+        // The step of a range goes over the surrogates.
+        if let Some(next) = (last..=char::MAX).nth(1) {
+            chars.push(next);
+            return Some(chars.into_iter().collect());
+        }
+    }
+    None
 }
 
 /// A project by the path it has; by one it had, if no other has it now.
-pub(super) fn project(values: &mut Values, pattern: &Pattern) -> String {
-    let test = Test::new(values, pattern);
-    let now = format!("SELECT id FROM projects WHERE {}", test.of("path_folded"));
-    let then = match pattern {
-        Pattern::Exact(_) => format!(
-            " UNION SELECT o.project_id FROM project_paths o
-               WHERE {} AND NOT EXISTS (SELECT 1 FROM projects n WHERE n.path_folded = o.path_folded)",
-            test.of("o.path_folded")
-        ),
-        Pattern::Under(_) | Pattern::Glob(_) => String::new(),
-    };
-    format!("d.project_id IN ({now}{then})")
+pub(super) fn project(values: &mut Values, patterns: &[Pattern]) -> String {
+    let now = Test::new(values, patterns).rows("p.id", "projects p", "p.path_folded");
+    let exact = patterns.iter().filter_map(|pattern| match pattern {
+        Pattern::Exact(path) => Some(path.as_str()),
+        Pattern::Under(_) | Pattern::Glob(_) => None,
+    });
+    let exact = values.words(exact);
+    format!(
+        "d.project_id IN (
+           {now} UNION
+           SELECT o.project_id FROM project_paths o
+            WHERE o.path_folded IN {exact} AND NOT EXISTS (SELECT 1 FROM projects n WHERE n.path_folded = o.path_folded))"
+    )
 }
 
 /// Merge requests and commits that change a file, and discussions with a note on one, by its old or new name.
-pub(super) fn changed(values: &mut Values, pattern: &Pattern) -> String {
-    let test = Test::new(values, pattern);
-    let rows = |column: &str, from: &str, current: &str| {
+pub(super) fn changed(values: &mut Values, patterns: &[Pattern]) -> String {
+    let test = Test::new(values, patterns);
+    let rows = |wanted: &str, table: &str, current: &str| {
         // The project is named because the indexes of paths begin with it.
-        let by = |path: &str| {
-            let fits = test.of(path);
-            format!("SELECT {column} FROM {from} WHERE c.project_id IN (SELECT id FROM projects) AND {fits} {current}")
+        let by = |column: &str| {
+            let fits = test.rows(wanted, table, column);
+            format!("{fits} AND c.project_id IN (SELECT id FROM projects) {current}")
         };
         format!("{} UNION {}", by("c.new_path"), by("c.old_path"))
     };
@@ -71,4 +96,22 @@ pub(super) fn changed(values: &mut Values, pattern: &Pattern) -> String {
         ),
         rows("c.commit_id", "commit_file_changes c", ""),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::after;
+
+    #[test]
+    fn what_comes_after_is_greater_than_all_that_begins_so() {
+        for (start, end) in [
+            ("src/", Some("src0")),
+            ("a\u{d7ff}", Some("a\u{e000}")),
+            ("a\u{10ffff}", Some("b")),
+            ("\u{10ffff}", None),
+            ("", None),
+        ] {
+            assert_eq!(after(start).as_deref(), end, "{start:?}");
+        }
+    }
 }
