@@ -91,8 +91,12 @@ enum Labelled {
 
 impl Tally {
     pub fn new(wanted: &[Facet]) -> Self {
+        // Who asks twice is told once.
+        let mut wanted = wanted.to_vec();
+        wanted.sort_unstable();
+        wanted.dedup();
         Self {
-            wanted: wanted.to_vec(),
+            wanted,
             projects: BTreeMap::new(),
             kinds: BTreeMap::new(),
             authors: BTreeMap::new(),

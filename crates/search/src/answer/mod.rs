@@ -1,11 +1,12 @@
 //! Answering a query: hits in their one order, exact totals and facets, and what a reader should know about them.
 //!
 //! Everything is read in one snapshot. [`run`] is the door; `order` keeps the best of what the index finds, `hits`
-//! shows them, `facet` counts the whole match set.
+//! shows them, `facet` counts the whole match set, `stale` what is not searchable yet.
 
 mod facet;
 mod hits;
 mod order;
+mod stale;
 
 use annals_core::{ProjectId, UnixMs};
 use annals_db::{Db, Visibility};
@@ -14,6 +15,7 @@ use rusqlite::Connection;
 
 pub use facet::{Facet, FacetCounts, FacetValue, Facets};
 pub use hits::Hit;
+pub use stale::Stale;
 
 use crate::Error;
 use crate::index::{Fts5, Scope, TextIndex};
@@ -89,13 +91,6 @@ pub enum Mode {
     Lexical,
 }
 
-/// What the mirror has and a search does not find yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-pub struct Stale {
-    /// Changes whose documents are still to be made.
-    pub dirty: u64,
-}
-
 /// Answers `request`.
 ///
 /// # Errors
@@ -138,9 +133,7 @@ pub fn answer(
         facets: tally.name(conn)?,
         total,
         mode: Mode::Lexical,
-        stale: Stale {
-            dirty: annals_db::work::dirty::count(conn)?,
-        },
+        stale: Stale::count(conn, &request.visibility)?,
         warnings: query.warnings.clone(),
         next_offset: (!ranked.is_empty() && (end as u64) < total).then_some(end),
     })

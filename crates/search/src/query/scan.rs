@@ -136,6 +136,8 @@ impl Scanner {
             match self.peek(0) {
                 Some(',') => self.at += 1,
                 Some('"') => {}
+                // In a field of its own there is no next piece: what follows a quote is a value too.
+                Some(_) if !ends(' ') => {}
                 _ => return Values { position: start, items },
             }
         }

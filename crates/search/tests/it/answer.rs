@@ -514,3 +514,116 @@ fn a_path_on_two_forges_is_two_projects() {
     assert_eq!(titles(vec![elsewhere, mirror.project]).len(), 2);
     assert_eq!(titles(Vec::new()).len(), 2);
 }
+
+#[test]
+fn a_filter_may_have_as_many_values_as_a_query_has_room_for() {
+    let mirror = small();
+    let everything = mirror.search("").total;
+    for key in [
+        "path",
+        "project",
+        "forge",
+        "kind",
+        "author",
+        "assignee",
+        "reviewer",
+        "label",
+        "milestone",
+        "state",
+        "is",
+        "after",
+        "created-before",
+    ] {
+        let value = match key {
+            "kind" => "mr",
+            "state" => "open",
+            "is" => "bot",
+            "after" | "created-before" => "7d",
+            _ => "a",
+        };
+        let room = query::MAX_CHARS - key.len() - 2;
+        let values = vec![value; room / (value.len() + 1)].join(",");
+        for query in [format!("{key}:{values}"), format!("-{key}:{values}")] {
+            assert!(mirror.search(&query).total <= everything, "{key}");
+        }
+    }
+    // A field of a form or an address has more room still.
+    let many: Vec<String> = (0..1_500).map(|at| format!("folder-{at}/")).collect();
+    let request = SearchRequest {
+        filters: vec![query::filter("path", &many.join(","), NOW).unwrap().unwrap()],
+        ..SearchRequest::new("", NOW)
+    };
+    let query = query::Query {
+        filters: request.filters.clone(),
+        ..query::Query::default()
+    };
+    let results = annals_search::answer::answer(&mirror.conn, &annals_search::index::Fts5, &query, &request).unwrap();
+    assert_eq!(results.total, 0);
+}
+
+#[test]
+fn a_query_at_its_limits_is_answered() {
+    let mirror = small();
+    let prefixes: Vec<String> = (0..64).map(|at| format!("c{at}*")).collect();
+    for query in [
+        prefixes.join(" "),
+        prefixes
+            .iter()
+            .map(|word| format!("-{word}"))
+            .collect::<Vec<_>>()
+            .join(" "),
+        ["cut*"; 64].join(" "),
+        format!("\"{}\"", "a ".repeat(500)),
+        "数".repeat(query::MAX_CHARS),
+        "a".repeat(query::MAX_CHARS - 1) + "*",
+        ["-is:gone"; 64].join(" "),
+    ] {
+        mirror.search(&query);
+    }
+    assert_eq!(
+        mirror.search(&["cut*"; 64].join(" ")).total,
+        mirror.search("cut*").total
+    );
+}
+
+#[test]
+fn what_waits_unseen_is_not_counted() {
+    let mirror = Mirror::new();
+    let mut secret = issue(1, "Secret", "");
+    secret.confidential = true;
+    let secret = mirror.issue(&secret);
+    let open = mirror.issue(&issue(2, "Open", ""));
+    let elsewhere = mirror.add_project("other/app", "200");
+    mirror.write(|tx| annals_db::content::upsert_issue(tx, elsewhere, &issue(1, "Elsewhere", "")));
+    mirror.drain();
+    let waiting = |visibility: &Visibility| {
+        let request = SearchRequest {
+            visibility: visibility.clone(),
+            ..SearchRequest::new("", NOW)
+        };
+        mirror.ask(&request).stale.dirty
+    };
+    let public = Visibility::without_confidential();
+    let there = Visibility {
+        projects: VisibleProjects::Only([elsewhere].into()),
+        confidential: Confidential::Shown,
+    };
+    let counted = || (waiting(&Visibility::all()), waiting(&public), waiting(&there));
+    assert_eq!(counted(), (0, 0, 0));
+
+    let mut internal = note("2", ada(), "among us");
+    internal.internal = true;
+    mirror.discuss(
+        secret,
+        vec![discussion("d1", vec![note("1", bob(), "below the secret")])],
+    );
+    mirror.discuss(open, vec![discussion("d2", vec![internal])]);
+    let (all, seen, seen_there) = counted();
+    assert!(all >= 2, "{all}");
+    assert_eq!((seen, seen_there), (0, 0));
+    mirror.discuss(open, vec![discussion("d3", vec![note("3", bob(), "for everybody")])]);
+    assert!(waiting(&public) >= 1);
+    assert_eq!(waiting(&there), 0);
+    mirror.write(|tx| annals_db::content::upsert_issue(tx, elsewhere, &issue(1, "Elsewhere again", "")));
+    assert_eq!(waiting(&there), 1);
+}

@@ -21,7 +21,9 @@ struct Known {
     labels: Vec<&'static str>,
 }
 
-const WORDS: &[&str] = &["race", "lock", "writer", "cutover", "数据", "Café", "fast", "slow"];
+const WORDS: &[&str] = &[
+    "race", "lock", "writer", "cutover", "数据", "Café", "fast", "slow", "fað",
+];
 const LABELS: &[&str] = &["bug", "feature", "good first issue", "Größe"];
 const AUTHORS: &[&str] = &["ada", "bob", "carol"];
 
@@ -228,4 +230,17 @@ fn a_limit_of_zero_only_counts() {
     let results = mirror.ask(&request);
     assert_eq!((results.total, results.hits.len(), results.next_offset), (1, 0, None));
     assert!(results.facets.is_empty());
+}
+
+#[test]
+fn a_facet_asked_for_twice_is_counted_once() {
+    let mirror = Mirror::new();
+    mirror.issue(&issue(1, "word", ""));
+    mirror.drain();
+    let request = annals_search::SearchRequest {
+        facets: vec![Facet::Author, Facet::Kind, Facet::Author],
+        ..annals_search::SearchRequest::new("word", NOW)
+    };
+    let facets = mirror.ask(&request).facets;
+    assert_eq!((facets.len(), facets[&Facet::Author].values[0].count), (2, 1));
 }

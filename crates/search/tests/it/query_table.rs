@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use annals_core::UnixMs;
-use annals_search::query::{Bound, Condition, Fact, Name, Pattern, Query, Sign, TimeField, parse};
+use annals_search::query::{self, Bound, Condition, Fact, Name, Pattern, Query, Sign, TimeField, parse};
 
 /// 2024-06-15T12:00:00Z
 const NOW: UnixMs = UnixMs(1_718_452_800_000);
@@ -94,6 +94,8 @@ const TABLE: &[(&str, &str)] = &[
     ("foo. *", "foo"),
     ("日本*", "[日 本]*"),
     ("é*", "e*"),
+    ("cafe\u{301}*", "cafe*"),
+    ("हिन्*", "हिन्*"),
     ("-cut*", "-cut*"),
     // Negation.
     ("-race", "-race"),
@@ -434,4 +436,34 @@ fn paths(patterns: &[Pattern]) -> String {
         Pattern::Under(path) => format!("={path}**"),
         Pattern::Glob(path) => format!("~{path}"),
     })
+}
+
+#[test]
+fn what_follows_a_quote_in_a_field_is_not_dropped() {
+    let label = |value: &str| match query::filter("label", value, NOW).unwrap().unwrap().condition {
+        Condition::Label(names) => names,
+        other => panic!("{other:?}"),
+    };
+    let is = |name: &str| Name::Is(name.to_owned());
+    assert_eq!(label("\"a, b\" , c"), [is("a, b"), is("c")]);
+    assert_eq!(label("\"a\"b c,\"d\" "), [is("a"), is("b c"), is("d")]);
+    assert_eq!(label("\"a\" \"b\""), [is("a"), is("b")]);
+}
+
+#[test]
+fn messages_hold_no_control_characters() {
+    let warned = parse("la\u{1b}bel:x", NOW).unwrap();
+    assert!(warned.warnings[0].contains("la\\x1bbel:"), "{:?}", warned.warnings);
+    let refused = parse("state:\u{1b}[31m\u{202e}", NOW).unwrap_err();
+    assert!(refused.to_string().contains("\\x1b[31m\\u{202e}"), "{refused}");
+    assert_eq!(refused.found, "\u{1b}[31m\u{202e}");
+}
+
+#[test]
+fn a_path_longer_than_any_is_refused_by_a_field_too() {
+    for (key, value) in [("path", "a".repeat(60_000)), ("project", "*".repeat(60_000))] {
+        let refused = query::filter(key, &value, NOW).unwrap_err();
+        assert_eq!((refused.key, refused.position), (key, 0));
+        assert!(query::filter(key, &value[..4_096], NOW).is_ok());
+    }
 }
