@@ -92,7 +92,7 @@ async fn a_slow_last_write_is_no_request_to_stop(cx: Cx) {
     let slow = mirror.db.write(&cx, |tx| {
         Ok(tx.execute_batch(
             "CREATE TRIGGER slow AFTER UPDATE OF holder ON sync_locks WHEN NEW.holder IS NULL BEGIN
-               SELECT (WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 40000000)
+               SELECT (WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 20000000)
                        SELECT max(x) FROM c);
              END",
         )?)
