@@ -23,8 +23,9 @@ use crate::forge::budget::Flight;
 use crate::forge::{Answer, ForgeError, ProjectRef, Question, SetAnswer, SetKey, Via};
 use crate::progress::Event;
 
-/// Fetches under way at once, and so the most answers that wait for their turn to be written.
-const IN_FLIGHT: usize = 8;
+/// Fetches under way at once, and so the most answers that wait for their turn to be written. More than the forge is
+/// asked at once, so that it is kept busy while the oldest, which may take several requests, is waited for.
+const IN_FLIGHT: usize = 16;
 /// Jobs claimed in one transaction.
 const CLAIM: usize = 64;
 /// Failures told one by one; the rest is a number.
