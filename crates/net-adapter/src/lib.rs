@@ -26,6 +26,7 @@ pub mod lab;
 pub mod net;
 pub mod process;
 mod region;
+mod registry;
 mod runtime;
 mod shutdown;
 mod signal;
@@ -43,15 +44,16 @@ pub use annals_core::{
 pub use backend::{BackendKind, UnknownRuntime};
 pub use blocking::{BlockingCx, CancelHook, Serial};
 pub use budget::Budget;
-pub use cx::{BudgetExceeded, Cx, Interval, Started, Stop, TimeoutError};
+pub use cx::{BudgetExceeded, Cx, Started, Stop, TimeoutError};
 pub use group::{Group, GroupSpec, SpawnOrCancelled, map_bounded};
 pub use net::{HostPort, Listener, Net, NetError, Stream};
 pub use region::{
-    DrainReport, Policy, Region, RegionOutcome, RegionReport, RegionSnapshot, RegionSpec, RegionState, TaskReport,
+    DrainReport, Policy, Region, RegionFailure, RegionOutcome, RegionReport, RegionSpec, RegionState, TaskReport,
 };
+pub use registry::{RegionChange, RegionEvent, RegionKind, RegionSnapshot, RegistrySnapshot};
 pub use runtime::{BuildError, Environment, MainOutcome, Runtime, RuntimeConfig};
 pub use shutdown::{ShutdownSignal, Stage};
 pub use signal::ShutdownBudget;
 pub use slices::{RuntimeSection, Runtimes, Slice};
 pub use task::{SpawnError, TaskHandle, TaskInfo, TaskKind};
-pub use time::MissedTick;
+pub use time::{Interval, MissedTick};

@@ -26,6 +26,17 @@ pub enum TaskKind {
     Async,
     /// A closure on a blocking thread.
     Blocking,
+    /// A child process.
+    Process,
+}
+
+/// Who hears how a task ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// The region: it is one of its tasks, and its failure the region's.
+    Region,
+    /// Whoever called and waits.
+    Caller,
 }
 
 /// A task as reports and snapshots show it.
@@ -80,6 +91,7 @@ pub(crate) struct TaskRecord {
     pub(crate) index: u64,
     pub(crate) name: &'static str,
     pub(crate) kind: TaskKind,
+    pub(crate) owner: Owner,
     pub(crate) started: MonoTime,
     pub(crate) polls: AtomicU64,
     killed: AtomicBool,
@@ -87,12 +99,20 @@ pub(crate) struct TaskRecord {
 }
 
 impl TaskRecord {
-    pub(crate) fn new(id: u64, index: u64, name: &'static str, kind: TaskKind, started: MonoTime) -> Self {
+    pub(crate) fn new(
+        id: u64,
+        index: u64,
+        name: &'static str,
+        kind: TaskKind,
+        owner: Owner,
+        started: MonoTime,
+    ) -> Self {
         Self {
             id,
             index,
             name,
             kind,
+            owner,
             started,
             polls: AtomicU64::new(0),
             killed: AtomicBool::new(false),
@@ -310,6 +330,7 @@ impl<T: Send + 'static, E: TaskError> Future for Driver<T, E> {
         }
         record.keep_waker(context);
         let poll = record.polls.fetch_add(1, Ordering::Relaxed) + 1;
+        this.cx.count_polls();
         #[cfg(feature = "lab")]
         if let Some(lab) = this.cx.lab() {
             match lab.before_poll(record, this.cx.now(), poll, this.cx.token()) {

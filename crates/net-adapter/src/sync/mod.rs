@@ -4,7 +4,9 @@
 
 mod mutex;
 mod notify;
+pub(crate) mod prim;
 mod semaphore;
+pub(crate) mod wait_queue;
 
 pub use mutex::{Mutex, MutexGuard};
 pub use notify::Notify;
