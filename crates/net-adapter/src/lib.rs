@@ -47,6 +47,7 @@ pub use budget::Budget;
 pub use cx::{BudgetExceeded, Cx, Started, Stop, TimeoutError};
 pub use group::{Group, GroupSpec, SpawnOrCancelled, map_bounded};
 pub use net::{HostPort, Listener, Net, NetError, Stream};
+pub use process::{CommandSpec, ProcError, ProcIn, ProcOut, ProcOutput, ProcStatus, ProcStream};
 pub use region::{
     DrainReport, Policy, Region, RegionFailure, RegionOutcome, RegionReport, RegionSpec, RegionState, TaskReport,
 };

@@ -263,6 +263,8 @@ pub(crate) struct Inner {
     max_tasks: usize,
     /// Name lookups at work at once.
     lookups: Semaphore,
+    /// Child processes at once.
+    children: Semaphore,
     /// Stragglers and open permits of regions that closed before the root.
     leaks: Mutex<DrainReport>,
     report: Mutex<Option<DrainReport>>,
@@ -315,6 +317,7 @@ impl Inner {
             live_tasks: AtomicUsize::new(0),
             max_tasks: config.max_tasks,
             lookups: Semaphore::new(8),
+            children: Semaphore::new(64),
             leaks: Mutex::default(),
             report: Mutex::default(),
             #[cfg(feature = "lab")]
@@ -419,6 +422,10 @@ impl Inner {
 
     pub(crate) fn lookups(&self) -> &Semaphore {
         &self.lookups
+    }
+
+    pub(crate) fn children(&self) -> &Semaphore {
+        &self.children
     }
 
     pub(crate) fn shutdown_signal(&self) -> &ShutdownSignal {

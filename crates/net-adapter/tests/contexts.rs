@@ -188,6 +188,8 @@ fn denied_capability_is_typed() {
         let report = LabConfig::new(1).on(kind).run(|cx| async move {
             let thread = cx.spawn_thread("reader", |_| Ok::<_, Cancelled>(()));
             assert_eq!(thread.unwrap_err(), SpawnError::Denied);
+            let process = cx.process(annals_net_adapter::CommandSpec::new("true")).await;
+            assert!(matches!(process, Err(annals_net_adapter::ProcError::Denied)));
         });
         report.clean().unwrap();
     }
