@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use futures_util::stream;
 
 /// What handlers noted, in order.
 #[derive(Clone, Default)]
-pub struct Journal(Arc<(Mutex<Vec<String>>, Notify)>);
+pub struct Journal(Arc<(Mutex<Vec<String>>, Notify, AtomicU64)>);
 
 impl Journal {
     pub fn note(&self, what: impl Into<String>) {
@@ -29,6 +30,11 @@ impl Journal {
 
     pub fn all(&self) -> Vec<String> {
         self.0.0.lock().unwrap().clone()
+    }
+
+    /// Bytes that `/water` has made.
+    pub fn made(&self) -> u64 {
+        self.0.2.load(Ordering::SeqCst)
     }
 
     /// Wait until so many notes begin with `what`.
@@ -83,6 +89,7 @@ pub fn routes(journal: Journal) -> Router {
         .route("/slow-body", post(slow_body))
         .route("/produce", get(produce))
         .route("/flood", get(flood))
+        .route("/water/{bytes}", get(water))
         .route(
             "/megabytes/{count}",
             get(async |Path(count): Path<usize>| Response::new(Body::from(vec![b'm'; count << 20]))),
@@ -108,6 +115,16 @@ async fn flood(State(journal): State<Journal>) -> Response {
     Response::new(Body::from_stream(stream::unfold(Ends(journal), move |ends| {
         let water = water.clone();
         async move { Some((Ok::<_, Infallible>(water), ends)) }
+    })))
+}
+
+/// So many bytes, counted as they are made.
+async fn water(State(journal): State<Journal>, Path(bytes): Path<u64>) -> Response {
+    let piece = Bytes::from(vec![b'w'; 64 * 1024]);
+    let pieces = bytes / piece.len() as u64;
+    Response::new(Body::from_stream(stream::iter(0..pieces).map_each(move |_| {
+        journal.0.2.fetch_add(piece.len() as u64, Ordering::SeqCst);
+        Ok::<_, Infallible>(piece.clone())
     })))
 }
 

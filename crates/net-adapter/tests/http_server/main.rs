@@ -7,6 +7,7 @@
 mod app;
 mod bodies;
 mod client;
+mod corpus;
 mod heads;
 mod life;
 mod limits;
