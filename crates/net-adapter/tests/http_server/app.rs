@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use annals_net_adapter::channel::mpsc;
-use annals_net_adapter::http::server::{PeerAddr, ReqCx, RouteLimits};
+use annals_net_adapter::http::server::{PeerAddr, ReqCx, RouteLimits, SseEvent, sse};
 use annals_net_adapter::sync::Notify;
 use annals_net_adapter::{Cancelled, Cx};
 use axum::Router;
@@ -20,7 +20,7 @@ use futures_util::stream;
 
 /// What handlers noted, in order.
 #[derive(Clone, Default)]
-pub struct Journal(Arc<(Mutex<Vec<String>>, Notify, AtomicU64)>);
+pub struct Journal(Arc<(Mutex<Vec<String>>, Notify, Notify, AtomicU64)>);
 
 impl Journal {
     pub fn note(&self, what: impl Into<String>) {
@@ -32,9 +32,19 @@ impl Journal {
         self.0.0.lock().unwrap().clone()
     }
 
+    /// Let a handler that waits for it go one step on.
+    pub fn go_on(&self) {
+        self.0.2.notify_one();
+    }
+
+    /// Wait for the test to say so.
+    pub async fn told(&self, cx: &Cx) -> Result<(), Cancelled> {
+        self.0.2.notified(cx).await
+    }
+
     /// Bytes that `/water` has made.
     pub fn made(&self) -> u64 {
-        self.0.2.load(Ordering::SeqCst)
+        self.0.3.load(Ordering::SeqCst)
     }
 
     /// Wait until so many notes begin with `what`.
@@ -88,6 +98,7 @@ pub fn routes(journal: Journal) -> Router {
         .route("/short", get(short))
         .route("/slow-body", post(slow_body))
         .route("/produce", get(produce))
+        .route("/events", get(events))
         .route("/flood", get(flood))
         .route("/water/{bytes}", get(water))
         .route(
@@ -123,7 +134,7 @@ async fn water(State(journal): State<Journal>, Path(bytes): Path<u64>) -> Respon
     let piece = Bytes::from(vec![b'w'; 64 * 1024]);
     let pieces = bytes / piece.len() as u64;
     Response::new(Body::from_stream(stream::iter(0..pieces).map_each(move |_| {
-        journal.0.2.fetch_add(piece.len() as u64, Ordering::SeqCst);
+        journal.0.3.fetch_add(piece.len() as u64, Ordering::SeqCst);
         Ok::<_, Infallible>(piece.clone())
     })))
 }
@@ -219,4 +230,29 @@ async fn produce(ReqCx(cx): ReqCx, State(journal): State<Journal>) -> Result<Res
         Some((Ok::<_, Infallible>(item), (rx, cx)))
     });
     Ok(Response::new(Body::from_stream(body)))
+}
+
+/// One event at once, another each time the test says so; after four the stream ends by itself.
+async fn events(ReqCx(cx): ReqCx, State(journal): State<Journal>) -> Result<Response, StatusCode> {
+    let (tx, rx) = mpsc::<SseEvent>(NonZeroUsize::MIN);
+    let made = cx.spawn("events", move |cx| async move {
+        for number in 1..=4 {
+            let event = SseEvent::new(format!("number {number}\nof 4"))
+                .event("count")
+                .id(&number.to_string());
+            if let Err(error) = tx.send(&cx, event).await {
+                journal.note(format!("events ended: {}", error.why));
+                return Ok(());
+            }
+            journal.note("event");
+            if number < 4 && journal.told(&cx).await.is_err() {
+                journal.note("events ended: cancelled");
+                return Ok(());
+            }
+        }
+        journal.note("events ended: all sent");
+        Ok::<(), Cancelled>(())
+    });
+    made.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    Ok(sse(&cx, rx, Duration::from_millis(40)))
 }

@@ -8,6 +8,7 @@ mod app;
 mod bodies;
 mod client;
 mod corpus;
+mod events;
 mod heads;
 mod life;
 mod limits;

@@ -23,6 +23,7 @@ async fn busy_server(cx: Cx) {
          GET /hello HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
         "GET /produce HTTP/1.1\r\nHost: test\r\n\r\n",
         "GET /wait HTTP/1.1\r\nHost: test\r\n\r\n",
+        "GET /events HTTP/1.1\r\nHost: test\r\n\r\n",
     ];
     for request in requests {
         let client = cx.spawn("client", move |cx| async move {
