@@ -6,7 +6,7 @@
 //! The adapter owns the meaning; a [backend](BackendKind) supplies executor, clock and sockets.
 //! Read in this order: [`Cx`] is what code holds; [`Region`] owns tasks; [`Runtime`] and
 //! [`Runtimes`] start it all; [`channel`] and [`sync`] connect tasks; [`net`] and [`http`] reach
-//! the outside; `lab` runs the same code deterministically.
+//! the outside, as does [`ws`]; `lab` runs the same code deterministically.
 
 #![allow(
     clippy::disallowed_methods,
@@ -37,6 +37,7 @@ mod task;
 pub mod testing;
 mod time;
 mod token;
+pub mod ws;
 
 pub use annals_core::{
     CancelKind, CancelReason, Cancelled, MonoTime, Outcome, OutcomeKind, PanicMsg, Signal, TaskError, UnixMs,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use annals_net_adapter::channel::mpsc;
 use annals_net_adapter::http::server::{PeerAddr, ReqCx, RouteLimits, SseEvent, sse};
 use annals_net_adapter::sync::Notify;
+use annals_net_adapter::ws::{WsMsg, WsOpts, WsUpgrade};
 use annals_net_adapter::{Cancelled, Cx};
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -99,6 +100,8 @@ pub fn routes(journal: Journal) -> Router {
         .route("/slow-body", post(slow_body))
         .route("/produce", get(produce))
         .route("/events", get(events))
+        .route("/ws", get(websocket))
+        .route("/ws-panic", get(websocket_panic))
         .route("/flood", get(flood))
         .route("/water/{bytes}", get(water))
         .route(
@@ -255,4 +258,25 @@ async fn events(ReqCx(cx): ReqCx, State(journal): State<Journal>) -> Result<Resp
     });
     made.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
     Ok(sse(&cx, rx, Duration::from_millis(40)))
+}
+
+/// Echoes; what ends it is noted.
+async fn websocket(ws: WsUpgrade, State(journal): State<Journal>) -> Response {
+    ws.on_upgrade(WsOpts::default(), async move |cx, mut socket| {
+        journal.note("websocket");
+        loop {
+            match socket.recv(&cx).await {
+                Ok(message @ (WsMsg::Text(_) | WsMsg::Binary(_))) => socket.send(&cx, message).await?,
+                Ok(WsMsg::Ping(_) | WsMsg::Pong(_)) => {}
+                Err(error) => {
+                    journal.note(format!("websocket ended: {error}"));
+                    return Err(error);
+                }
+            }
+        }
+    })
+}
+
+async fn websocket_panic(ws: WsUpgrade) -> Response {
+    ws.on_upgrade(WsOpts::default(), async |_, _| panic!("as told"))
 }

@@ -14,6 +14,7 @@ mod life;
 mod limits;
 mod mutations;
 mod stress;
+mod upgrades;
 
 use std::net::SocketAddr;
 

@@ -24,6 +24,8 @@ async fn busy_server(cx: Cx) {
         "GET /produce HTTP/1.1\r\nHost: test\r\n\r\n",
         "GET /wait HTTP/1.1\r\nHost: test\r\n\r\n",
         "GET /events HTTP/1.1\r\nHost: test\r\n\r\n",
+        "GET /ws HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x01\x02",
     ];
     for request in requests {
         let client = cx.spawn("client", move |cx| async move {

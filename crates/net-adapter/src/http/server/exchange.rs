@@ -177,8 +177,17 @@ pub(crate) struct RequestRegion {
 
 impl RequestRegion {
     fn cancel(&self, kind: CancelKind) {
+        self.cancel_for(CancelReason::new(kind, "http-request", self.cx.now()));
+    }
+
+    /// The context of the region, unless it is over.
+    pub(crate) fn cx(&self) -> Option<Cx> {
+        self.region.as_ref().map(|region| region.cx().clone())
+    }
+
+    pub(crate) fn cancel_for(&self, reason: CancelReason) {
         if let Some(region) = &self.region {
-            region.cancel(CancelReason::new(kind, "http-request", self.cx.now()));
+            region.cancel(reason);
         }
     }
 

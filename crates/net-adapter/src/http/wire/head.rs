@@ -83,6 +83,8 @@ pub(crate) struct HeadReader {
     searched: usize,
     interim: u8,
     no_body: bool,
+    /// A 101 was asked for.
+    upgrade: bool,
 }
 
 /// What [`HeadReader::read`] found.
@@ -104,6 +106,15 @@ impl HeadReader {
             searched: 0,
             interim: 0,
             no_body: *method == Method::HEAD,
+            upgrade: false,
+        }
+    }
+
+    /// A reader for the response to a GET that asks for another protocol.
+    pub(crate) fn for_upgrade() -> Self {
+        Self {
+            upgrade: true,
+            ..Self::new(&Method::GET)
         }
     }
 
@@ -118,6 +129,7 @@ impl HeadReader {
             self.searched = 0;
             let head = parse(&raw, self.no_body)?;
             match head.status.as_u16() {
+                101 if self.upgrade => return Ok(Some(Found { head, raw })),
                 101 => return Err(HeadFault::Upgrade),
                 100..=199 => {
                     self.interim += 1;
