@@ -367,7 +367,7 @@ where
     let handle = TaskHandle {
         slot: slot.clone(),
         token,
-        name,
+        record: live.record.clone(),
     };
     // A thread that does not start drops `live`, and with it the region's wait.
     let thread = thread::Builder::new().name(name.into());

@@ -156,9 +156,10 @@ impl Cx {
         }
         let slot = Arc::new(Slot::new());
         let child = cx.clone();
+        let record = live.record.clone();
         let future = Box::pin(async move { f(child).await });
         region.rt.backend().spawn(Driver::boxed(future, cx, slot.clone(), live));
-        Ok(TaskHandle { slot, token, name })
+        Ok(TaskHandle { slot, token, record })
     }
 
     /// Runs `f` as the body of a new region and closes it: waits for its tasks, runs its

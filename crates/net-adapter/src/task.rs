@@ -202,7 +202,7 @@ impl<T, E> Slot<T, E> {
 pub struct TaskHandle<T, E> {
     pub(crate) slot: Arc<Slot<T, E>>,
     pub(crate) token: Arc<Token>,
-    pub(crate) name: &'static str,
+    pub(crate) record: Arc<TaskRecord>,
 }
 
 impl<T, E> TaskHandle<T, E> {
@@ -215,8 +215,20 @@ impl<T, E> TaskHandle<T, E> {
     /// # Cancel safety
     /// The outcome stays in its slot until a join returns it.
     pub async fn join(&mut self, cx: &Cx) -> Result<Outcome<T, E>, Cancelled> {
-        let taken = cx.or_cancel(poll_fn(|context| self.slot.poll(context))).await?;
+        let taken = cx.or_cancel(self.taken(cx)).await?;
         Ok(taken.unwrap_or_else(|| Outcome::Cancelled(CancelReason::new(CancelKind::User, "join", cx.now()))))
+    }
+
+    /// The outcome, whether or not the caller is cancelled; `None` if it has been taken before.
+    pub(crate) async fn taken(&self, cx: &Cx) -> Option<Outcome<T, E>> {
+        let outcome = poll_fn(|context| self.slot.poll(context)).await;
+        #[cfg(feature = "lab")]
+        if let (Some(lab), Some(Outcome::Panicked(_))) = (cx.lab(), &outcome) {
+            lab.observed(self.record.id);
+        }
+        #[cfg(not(feature = "lab"))]
+        let _ = cx;
+        outcome
     }
 
     /// Asks the task to end.
@@ -233,14 +245,14 @@ impl<T, E> TaskHandle<T, E> {
     /// The name given at spawn.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        self.name
+        self.record.name
     }
 }
 
 impl<T, E> std::fmt::Debug for TaskHandle<T, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TaskHandle")
-            .field("name", &self.name)
+            .field("name", &self.record.name)
             .field("finished", &self.is_finished())
             .finish()
     }
@@ -278,6 +290,10 @@ impl<T: Send + 'static, E: TaskError> Driver<T, E> {
         };
         let Some(live) = self.live.take() else { return };
         let (kind, message) = describe(&outcome);
+        #[cfg(feature = "lab")]
+        if let Some(lab) = self.cx.lab() {
+            lab.ended(self.cx.record(), self.cx.region_inner().path(), self.cx.now(), kind);
+        }
         self.slot.put(outcome);
         live.finish(kind, message);
     }
