@@ -2,6 +2,8 @@
 //!
 //! Made of std parts and wakers: they work on every runtime and between runtimes.
 
+#[cfg(all(test, loom))]
+mod loom_models;
 mod mutex;
 mod notify;
 pub(crate) mod prim;
