@@ -8,6 +8,7 @@ mod app;
 mod bodies;
 mod client;
 mod corpus;
+mod escapes;
 mod events;
 mod heads;
 mod life;
