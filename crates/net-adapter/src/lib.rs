@@ -13,7 +13,10 @@
     clippy::disallowed_types,
     reason = "this crate is the door the lints point to"
 )]
-#![cfg_attr(loom, allow(dead_code, unused_variables, reason = "models of channels need no runtime"))]
+#![cfg_attr(
+    loom,
+    allow(dead_code, unused_variables, reason = "models of channels need no runtime")
+)]
 
 mod backend;
 mod blocking;

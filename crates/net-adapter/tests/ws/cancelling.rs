@@ -7,12 +7,16 @@ use annals_core::Outcome;
 use annals_net_adapter::lab::{LabConfig, cancel_everywhere, check};
 use annals_net_adapter::sync::Notify;
 use annals_net_adapter::ws::{WsError, WsMsg};
-use annals_net_adapter::{BackendKind, Cx, on_every_host};
+use annals_net_adapter::{BackendKind, CancelKind, CancelReason, Cx, on_every_host, on_every_runtime};
 
 use super::server::{Server, connect};
 use super::site::{Raw, site};
 
 on_every_host!(ws_cancel_in_recv_and_send, ws_a_cancelled_context_says_so);
+on_every_runtime!(ws_conversations_cut_at_random_moments);
+
+/// Conversations in the ordinary suite; `ANNALS_STRESS_ROUNDS` raises it.
+const ROUNDS: u32 = 200;
 
 async fn ws_cancel_in_recv_and_send(cx: Cx) {
     let server = Server::start(&cx).await;
@@ -97,14 +101,53 @@ async fn ws_a_cancelled_context_says_so(cx: Cx) {
     // It hears its own word, then waits for ever.
     while !waiting.is_finished() && server.journal.all().is_empty() {
         cx.sleep(Duration::from_millis(5)).await.unwrap();
-        waiting.cancel(annals_core::CancelReason::new(
-            annals_core::CancelKind::User,
-            "test",
-            cx.now(),
-        ));
+        waiting.cancel(CancelReason::new(CancelKind::User, "test", cx.now()));
     }
     assert!(matches!(waiting.join(&cx).await.unwrap(), Outcome::Cancelled(_)));
     server.stop(&cx).await;
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long to look is the caller's wish, not the product's"
+)]
+fn rounds() -> u32 {
+    let wished = std::env::var("ANNALS_STRESS_ROUNDS").ok();
+    wished.and_then(|count| count.parse().ok()).unwrap_or(ROUNDS)
+}
+
+/// On real clocks: whatever moment a conversation is cut at, it ends as cancelled or whole, and the server forgets it.
+async fn ws_conversations_cut_at_random_moments(cx: Cx) {
+    let server = Server::start(&cx).await;
+    let at = server.at;
+    let mut rng = cx.rng();
+    let (mut whole, mut cut) = (0, 0);
+    for round in 0..rounds() {
+        let mut talking = cx
+            .spawn("talking", async move |cx| {
+                let mut socket = connect(&cx, &format!("ws://{at}/echo")).await?;
+                for _ in 0..8 {
+                    socket.send(&cx, "hello").await?;
+                    socket.recv(&cx).await?;
+                }
+                socket.close(&cx, 1000, "").await.map(drop)
+            })
+            .unwrap();
+        // Every tenth one is left alone.
+        if !round.is_multiple_of(10) {
+            cx.sleep(Duration::from_micros(rng.u64(..3000))).await.unwrap();
+            talking.cancel(CancelReason::new(CancelKind::User, "test", cx.now()));
+        }
+        match talking.join(&cx).await.unwrap() {
+            Outcome::Ok(()) => whole += 1,
+            Outcome::Cancelled(_) => cut += 1,
+            other => panic!("round {round}: {other:?}"),
+        }
+    }
+    assert!(whole > 0 && cut > 0, "{whole} whole, {cut} cut");
+    // Nothing is in flight any more, or this would take the server's whole patience and say so.
+    let report = server.stop(&cx).await;
+    assert_eq!((report.cancelled, report.panicked), (0, 0), "{report:?}");
 }
 
 /// Both sides, from the handshake to the goodbye.
