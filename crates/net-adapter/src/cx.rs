@@ -201,8 +201,8 @@ impl Cx {
             }
         };
         let cx = region.cx().clone();
-        let record = cx.record().clone();
-        let body = counted(&record, settle(name, async move { f(cx).await })).await;
+        let driven = cx.clone();
+        let body = driven.counted(settle(name, async move { f(cx).await })).await;
         let failed = matches!(body, Outcome::Err(_) | Outcome::Panicked(_));
         if failed && policy == Policy::FailFast {
             region.cancel(CancelReason::new(CancelKind::FailFast, name, self.now()));
@@ -306,6 +306,16 @@ impl Cx {
         {
             self.0.token.raise(self.cancelled_for(CancelKind::PollQuota));
         }
+    }
+
+    /// Counts the polls of a body that somebody else's task drives.
+    pub(crate) async fn counted<F: Future>(&self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        poll_fn(|context| {
+            self.0.record.polls.fetch_add(1, Ordering::Relaxed);
+            future.as_mut().poll(context)
+        })
+        .await
     }
 
     fn cancelled_for(&self, kind: CancelKind) -> CancelReason {
@@ -720,16 +730,6 @@ impl Future for CancelWait<'_> {
         }
         Poll::Pending
     }
-}
-
-/// Counts the polls of a body that somebody else's task drives.
-pub(crate) async fn counted<F: Future>(record: &TaskRecord, future: F) -> F::Output {
-    let mut future = pin!(future);
-    poll_fn(|context| {
-        record.polls.fetch_add(1, Ordering::Relaxed);
-        future.as_mut().poll(context)
-    })
-    .await
 }
 
 /// Awaits a future, turning its panic into a value.

@@ -174,8 +174,10 @@ impl Runtime {
             let outcome = match root {
                 Some(root) => {
                     let cx = Cx::root(root, "main");
-                    let record = cx.record().clone();
-                    crate::cx::counted(&record, crate::cx::settle("main", async move { f(cx).await })).await
+                    let driven = cx.clone();
+                    driven
+                        .counted(crate::cx::settle("main", async move { f(cx).await }))
+                        .await
                 }
                 None => Outcome::Cancelled(self.inner.gone()),
             };

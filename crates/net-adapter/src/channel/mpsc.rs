@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::task::{Poll, Waker};
 
 use annals_core::{CancelReason, Cancelled, TaskError};
+use futures_util::TryFutureExt;
 
 use crate::Cx;
 use crate::sync::prim::{Arc, AtomicUsize, Mutex, Ordering, lock};
@@ -150,8 +151,8 @@ impl<T: Send> Sender<T> {
     }
 
     /// A place that no region counts yet.
-    pub(crate) async fn place(&self) -> Result<Permit<T>, Closed> {
-        Ok(self.permit(self.shared.room.slots(1).await?))
+    pub(crate) fn place(&self) -> impl Future<Output = Result<Permit<T>, Closed>> {
+        self.shared.room.slots(1).map_ok(|slot| self.permit(slot))
     }
 
     fn permit(&self, slot: SemPermit) -> Permit<T> {
@@ -280,13 +281,15 @@ impl<T> Receiver<T> {
     }
 
     /// The next message, or `None` when there will be no more. Dropped, it has taken nothing.
-    pub(crate) async fn next(&mut self) -> Option<T> {
-        let item = poll_fn(|context| {
+    pub(crate) fn next(&mut self) -> impl Future<Output = Option<T>> {
+        poll_fn(|context| {
             // Counted before the queue is looked at: a last sender that sends and leaves in
             // between is seen with its message.
             let senders = self.shared.senders.load(Ordering::Acquire);
             let mut queue = lock(&self.shared.queue);
             if let Some(item) = queue.items.pop_front() {
+                drop(queue);
+                self.shared.room.release(1);
                 return Poll::Ready(Some(item));
             }
             if senders == 0 || queue.receiver_gone {
@@ -300,11 +303,6 @@ impl<T> Receiver<T> {
             }
             Poll::Pending
         })
-        .await;
-        if item.is_some() {
-            self.shared.room.release(1);
-        }
-        item
     }
 
     /// Takes the next message if there is one.

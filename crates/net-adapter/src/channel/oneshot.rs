@@ -85,7 +85,7 @@ impl<T> OneReceiver<T> {
     }
 
     /// The value, or `None` when it will never come.
-    pub(crate) async fn value(&self) -> Option<T> {
+    pub(crate) fn value(&self) -> impl Future<Output = Option<T>> {
         poll_fn(|context| {
             let mut state = lock(&self.0);
             if let Some(value) = state.value.take() {
@@ -97,7 +97,6 @@ impl<T> OneReceiver<T> {
             state.waker = Some(context.waker().clone());
             Poll::Pending
         })
-        .await
     }
 }
 

@@ -134,10 +134,10 @@ impl<T: Clone + Send> WatchReceiver<T> {
     }
 
     /// True on a change, false when there will be no more.
-    pub(crate) async fn change(&mut self) -> bool {
+    pub(crate) fn change(&mut self) -> impl Future<Output = bool> {
         let Self { shared, seen } = self;
         let mut waits = Waits { shared, ticket: None };
-        poll_fn(|context| waits.poll(context, seen)).await
+        poll_fn(move |context| waits.poll(context, seen))
     }
 }
 

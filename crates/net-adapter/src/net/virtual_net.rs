@@ -97,7 +97,7 @@ impl VirtualNet {
         let cancelled = |cancelled| NetError::cancelled(to, cancelled);
         cx.sleep(latency).await.map_err(cancelled)?;
         if let Some(path) = &path {
-            cx.or_cancel(open(path)).await.map_err(cancelled)?;
+            open(cx, path).await.map_err(cancelled)?;
             match path.faults.dial {
                 Dial::Answered => {}
                 Dial::Refused => return Err(NetError::io(to, io::ErrorKind::ConnectionRefused.into())),
@@ -128,9 +128,9 @@ impl VirtualNet {
 }
 
 /// Waits while the link is partitioned.
-async fn open(path: &Path) {
+async fn open(cx: &Cx, path: &Path) -> Result<(), Cancelled> {
     let mut timer = None;
-    poll_fn(|context| {
+    cx.or_cancel(poll_fn(|context| {
         loop {
             let Some(until) = path.link.closed_until(path.backend.now(), context.waker()) else {
                 return Poll::Ready(());
@@ -140,8 +140,8 @@ async fn open(path: &Path) {
                 return Poll::Pending;
             }
         }
-    })
-    .await;
+    }))
+    .await
 }
 
 impl Net for VirtualNet {

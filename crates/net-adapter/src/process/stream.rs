@@ -60,7 +60,7 @@ async fn start(cx: &Cx, mut spec: CommandSpec, reading: Reading) -> Result<ProcS
     let mut output = ProcOut::new(cx, shared.clone());
     let input = ProcIn { shared: shared.clone() };
     supervisor::start(cx.clone(), spec, shared, ear, Duties { live, place })?;
-    output.pid = cx.or_cancel(output.started()).await.map_err(cancelled)??;
+    output.pid = output.started(cx).await?;
     Ok(ProcStream { input, output })
 }
 
@@ -202,8 +202,8 @@ impl ProcOut {
         }
     }
 
-    async fn started(&self) -> Result<u32, ProcError> {
-        poll_fn(|context| {
+    async fn started(&self, cx: &Cx) -> Result<u32, ProcError> {
+        let started = poll_fn(|context| {
             let mut state = self.shared.lock();
             if let Some(pid) = state.started {
                 return Poll::Ready(Ok(pid));
@@ -216,8 +216,11 @@ impl ProcOut {
                     Poll::Pending
                 }
             }
-        })
-        .await
+        });
+        match cx.or_cancel(started).await {
+            Ok(started) => started,
+            Err(Cancelled(reason)) => Err(ProcError::Cancelled(reason)),
+        }
     }
 
     /// As [`ProcStream::chunk`].

@@ -197,7 +197,7 @@ impl<T, E> RegionOutcome<T, E> {
     pub fn into_result(self) -> Result<T, RegionFailure<E>> {
         let body = match &self.body {
             Outcome::Cancelled(reason) if reason.kind == CancelKind::FailFast => OutcomeKind::Ok,
-            other => other.kind(),
+            Outcome::Ok(_) | Outcome::Err(_) | Outcome::Cancelled(_) | Outcome::Panicked(_) => self.body.kind(),
         };
         let outcome = self.report.overall;
         if outcome > body {
