@@ -15,6 +15,8 @@ use std::process::ExitCode;
 
 mod audit;
 mod bench;
+mod evidence;
+mod figures;
 mod suite;
 mod workspace;
 
@@ -46,7 +48,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        does: "measure a release build: sync against a raw fetch, memory, the idle server",
+        does: "measure a release build: sync against a raw fetch, memory, the idle server, both runtimes",
         run: bench::command,
     },
 ];
