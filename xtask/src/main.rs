@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 mod audit;
 mod bench;
+mod drill;
 mod evidence;
 mod figures;
 mod suite;
@@ -50,6 +51,11 @@ const COMMANDS: &[Command] = &[
         name: "bench",
         does: "measure a release build: sync against a raw fetch, memory, the idle server, both runtimes",
         run: bench::command,
+    },
+    Command {
+        name: "drill",
+        does: "move between the runtimes and back, kill in between, compare",
+        run: drill::command,
     },
 ];
 
