@@ -18,6 +18,7 @@ mod bench;
 mod drill;
 mod evidence;
 mod figures;
+mod kpi;
 mod suite;
 mod workspace;
 
@@ -56,6 +57,11 @@ const COMMANDS: &[Command] = &[
         name: "drill",
         does: "move between the runtimes and back, kill in between, compare",
         run: drill::command,
+    },
+    Command {
+        name: "kpi",
+        does: "report whether one runtime can stand in for the other, in figures",
+        run: kpi::command,
     },
 ];
 
