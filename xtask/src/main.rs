@@ -18,6 +18,7 @@ mod bench;
 mod drill;
 mod evidence;
 mod figures;
+mod gate;
 mod kpi;
 mod suite;
 mod workspace;
@@ -62,6 +63,11 @@ const COMMANDS: &[Command] = &[
         name: "kpi",
         does: "report whether one runtime can stand in for the other, in figures",
         run: kpi::command,
+    },
+    Command {
+        name: "gate",
+        does: "say from that evidence whether slice A, B, C or D may move: GO or NO-GO",
+        run: gate::command,
     },
 ];
 
