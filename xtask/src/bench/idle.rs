@@ -1,14 +1,12 @@
 //! A server that nobody asks: it should cost nothing.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use super::command::Options;
-use super::programs::{Forge, Programs, status_kib};
+use super::programs::{Forge, Programs, get, status_kib};
 use crate::evidence::{Shelf, Stamp};
 use crate::{Verdict, Workspace};
 
@@ -55,7 +53,7 @@ fn measure(programs: &Programs, options: &Options, runtime: &str, compiled: &[St
     programs.first_sync(runtime, &forge)?;
     let (server, host) = programs.serve(runtime)?;
     // A page, so that everything that is made on first use is there.
-    ask(&host)?;
+    get(&host, "/?q=a")?;
     std::thread::sleep(Duration::from_secs(1));
 
     let seconds = options.seconds_or(10);
@@ -68,18 +66,6 @@ fn measure(programs: &Programs, options: &Options, runtime: &str, compiled: &[St
         seconds,
         rss_kib: status_kib(server.pid(), "VmRSS").context("the server has ended")?,
     })
-}
-
-fn ask(host: &str) -> anyhow::Result<()> {
-    let mut stream = TcpStream::connect(host)?;
-    write!(
-        stream,
-        "GET /?q=a HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
-    )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    ensure!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    Ok(())
 }
 
 /// Time on a processor, of all threads, in nanoseconds.

@@ -1,6 +1,7 @@
 //! The processes that are measured.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -153,6 +154,19 @@ pub fn told<T: serde::de::DeserializeOwned>(command: &mut Command) -> anyhow::Re
         .with_context(|| format!("{command:?} does not start"))?;
     ensure!(output.status.success(), "{command:?}: {}", output.status);
     serde_json::from_slice(&output.stdout).with_context(|| format!("{command:?} printed something else"))
+}
+
+/// What a server answers, head and body, when it answers with 200.
+pub fn get(host: &str, target: &str) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect(host)?;
+    write!(
+        stream,
+        "GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    ensure!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    Ok(answer)
 }
 
 /// Runs a process to its end.

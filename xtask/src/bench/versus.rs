@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::command::Options;
 use super::load::Load;
-use super::programs::{Forge, Programs, Server};
+use super::programs::{Forge, Programs, Server, get};
 use crate::figures::{Ratio, Round, p95};
 
 /// A ratio of p95 above the first, or of throughput below the second, is a miss.
@@ -61,10 +61,14 @@ pub fn measure(programs: &Programs, options: &Options, sides: &[String; 2]) -> a
     let mut found = Vec::new();
     {
         let sites = [Site::open(programs, first)?, Site::open(programs, second)?];
-        for (workload, target) in [
-            ("ready probe", "/health/ready"),
-            ("search", "/v1/search?q=the&limit=20"),
+        for (workload, target, telling) in [
+            ("ready probe", "/health/ready", "\"ready\""),
+            ("search", "/v1/search?q=cache&limit=20", "\"ref\""),
         ] {
+            for site in &sites {
+                let answer = get(&site.host, target)?;
+                ensure!(answer.contains(telling), "{target} shows nothing: {answer}");
+            }
             found.push(asked(programs, options, sides, &sites, workload, target)?);
         }
     }
