@@ -238,10 +238,11 @@ impl RegionInner {
             if counts {
                 state.worst = state.worst.max(outcome);
             }
+            // Counted out before its region can be seen empty, or a drain at that moment finds a task that nobody has.
+            self.rt.uncount_task();
             state.live.remove(&record.id);
             state.closer.take()
         };
-        self.rt.uncount_task();
         if fail_fast {
             self.token
                 .raise(CancelReason::new(CancelKind::FailFast, origin, self.rt.backend().now()));
