@@ -5,6 +5,8 @@
     reason = "how cargo tells a build script which features are on"
 )]
 fn main() {
+    // The models of channels and locks: src/sync/loom_models.rs.
+    println!("cargo::rustc-check-cfg=cfg(loom)");
     println!("cargo:rerun-if-changed=build.rs");
     if std::env::var_os("CARGO_FEATURE_ASUPERSYNC").is_some() {
         println!(

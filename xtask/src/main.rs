@@ -15,6 +15,11 @@ use std::process::ExitCode;
 
 mod audit;
 mod bench;
+mod drill;
+mod evidence;
+mod figures;
+mod gate;
+mod kpi;
 mod suite;
 mod workspace;
 
@@ -46,8 +51,23 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        does: "measure a release build: sync against a raw fetch, memory, the idle server",
+        does: "measure a release build: sync against a raw fetch, memory, the idle server, both runtimes",
         run: bench::command,
+    },
+    Command {
+        name: "drill",
+        does: "move between the runtimes and back, kill in between, compare",
+        run: drill::command,
+    },
+    Command {
+        name: "kpi",
+        does: "report whether one runtime can stand in for the other, in figures",
+        run: kpi::command,
+    },
+    Command {
+        name: "gate",
+        does: "say from that evidence whether slice A, B, C or D may move: GO or NO-GO",
+        run: gate::command,
     },
 ];
 

@@ -17,9 +17,9 @@ use annals_core::{CancelKind, CancelReason, Outcome, PanicMsg, TaskError};
 use crate::Cx;
 use crate::region::Live;
 use crate::sync::{SemPermit, Semaphore};
-use crate::task::{SpawnError, describe};
+use crate::task::{Owner, Slot, SpawnError, TaskHandle, TaskKind, describe};
 pub use crate::token::CancelHook;
-use crate::token::{Token, lock};
+use crate::token::lock;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -28,20 +28,26 @@ const IDLE: Duration = Duration::from_secs(30);
 
 /// What a blocking closure knows of its caller.
 pub struct BlockingCx {
-    token: Arc<Token>,
+    cx: Cx,
 }
 
 impl BlockingCx {
     /// Whether the caller was asked to stop. The closure may end early, or not.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.token.is_raised()
+        self.cx.is_cancelled()
+    }
+
+    /// Why the caller was asked to stop.
+    #[must_use]
+    pub fn cancel_reason(&self) -> Option<CancelReason> {
+        self.cx.cancel_reason()
     }
 
     /// Runs `f` when the caller is asked to stop: to interrupt what the closure waits for. After
     /// the hook is dropped, `f` has either run to its end or never will.
     pub fn on_cancel(&self, f: impl FnOnce() + Send + 'static) -> CancelHook {
-        self.token.on_raise(f)
+        self.cx.token().on_raise(f)
     }
 }
 
@@ -171,14 +177,7 @@ impl<T: Send + 'static, E: TaskError> Call<T, E> {
             }
         };
         let name = work.live.record.name;
-        let outcome = match catch_unwind(AssertUnwindSafe(|| (work.closure)(&work.cx))) {
-            Ok(Ok(value)) => Outcome::Ok(value),
-            Ok(Err(error)) => match error.cancel_reason() {
-                Some(reason) => Outcome::Cancelled(reason.clone()),
-                None => Outcome::Err(error),
-            },
-            Err(payload) => Outcome::Panicked(PanicMsg::from_payload(name, &*payload)),
-        };
+        let outcome = outcome_of(name, || (work.closure)(&work.cx));
         let (kind, verdict) = describe(&outcome);
         let (waker, unwanted) = {
             let mut state = lock(&self.0);
@@ -256,6 +255,18 @@ impl<T: Send + 'static, E: TaskError> Drop for Waiting<T, E> {
     }
 }
 
+/// Runs a closure to its outcome.
+fn outcome_of<T, E: TaskError>(name: &str, f: impl FnOnce() -> Result<T, E>) -> Outcome<T, E> {
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(Ok(value)) => Outcome::Ok(value),
+        Ok(Err(error)) => match error.cancel_reason() {
+            Some(reason) => Outcome::Cancelled(reason.clone()),
+            None => Outcome::Err(error),
+        },
+        Err(payload) => Outcome::Panicked(PanicMsg::from_payload(name, &*payload)),
+    }
+}
+
 fn prepare<F, T, E>(cx: &Cx, name: &'static str, f: F) -> Result<Arc<Call<T, E>>, CancelReason>
 where
     F: FnOnce(&BlockingCx) -> Result<T, E> + Send + 'static,
@@ -266,9 +277,7 @@ where
         return Err(reason);
     }
     let live = cx.begin_blocking(name).map_err(|error| refused(cx, name, &error))?;
-    let blocking = BlockingCx {
-        token: cx.token().clone(),
-    };
+    let blocking = BlockingCx { cx: cx.clone() };
     Ok(Call::new(Work {
         closure: Box::new(f),
         cx: blocking,
@@ -337,6 +346,38 @@ pub(crate) async fn run_abandonable<T: Send + 'static>(
         Ok(None) => Outcome::Err(std::io::ErrorKind::Other.into()),
         Err(cancelled) => Outcome::Cancelled(cancelled.0),
     }
+}
+
+/// A thread of its own that lives as long as its closure, as a task of the region.
+pub(crate) fn spawn_thread<F, T, E>(cx: &Cx, name: &'static str, f: F) -> Result<TaskHandle<T, E>, SpawnError>
+where
+    F: FnOnce(&BlockingCx) -> Result<T, E> + Send + 'static,
+    T: Send + 'static,
+    E: TaskError,
+{
+    if cx.rt().pool().is_none() {
+        return Err(SpawnError::Denied);
+    }
+    let live = cx.region_inner().begin(name, TaskKind::Blocking, Owner::Region)?;
+    let token = cx.region_inner().token.child();
+    let blocking = BlockingCx {
+        cx: cx.of_task(&live, token.clone()),
+    };
+    let slot = Arc::new(Slot::new());
+    let handle = TaskHandle {
+        slot: slot.clone(),
+        token,
+        record: live.record.clone(),
+    };
+    // A thread that does not start drops `live`, and with it the region's wait.
+    let thread = thread::Builder::new().name(name.into());
+    let started = thread.spawn(move || {
+        let outcome = outcome_of(name, || f(&blocking));
+        let (kind, verdict) = describe(&outcome);
+        slot.put(outcome);
+        live.finish(kind, verdict);
+    });
+    started.map(|_| handle).map_err(|_| SpawnError::RuntimeGone)
 }
 
 /// One thread that runs closures in the order they were queued.

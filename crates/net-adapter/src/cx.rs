@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -14,13 +15,14 @@ use annals_core::{CancelKind, CancelReason, Cancelled, MonoTime, Outcome, PanicM
 
 use crate::backend::BoxFuture;
 use crate::blocking::{BlockingCx, Serial};
-use crate::budget::Budget;
+use crate::budget::{Budget, Ledger, tighter};
 use crate::net::Net;
 use crate::region::{Finalizer, Live, Policy, Region, RegionInner, RegionOutcome, RegionSpec};
+use crate::registry::RegionKind;
 use crate::runtime::Inner;
 use crate::shutdown::{ShutdownSignal, Stage};
-use crate::task::{Driver, Slot, SpawnError, TaskHandle, TaskKind, TaskRecord};
-use crate::time::MissedTick;
+use crate::task::{Driver, Owner, Slot, SpawnError, TaskHandle, TaskKind, TaskRecord};
+use crate::time::{Interval, MissedTick};
 use crate::token::{Raised, Token, lock};
 
 /// A mask never hides a cancellation for longer.
@@ -34,6 +36,9 @@ struct CxInner {
     region: Arc<RegionInner>,
     token: Arc<Token>,
     budget: Budget,
+    /// The record's count of polls at which the poll quota is used up.
+    last_poll: Option<u64>,
+    ledger: Option<Arc<Ledger>>,
     /// Set inside a mask: when it ends.
     mask: Option<MonoTime>,
     record: Arc<TaskRecord>,
@@ -96,30 +101,36 @@ impl Cx {
     /// The first context of a region: its own token, and a record of a task that is not counted.
     pub(crate) fn root(region: Arc<RegionInner>, name: &'static str) -> Self {
         let now = region.rt.backend().now();
-        let record = Arc::new(TaskRecord::new(0, 0, name, TaskKind::Async, now));
+        let record = Arc::new(TaskRecord::new(0, 0, name, TaskKind::Async, Owner::Caller, now));
         let token = region.token.clone();
         let budget = region.spec.budget;
+        let ledger = region.ledger.clone();
         let rng = Mutex::new(region.rt.split_rng(0));
         Self(Arc::new(CxInner {
             region,
             token,
             budget,
+            last_poll: budget.polls,
+            ledger,
             mask: None,
             record,
             rng,
         }))
     }
 
-    fn derive(&self, token: Arc<Token>, budget: Budget, mask: Option<MonoTime>) -> Self {
-        let inner = &self.0;
-        let rng = Mutex::new(lock(&inner.rng).fork());
+    /// The context of a task that has been counted.
+    pub(crate) fn of_task(&self, live: &Live, token: Arc<Token>) -> Self {
+        let region = &self.0.region;
+        let budget = self.0.budget.meet(region.spec.budget);
         Self(Arc::new(CxInner {
-            region: inner.region.clone(),
+            region: region.clone(),
             token,
             budget,
-            mask,
-            record: inner.record.clone(),
-            rng,
+            last_poll: budget.polls,
+            ledger: self.0.ledger.clone().or_else(|| region.ledger.clone()),
+            mask: None,
+            record: live.record.clone(),
+            rng: Mutex::new(region.rt.split_rng(live.record.id)),
         }))
     }
 
@@ -135,27 +146,20 @@ impl Cx {
         E: TaskError,
     {
         let region = &self.0.region;
-        let live = region.begin(name, TaskKind::Async)?;
+        let live = region.begin(name, TaskKind::Async, Owner::Region)?;
         // A task stops with its region, not with whoever started it; a mask ends with its section, and the task may not.
         let token = region.token.child();
-        let rng = Mutex::new(region.rt.split_rng(live.record.id));
-        let cx = Self(Arc::new(CxInner {
-            region: region.clone(),
-            token: token.clone(),
-            budget: self.0.budget.meet(region.spec.budget),
-            mask: None,
-            record: live.record.clone(),
-            rng,
-        }));
+        let cx = self.of_task(&live, token.clone());
         #[cfg(feature = "lab")]
         if let Some(lab) = region.rt.lab() {
             lab.spawned(&live.record);
         }
         let slot = Arc::new(Slot::new());
         let child = cx.clone();
+        let record = live.record.clone();
         let future = Box::pin(async move { f(child).await });
         region.rt.backend().spawn(Driver::boxed(future, cx, slot.clone(), live));
-        Ok(TaskHandle { slot, token, name })
+        Ok(TaskHandle { slot, token, record })
     }
 
     /// Runs `f` as the body of a new region and closes it: waits for its tasks, runs its
@@ -197,7 +201,8 @@ impl Cx {
             }
         };
         let cx = region.cx().clone();
-        let body = settle(name, async move { f(cx).await }).await;
+        let driven = cx.clone();
+        let body = driven.counted(settle(name, async move { f(cx).await })).await;
         let failed = matches!(body, Outcome::Err(_) | Outcome::Panicked(_));
         if failed && policy == Policy::FailFast {
             region.cancel(CancelReason::new(CancelKind::FailFast, name, self.now()));
@@ -210,11 +215,16 @@ impl Cx {
     ///
     /// # Errors
     /// [`SpawnError`] when this region is closing.
-    pub fn open_region(&self, mut spec: RegionSpec) -> Result<Region, SpawnError> {
-        spec.budget = spec.budget.meet(self.0.budget);
+    pub fn open_region(&self, spec: RegionSpec) -> Result<Region, SpawnError> {
+        self.open_region_of(RegionKind::Scope, spec)
+    }
+
+    pub(crate) fn open_region_of(&self, kind: RegionKind, mut spec: RegionSpec) -> Result<Region, SpawnError> {
         let token = self.0.token.child();
+        let ledger = Ledger::under(self.0.ledger.as_ref(), spec.budget, &token);
+        spec.budget = spec.budget.meet(self.0.budget);
         let name = spec.name;
-        let inner = self.0.region.open_child(token, spec)?;
+        let inner = self.0.region.open_child(kind, token, spec, ledger)?;
         let mut cx = Self::root(inner.clone(), name);
         if let Some(fresh) = Arc::get_mut(&mut cx.0) {
             fresh.mask = self.0.mask;
@@ -279,20 +289,56 @@ impl Cx {
     /// Why this task was asked to stop.
     #[must_use]
     pub fn cancel_reason(&self) -> Option<CancelReason> {
-        if !self.0.token.is_raised()
-            && let Some(deadline) = self.0.budget.deadline
-            && self.0.mask.is_none()
-            && self.now() >= deadline
-        {
-            self.deadline_passed();
+        if !self.0.token.is_raised() && self.0.mask.is_none() {
+            if self.0.budget.deadline.is_some_and(|deadline| self.now() >= deadline) {
+                self.deadline_passed();
+            }
+            self.count_polls();
         }
         self.0.token.reason()
     }
 
+    /// Cancels the task if it has been polled more often than it may.
+    pub(crate) fn count_polls(&self) {
+        if let Some(last) = self.0.last_poll
+            && self.0.mask.is_none()
+            && self.0.record.polls.load(Ordering::Relaxed) > last
+        {
+            self.0.token.raise(self.cancelled_for(CancelKind::PollQuota));
+        }
+    }
+
+    /// Counts the polls of a body that somebody else's task drives.
+    pub(crate) async fn counted<F: Future>(&self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        poll_fn(|context| {
+            self.0.record.polls.fetch_add(1, Ordering::Relaxed);
+            future.as_mut().poll(context)
+        })
+        .await
+    }
+
+    fn cancelled_for(&self, kind: CancelKind) -> CancelReason {
+        CancelReason::new(kind, self.0.record.name, self.now())
+    }
+
+    /// Charges a cost against the quota of this context and of everything around it. Without a quota, and inside a
+    /// mask, everything is free.
+    ///
+    /// # Errors
+    /// [`Cancelled`], of kind [`CancelKind::CostQuota`] if this charge was too much, or by an earlier reason.
+    pub fn charge(&self, cost: u64) -> Result<(), Cancelled> {
+        if let Some(ledger) = &self.0.ledger
+            && !ledger.charge(cost, || self.cancelled_for(CancelKind::CostQuota))
+        {
+            // The holder may be a context beside this one, from which the task was started.
+            self.0.token.raise(self.cancelled_for(CancelKind::CostQuota));
+        }
+        self.checkpoint()
+    }
+
     fn deadline_passed(&self) {
-        self.0
-            .token
-            .raise(CancelReason::new(CancelKind::Deadline, self.0.record.name, self.now()));
+        self.0.token.raise(self.cancelled_for(CancelKind::Deadline));
     }
 
     /// Waits until this task is asked to stop.
@@ -354,7 +400,14 @@ impl Cx {
         let outer = self.0.mask.map_or(LONGEST_MASK, |end| end.since(now));
         let limit = limit.min(LONGEST_MASK).min(outer);
         let end = now.after(limit);
-        let cx = self.derive(Token::root(), Budget::default(), Some(end));
+        let cx = Self(Arc::new(CxInner {
+            token: Token::root(),
+            budget: Budget::default(),
+            last_poll: None,
+            ledger: None,
+            mask: Some(end),
+            ..self.twin()
+        }));
         let mut future = pin!(f(cx));
         let mut timer = self.backend().sleep_until(end);
         poll_fn(|context| {
@@ -369,7 +422,31 @@ impl Cx {
     /// A context with tighter limits; cancelling the original cancels it too.
     #[must_use]
     pub fn with_budget(&self, budget: Budget) -> Self {
-        self.derive(self.0.token.child(), self.0.budget.meet(budget), self.0.mask)
+        let token = self.0.token.child();
+        let polled = self.0.record.polls.load(Ordering::Relaxed);
+        let last_poll = budget.polls.map(|polls| polled.saturating_add(polls));
+        Self(Arc::new(CxInner {
+            ledger: Ledger::under(self.0.ledger.as_ref(), budget, &token),
+            token,
+            budget: self.0.budget.meet(budget),
+            last_poll: tighter(self.0.last_poll, last_poll),
+            ..self.twin()
+        }))
+    }
+
+    /// What a context derived from this one starts from.
+    fn twin(&self) -> CxInner {
+        let inner = &self.0;
+        CxInner {
+            region: inner.region.clone(),
+            token: inner.token.clone(),
+            budget: inner.budget,
+            last_poll: inner.last_poll,
+            ledger: inner.ledger.clone(),
+            mask: inner.mask,
+            record: inner.record.clone(),
+            rng: Mutex::new(lock(&inner.rng).fork()),
+        }
     }
 
     /// The limits of this context.
@@ -487,11 +564,7 @@ impl Cx {
     /// A rhythm of ticks; the first comes after one period.
     #[must_use]
     pub fn interval(&self, every: Duration, missed: MissedTick) -> Interval {
-        Interval {
-            every,
-            missed,
-            next: self.now().after(every),
-        }
+        Interval::new(every, missed, self.now().after(every))
     }
 
     /// Lets other tasks run.
@@ -562,6 +635,21 @@ impl Cx {
         Serial::start(self, name, queue)
     }
 
+    /// Starts a task on a thread of its own, for a reader that lives long and blocks. The region waits for it as for
+    /// any task: `f` has to look at [`BlockingCx::is_cancelled`] every half second at least, or have a
+    /// [hook](BlockingCx::on_cancel) that wakes it.
+    ///
+    /// # Errors
+    /// [`SpawnError`] when the region is closing or no thread can be had; `Denied` in the lab.
+    pub fn spawn_thread<F, T, E>(&self, name: &'static str, f: F) -> Result<TaskHandle<T, E>, SpawnError>
+    where
+        F: FnOnce(&BlockingCx) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: TaskError,
+    {
+        crate::blocking::spawn_thread(self, name, f)
+    }
+
     /// The network this context reaches.
     #[must_use]
     pub fn net(&self) -> &Arc<dyn Net> {
@@ -579,7 +667,7 @@ impl Cx {
     }
 
     pub(crate) fn begin_blocking(&self, name: &'static str) -> Result<Live, SpawnError> {
-        self.0.region.begin(name, TaskKind::Blocking)
+        self.0.region.begin(name, TaskKind::Blocking, Owner::Caller)
     }
 
     pub(crate) fn token(&self) -> &Arc<Token> {
@@ -625,6 +713,7 @@ impl Future for CancelWait<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<CancelReason> {
         let this = &mut *self;
+        this.cx.count_polls();
         if let Poll::Ready(reason) = Pin::new(&mut this.raised).poll(context) {
             return Poll::Ready(reason);
         }
@@ -640,42 +729,6 @@ impl Future for CancelWait<'_> {
             }
         }
         Poll::Pending
-    }
-}
-
-/// Ticks of [`Cx::interval`].
-#[derive(Debug)]
-pub struct Interval {
-    every: Duration,
-    missed: MissedTick,
-    next: MonoTime,
-}
-
-impl Interval {
-    /// Waits for the next tick and returns the time it was due.
-    ///
-    /// # Errors
-    /// [`Cancelled`].
-    ///
-    /// # Cancel safety
-    /// A tick that was not returned is delivered by the next call.
-    pub async fn tick(&mut self, cx: &Cx) -> Result<MonoTime, Cancelled> {
-        cx.sleep_until(self.next).await?;
-        let due = self.next;
-        let now = cx.now();
-        self.next = match self.missed {
-            MissedTick::Burst => due.after(self.every),
-            MissedTick::Delay => now.after(self.every),
-            MissedTick::Skip => {
-                let period = u64::try_from(self.every.as_nanos()).unwrap_or(u64::MAX).max(1);
-                let behind = now.since(due).as_nanos() / u128::from(period);
-                MonoTime(
-                    due.0
-                        .saturating_add(period.saturating_mul(u64::try_from(behind).unwrap_or(0) + 1)),
-                )
-            }
-        };
-        Ok(due)
     }
 }
 

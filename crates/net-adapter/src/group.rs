@@ -4,7 +4,6 @@
 //! [`Policy::CollectAll`] every input has its outcome; no more than `max_in_flight` tasks have
 //! started and not ended; a task that finished before a cancellation keeps its result.
 
-use std::future::poll_fn;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 
@@ -165,9 +164,7 @@ impl<T: Send + 'static, E: TaskError> Group<T, E> {
                 Err(Cancelled(reason)) => {
                     task.cancel(reason.clone());
                     tasks.as_slice().iter().for_each(|t| t.cancel(reason.clone()));
-                    poll_fn(|context| task.slot.poll(context))
-                        .await
-                        .unwrap_or(Outcome::Cancelled(reason))
+                    task.taken(cx).await.unwrap_or(Outcome::Cancelled(reason))
                 }
             };
             outcomes.push(outcome);

@@ -4,6 +4,8 @@
 //! have run and its permits are back, or when its bound is spent; what is then still alive is named
 //! in the report. Nothing is ever detached: a dropped guard hands its region to the parent.
 
+mod report;
+
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -12,151 +14,19 @@ use std::sync::{Arc, Mutex, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use annals_core::{CancelKind, CancelReason, MonoTime, Outcome, OutcomeKind};
+use annals_core::{CancelKind, CancelReason, MonoTime, OutcomeKind};
 
 use crate::Cx;
 use crate::backend::BoxFuture;
-use crate::budget::Budget;
+use crate::budget::Ledger;
+use crate::registry::{RegionChange, RegionEvent, RegionKind, RegionSnapshot};
 use crate::runtime::Inner;
-use crate::task::{SpawnError, TaskInfo, TaskKind, TaskRecord, Verdict};
+use crate::task::{Owner, SpawnError, TaskKind, TaskRecord, Verdict};
 use crate::token::{Token, lock};
 
-/// What a region does when one of its tasks fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Policy {
-    /// The first error or panic cancels the siblings.
-    FailFast,
-    /// Nobody is cancelled; every outcome is kept.
-    CollectAll,
-}
-
-/// How a region is to behave.
-#[derive(Debug, Clone)]
-pub struct RegionSpec {
-    /// Name in snapshots and reports.
-    pub name: &'static str,
-    /// What a failed task does to its siblings.
-    pub policy: Policy,
-    /// How long tasks may take to end once they are cancelled.
-    pub cleanup: Duration,
-    /// Limits that every task of the region inherits.
-    pub budget: Budget,
-    /// Task reports kept in full; beyond, successes are only counted.
-    pub keep_reports: usize,
-}
-
-impl RegionSpec {
-    /// A region that stops at the first failure.
-    #[must_use]
-    pub fn new(name: &'static str) -> Self {
-        Self {
-            name,
-            policy: Policy::FailFast,
-            cleanup: Duration::from_secs(5),
-            budget: Budget::default(),
-            keep_reports: 1024,
-        }
-    }
-
-    /// A region whose tasks do not affect each other.
-    #[must_use]
-    pub fn collect_all(name: &'static str) -> Self {
-        Self {
-            policy: Policy::CollectAll,
-            ..Self::new(name)
-        }
-    }
-}
-
-/// Where a region is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RegionState {
-    /// Tasks may be started.
-    Open,
-    /// No new tasks; those that run may end by themselves.
-    Closing,
-    /// Tasks were asked to end.
-    Draining,
-    /// Finalizers run.
-    Finalizing,
-    /// Nothing is left.
-    Closed,
-}
-
-/// How one task ended.
-#[derive(Debug, Clone)]
-pub struct TaskReport {
-    /// Name given at spawn.
-    pub name: &'static str,
-    /// Position among the region's spawns.
-    pub index: u64,
-    /// How it ended.
-    pub outcome: OutcomeKind,
-    /// The error, panic or reason in words.
-    pub message: Option<String>,
-    /// The request it obeyed, when it was cancelled.
-    pub cancelled: Option<CancelReason>,
-}
-
-/// What was left when a region or a runtime had closed.
-#[derive(Debug, Clone, Default)]
-pub struct DrainReport {
-    /// Nothing was left behind.
-    pub quiescent: bool,
-    /// Tasks that returned a value.
-    pub completed: u64,
-    /// Tasks that returned an error.
-    pub failed: u64,
-    /// Tasks that ended because they were asked to.
-    pub cancelled: u64,
-    /// Tasks that panicked.
-    pub panicked: u64,
-    /// Tasks still alive when the bound was spent.
-    pub stragglers: Vec<TaskInfo>,
-    /// Permits nobody gave back.
-    pub open_permits: u64,
-    /// Time the close took.
-    pub elapsed: Duration,
-}
-
-/// How a region ended.
-#[derive(Debug, Clone)]
-pub struct RegionReport {
-    /// The worst outcome among its tasks, victims of fail-fast left out.
-    pub overall: OutcomeKind,
-    /// Its tasks in spawn order.
-    pub tasks: Vec<TaskReport>,
-    /// Counts and leftovers.
-    pub drain: DrainReport,
-}
-
-impl RegionReport {
-    /// The task whose failure explains the region's: the worst, and the first among equals.
-    #[must_use]
-    pub fn cause(&self) -> Option<&TaskReport> {
-        self.tasks
-            .iter()
-            .filter(|t| t.counts() && t.outcome == self.overall && self.overall != OutcomeKind::Ok)
-            .min_by_key(|t| t.index)
-    }
-}
-
-impl TaskReport {
-    /// Whether this outcome is the task's own, not a sibling's failure passed on.
-    fn counts(&self) -> bool {
-        self.cancelled.as_ref().is_none_or(|r| r.kind != CancelKind::FailFast)
-    }
-}
-
-/// What `Cx::region` returns: how its body ended and how its tasks did.
-#[derive(Debug)]
-#[must_use]
-pub struct RegionOutcome<T, E> {
-    /// The body's own outcome.
-    pub body: Outcome<T, E>,
-    /// The tasks' outcomes.
-    pub report: RegionReport,
-}
+pub use report::{
+    DrainReport, Policy, RegionFailure, RegionOutcome, RegionReport, RegionSpec, RegionState, TaskReport,
+};
 
 struct State {
     phase: RegionState,
@@ -188,7 +58,10 @@ pub(crate) struct Finalizer {
 
 pub(crate) struct RegionInner {
     pub(crate) id: u64,
+    kind: RegionKind,
     pub(crate) spec: RegionSpec,
+    /// What its tasks may charge together, if that is limited.
+    pub(crate) ledger: Option<Arc<Ledger>>,
     pub(crate) rt: Arc<Inner>,
     pub(crate) parent: Option<Arc<RegionInner>>,
     pub(crate) token: Arc<Token>,
@@ -200,10 +73,24 @@ pub(crate) struct RegionInner {
 }
 
 impl RegionInner {
-    pub(crate) fn new(rt: &Arc<Inner>, parent: Option<&Arc<Self>>, token: Arc<Token>, spec: RegionSpec) -> Arc<Self> {
+    /// The region every other one lies in.
+    pub(crate) fn root(rt: &Arc<Inner>, spec: RegionSpec) -> Arc<Self> {
+        Self::new(rt, None, RegionKind::Root, Token::root(), spec, None)
+    }
+
+    fn new(
+        rt: &Arc<Inner>,
+        parent: Option<&Arc<Self>>,
+        kind: RegionKind,
+        token: Arc<Token>,
+        spec: RegionSpec,
+        ledger: Option<Arc<Ledger>>,
+    ) -> Arc<Self> {
         let region = Arc::new(Self {
             id: rt.next_id(),
+            kind,
             spec,
+            ledger,
             rt: rt.clone(),
             parent: parent.cloned(),
             token,
@@ -224,7 +111,21 @@ impl RegionInner {
             }),
         });
         rt.registry().insert(region.id, Arc::downgrade(&region));
+        region.tell(RegionChange::Opened);
         region
+    }
+
+    /// Tells whoever listens to `Runtime::region_events`.
+    fn tell(&self, change: RegionChange) {
+        let events = self.rt.region_events();
+        if events.has_receivers() {
+            events.send(RegionEvent {
+                region: self.id,
+                parent: self.parent.as_ref().map(|p| p.id),
+                name: self.spec.name,
+                change,
+            });
+        }
     }
 
     /// The names from the root down, joined by slashes.
@@ -247,22 +148,33 @@ impl RegionInner {
 
     /// Opens a child region. A task that still runs may do so even while its region closes: a
     /// request that is in flight when a server drains still needs regions of its own.
-    pub(crate) fn open_child(self: &Arc<Self>, token: Arc<Token>, spec: RegionSpec) -> Result<Arc<Self>, SpawnError> {
+    pub(crate) fn open_child(
+        self: &Arc<Self>,
+        kind: RegionKind,
+        token: Arc<Token>,
+        spec: RegionSpec,
+        ledger: Option<Arc<Ledger>>,
+    ) -> Result<Arc<Self>, SpawnError> {
         let state = lock(&self.state);
         if state.phase >= RegionState::Finalizing {
             self.refuse_unless_open(state.phase)?;
         }
         drop(state);
-        let child = Self::new(&self.rt, Some(self), token, spec);
+        let child = Self::new(&self.rt, Some(self), kind, token, spec, ledger);
         lock(&self.state).children.insert(child.id, Arc::downgrade(&child));
         Ok(child)
     }
 
     /// Registers a task; the region waits for the returned guard.
-    pub(crate) fn begin(self: &Arc<Self>, name: &'static str, kind: TaskKind) -> Result<Live, SpawnError> {
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        name: &'static str,
+        kind: TaskKind,
+        owner: Owner,
+    ) -> Result<Live, SpawnError> {
         let mut state = lock(&self.state);
-        // A finalizer may still use blocking calls.
-        if kind == TaskKind::Async || state.phase == RegionState::Closed {
+        // A finalizer may still use blocking calls and processes.
+        if owner == Owner::Region || state.phase == RegionState::Closed {
             self.refuse_unless_open(state.phase)?;
         }
         self.rt.count_task()?;
@@ -271,6 +183,7 @@ impl RegionInner {
             state.spawned,
             name,
             kind,
+            owner,
             self.rt.backend().now(),
         ));
         state.spawned += 1;
@@ -302,9 +215,10 @@ impl RegionInner {
             message,
             cancelled,
         };
-        let counts = report.counts() && record.kind == TaskKind::Async;
+        let owned = record.owner == Owner::Region;
+        let counts = report.counts() && owned;
         let is_cause = outcome == OutcomeKind::Err || outcome == OutcomeKind::Panicked;
-        let fail_fast = is_cause && record.kind == TaskKind::Async && self.spec.policy == Policy::FailFast;
+        let fail_fast = is_cause && owned && self.spec.policy == Policy::FailFast;
         let origin = format!("{}/{}", self.path(), record.name);
         let closer = {
             let mut state = lock(&self.state);
@@ -313,23 +227,22 @@ impl RegionInner {
                 OutcomeKind::Err => state.drain.failed += 1,
                 OutcomeKind::Cancelled => state.drain.cancelled += 1,
                 // The caller of a blocking call has its panic; nobody may have that of a task.
-                OutcomeKind::Panicked if record.kind == TaskKind::Blocking => state.drain.failed += 1,
+                OutcomeKind::Panicked if !owned => state.drain.failed += 1,
                 OutcomeKind::Panicked => state.drain.panicked += 1,
             }
             // A region that serves a million connections stays flat: full, it keeps only failures.
             let kept = state.reports.len();
-            if record.kind == TaskKind::Async
-                && (kept < self.spec.keep_reports || (is_cause && kept < self.spec.keep_reports + 32))
-            {
+            if owned && (kept < self.spec.keep_reports || (is_cause && kept < self.spec.keep_reports + 32)) {
                 state.reports.push(report);
             }
             if counts {
                 state.worst = state.worst.max(outcome);
             }
+            // Counted out before its region can be seen empty, or a drain at that moment finds a task that nobody has.
+            self.rt.uncount_task();
             state.live.remove(&record.id);
             state.closer.take()
         };
-        self.rt.uncount_task();
         if fail_fast {
             self.token
                 .raise(CancelReason::new(CancelKind::FailFast, origin, self.rt.backend().now()));
@@ -351,8 +264,15 @@ impl RegionInner {
     }
 
     fn advance(&self, to: RegionState) {
-        let mut state = lock(&self.state);
-        state.phase = state.phase.max(to);
+        let moved = {
+            let mut state = lock(&self.state);
+            let moved = state.phase < to;
+            state.phase = state.phase.max(to);
+            moved
+        };
+        if moved {
+            self.tell(RegionChange::State(to));
+        }
     }
 
     /// Resolves when neither a task nor a child region is left.
@@ -526,7 +446,9 @@ impl RegionInner {
         if drain.panicked > 0 {
             overall = OutcomeKind::Panicked;
         }
-        self.rt.registry().remove(&self.id);
+        if self.rt.registry().remove(&self.id).is_some() {
+            self.tell(RegionChange::Closed);
+        }
         self.rt.record_drain(&drain);
         if let Some(parent) = &self.parent {
             parent.child_closed(self.id);
@@ -535,17 +457,20 @@ impl RegionInner {
     }
 
     pub(crate) fn snapshot(&self) -> RegionSnapshot {
+        let now = self.rt.backend().now();
+        let path = self.path();
         let state = lock(&self.state);
-        let reason = self.token.reason();
         RegionSnapshot {
             id: self.id,
             parent: self.parent.as_ref().map(|p| p.id),
             name: self.spec.name,
+            kind: self.kind,
             state: state.phase,
-            age: self.rt.backend().now().since(self.opened),
-            live_tasks: state.live.values().map(|r| r.name).collect(),
+            age: now.since(self.opened),
+            live_tasks: state.live.values().map(|r| r.info(path.clone(), now)).collect(),
             permits: u64::try_from(self.permits.load(Ordering::Acquire)).unwrap_or(0),
-            cancelled: reason,
+            deadline: self.spec.budget.deadline,
+            cancelled: self.token.reason(),
         }
     }
 }
@@ -564,27 +489,6 @@ impl Drop for FinalizerRun {
             closer.wake();
         }
     }
-}
-
-/// One region as an operator sees it.
-#[derive(Debug, Clone)]
-pub struct RegionSnapshot {
-    /// Unique within its runtime.
-    pub id: u64,
-    /// The region it is a child of.
-    pub parent: Option<u64>,
-    /// Its name.
-    pub name: &'static str,
-    /// Where it is in its life.
-    pub state: RegionState,
-    /// Time since it was opened.
-    pub age: Duration,
-    /// Names of the tasks alive in it.
-    pub live_tasks: Vec<&'static str>,
-    /// Permits held in it.
-    pub permits: u64,
-    /// Why it was cancelled, if it was.
-    pub cancelled: Option<CancelReason>,
 }
 
 /// A task the region waits for.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -13,12 +14,14 @@ use annals_core::{CancelKind, CancelReason, Outcome, TaskError};
 use crate::Cx;
 use crate::backend::{self, Backend, BackendKind};
 use crate::blocking::Pool;
+use crate::channel::{BroadcastReceiver, BroadcastSender};
 use crate::net::{Net, RealNet};
-use crate::region::{DrainReport, Policy, Region, RegionInner, RegionSnapshot, RegionSpec};
+use crate::region::{DrainReport, Policy, Region, RegionInner, RegionSpec};
+use crate::registry::{RegionEvent, RegionKind, RegistrySnapshot};
 use crate::shutdown::ShutdownSignal;
 use crate::sync::Semaphore;
 use crate::task::SpawnError;
-use crate::token::{Token, lock};
+use crate::token::lock;
 
 /// A snapshot of the process environment, taken by `main`.
 #[derive(Clone, Default)]
@@ -171,7 +174,10 @@ impl Runtime {
             let outcome = match root {
                 Some(root) => {
                     let cx = Cx::root(root, "main");
-                    crate::cx::settle("main", async move { f(cx).await }).await
+                    let driven = cx.clone();
+                    driven
+                        .counted(crate::cx::settle("main", async move { f(cx).await }))
+                        .await
                 }
                 None => Outcome::Cancelled(self.inner.gone()),
             };
@@ -188,17 +194,24 @@ impl Runtime {
     /// [`SpawnError`] once the runtime is ending.
     pub fn open_slice(&self, name: &'static str) -> Result<Region, SpawnError> {
         let root = self.inner.root().ok_or(SpawnError::RuntimeGone)?;
-        Cx::root(root, name).open_region(RegionSpec {
-            policy: Policy::CollectAll,
-            ..RegionSpec::new(name)
-        })
+        Cx::root(root, name).open_region_of(RegionKind::Slice, RegionSpec::collect_all(name))
     }
 
     /// Every region alive, parents first.
     #[must_use]
-    pub fn snapshot(&self) -> Vec<RegionSnapshot> {
+    pub fn snapshot(&self) -> RegistrySnapshot {
         let regions: Vec<_> = self.inner.registry().values().filter_map(Weak::upgrade).collect();
-        regions.iter().map(|r| r.snapshot()).collect()
+        RegistrySnapshot {
+            runtime: self.inner.kind,
+            regions: regions.iter().map(|r| r.snapshot()).collect(),
+        }
+    }
+
+    /// What happens to regions from now on. A reader that is more than 1,024 events behind loses the oldest; the
+    /// regions never wait for it.
+    #[must_use]
+    pub fn region_events(&self) -> BroadcastReceiver<RegionEvent> {
+        self.inner.events.subscribe()
     }
 
     /// Cancels everything, waits at most `bound` for it, and stops the workers. A second call
@@ -230,6 +243,9 @@ impl fmt::Debug for Runtime {
     }
 }
 
+/// Region events kept for a slow reader.
+const EVENTS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
+
 /// Stragglers that a runtime's report names; a server that runs for months must stay flat.
 const NAMED_STRAGGLERS: usize = 64;
 
@@ -243,11 +259,14 @@ pub(crate) struct Inner {
     env: Environment,
     root: Mutex<Option<Arc<RegionInner>>>,
     registry: Mutex<BTreeMap<u64, Weak<RegionInner>>>,
+    events: BroadcastSender<RegionEvent>,
     ids: AtomicU64,
     live_tasks: AtomicUsize,
     max_tasks: usize,
     /// Name lookups at work at once.
     lookups: Semaphore,
+    /// Child processes at once.
+    children: Semaphore,
     /// Stragglers and open permits of regions that closed before the root.
     leaks: Mutex<DrainReport>,
     report: Mutex<Option<DrainReport>>,
@@ -295,10 +314,12 @@ impl Inner {
             env: config.env.clone(),
             root: Mutex::new(None),
             registry: Mutex::default(),
+            events: BroadcastSender::new(EVENTS),
             ids: AtomicU64::new(1),
             live_tasks: AtomicUsize::new(0),
             max_tasks: config.max_tasks,
             lookups: Semaphore::new(8),
+            children: Semaphore::new(64),
             leaks: Mutex::default(),
             report: Mutex::default(),
             #[cfg(feature = "lab")]
@@ -311,7 +332,7 @@ impl Inner {
             policy: Policy::CollectAll,
             ..RegionSpec::new("root")
         };
-        let root = RegionInner::new(&inner, None, Token::root(), spec);
+        let root = RegionInner::root(&inner, spec);
         *lock(&inner.root) = Some(root);
         inner
     }
@@ -385,6 +406,10 @@ impl Inner {
         lock(&self.registry)
     }
 
+    pub(crate) fn region_events(&self) -> &BroadcastSender<RegionEvent> {
+        &self.events
+    }
+
     pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
         &self.backend
     }
@@ -399,6 +424,10 @@ impl Inner {
 
     pub(crate) fn lookups(&self) -> &Semaphore {
         &self.lookups
+    }
+
+    pub(crate) fn children(&self) -> &Semaphore {
+        &self.children
     }
 
     pub(crate) fn shutdown_signal(&self) -> &ShutdownSignal {

@@ -26,6 +26,17 @@ pub enum TaskKind {
     Async,
     /// A closure on a blocking thread.
     Blocking,
+    /// A child process.
+    Process,
+}
+
+/// Who hears how a task ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// The region: it is one of its tasks, and its failure the region's.
+    Region,
+    /// Whoever called and waits.
+    Caller,
 }
 
 /// A task as reports and snapshots show it.
@@ -80,6 +91,7 @@ pub(crate) struct TaskRecord {
     pub(crate) index: u64,
     pub(crate) name: &'static str,
     pub(crate) kind: TaskKind,
+    pub(crate) owner: Owner,
     pub(crate) started: MonoTime,
     pub(crate) polls: AtomicU64,
     killed: AtomicBool,
@@ -87,12 +99,20 @@ pub(crate) struct TaskRecord {
 }
 
 impl TaskRecord {
-    pub(crate) fn new(id: u64, index: u64, name: &'static str, kind: TaskKind, started: MonoTime) -> Self {
+    pub(crate) fn new(
+        id: u64,
+        index: u64,
+        name: &'static str,
+        kind: TaskKind,
+        owner: Owner,
+        started: MonoTime,
+    ) -> Self {
         Self {
             id,
             index,
             name,
             kind,
+            owner,
             started,
             polls: AtomicU64::new(0),
             killed: AtomicBool::new(false),
@@ -182,7 +202,7 @@ impl<T, E> Slot<T, E> {
 pub struct TaskHandle<T, E> {
     pub(crate) slot: Arc<Slot<T, E>>,
     pub(crate) token: Arc<Token>,
-    pub(crate) name: &'static str,
+    pub(crate) record: Arc<TaskRecord>,
 }
 
 impl<T, E> TaskHandle<T, E> {
@@ -195,8 +215,20 @@ impl<T, E> TaskHandle<T, E> {
     /// # Cancel safety
     /// The outcome stays in its slot until a join returns it.
     pub async fn join(&mut self, cx: &Cx) -> Result<Outcome<T, E>, Cancelled> {
-        let taken = cx.or_cancel(poll_fn(|context| self.slot.poll(context))).await?;
+        let taken = cx.or_cancel(self.taken(cx)).await?;
         Ok(taken.unwrap_or_else(|| Outcome::Cancelled(CancelReason::new(CancelKind::User, "join", cx.now()))))
+    }
+
+    /// The outcome, whether or not the caller is cancelled; `None` if it has been taken before.
+    pub(crate) async fn taken(&self, cx: &Cx) -> Option<Outcome<T, E>> {
+        let outcome = poll_fn(|context| self.slot.poll(context)).await;
+        #[cfg(feature = "lab")]
+        if let (Some(lab), Some(Outcome::Panicked(_))) = (cx.lab(), &outcome) {
+            lab.observed(self.record.id);
+        }
+        #[cfg(not(feature = "lab"))]
+        let _ = cx;
+        outcome
     }
 
     /// Asks the task to end.
@@ -213,14 +245,14 @@ impl<T, E> TaskHandle<T, E> {
     /// The name given at spawn.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        self.name
+        self.record.name
     }
 }
 
 impl<T, E> std::fmt::Debug for TaskHandle<T, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TaskHandle")
-            .field("name", &self.name)
+            .field("name", &self.record.name)
             .field("finished", &self.is_finished())
             .finish()
     }
@@ -258,6 +290,10 @@ impl<T: Send + 'static, E: TaskError> Driver<T, E> {
         };
         let Some(live) = self.live.take() else { return };
         let (kind, message) = describe(&outcome);
+        #[cfg(feature = "lab")]
+        if let Some(lab) = self.cx.lab() {
+            lab.ended(self.cx.record(), self.cx.region_inner().path(), self.cx.now(), kind);
+        }
         self.slot.put(outcome);
         live.finish(kind, message);
     }
@@ -310,6 +346,7 @@ impl<T: Send + 'static, E: TaskError> Future for Driver<T, E> {
         }
         record.keep_waker(context);
         let poll = record.polls.fetch_add(1, Ordering::Relaxed) + 1;
+        this.cx.count_polls();
         #[cfg(feature = "lab")]
         if let Some(lab) = this.cx.lab() {
             match lab.before_poll(record, this.cx.now(), poll, this.cx.token()) {

@@ -8,6 +8,7 @@ use std::convert::Infallible;
 
 use crate::backend::BackendKind;
 use crate::lab::LabConfig;
+use crate::lab::replay::Replay;
 use crate::runtime::{Runtime, RuntimeConfig};
 use crate::{Cx, Outcome};
 
@@ -57,8 +58,16 @@ pub fn lab<Fut: Future<Output = ()> + Send + 'static>(
         .ok()
         .and_then(|s| s.parse().ok())
         .unwrap_or(SEEDS);
-    for seed in 0..seeds {
-        let report = LabConfig::new(seed).on(kind).run(body.clone());
+    let replay = Replay::asked();
+    if replay.is_some_and(|replay| replay.backend != kind) {
+        return;
+    }
+    for seed in replay.map_or(0..seeds, |replay| replay.seed..replay.seed.saturating_add(1)) {
+        let config = LabConfig {
+            cancel_at: replay.and_then(|replay| replay.cancel_at),
+            ..LabConfig::new(seed).on(kind)
+        };
+        let report = config.run(body.clone());
         if let Err(failure) = report.clean() {
             panic!("{failure}");
         }

@@ -3,7 +3,9 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
-use annals_core::{MonoTime, UnixMs};
+use annals_core::{Cancelled, MonoTime, UnixMs};
+
+use crate::Cx;
 
 fn epoch() -> Instant {
     static EPOCH: OnceLock<Instant> = OnceLock::new();
@@ -39,4 +41,44 @@ pub enum MissedTick {
     Delay,
     /// Deliver them at once, one after the other.
     Burst,
+}
+
+/// Ticks of [`Cx::interval`].
+#[derive(Debug)]
+pub struct Interval {
+    every: Duration,
+    missed: MissedTick,
+    next: MonoTime,
+}
+
+impl Interval {
+    pub(crate) fn new(every: Duration, missed: MissedTick, next: MonoTime) -> Self {
+        Self { every, missed, next }
+    }
+
+    /// Waits for the next tick and returns the time it was due.
+    ///
+    /// # Errors
+    /// [`Cancelled`].
+    ///
+    /// # Cancel safety
+    /// A tick that was not returned is delivered by the next call.
+    pub async fn tick(&mut self, cx: &Cx) -> Result<MonoTime, Cancelled> {
+        cx.sleep_until(self.next).await?;
+        let due = self.next;
+        let now = cx.now();
+        self.next = match self.missed {
+            MissedTick::Burst => due.after(self.every),
+            MissedTick::Delay => now.after(self.every),
+            MissedTick::Skip => {
+                let period = u64::try_from(self.every.as_nanos()).unwrap_or(u64::MAX).max(1);
+                let behind = now.since(due).as_nanos() / u128::from(period);
+                MonoTime(
+                    due.0
+                        .saturating_add(period.saturating_mul(u64::try_from(behind).unwrap_or(0) + 1)),
+                )
+            }
+        };
+        Ok(due)
+    }
 }

@@ -402,7 +402,64 @@ async fn inv3_no_new_unit_after_draining(cx: Cx) {
     );
 }
 
+async fn close_within_is_bounded(cx: Cx) {
+    let bound = Duration::from_millis(200);
+    for deaf in [false, true] {
+        let region = cx.open_region(RegionSpec::collect_all("bounded")).unwrap();
+        region
+            .cx()
+            .spawn("child", move |cx| async move {
+                let reason = cx.cancelled().await;
+                if deaf {
+                    std::future::pending::<()>().await;
+                }
+                Err::<(), _>(Cancelled(reason))
+            })
+            .unwrap();
+        let before = cx.now();
+        let report = region.close_within(bound).await;
+        assert_eq!(report.drain.stragglers.len(), usize::from(deaf));
+        assert_eq!(
+            cx.now().since(before) >= bound,
+            deaf,
+            "it waits as long as somebody is left"
+        );
+    }
+}
+
+/// A thousand tasks on three levels, some of which fail, are cancelled, hold permits or leave their regions behind.
+async fn storm(cx: Cx) {
+    let room = annals_net_adapter::sync::Semaphore::new(7);
+    let region = cx.open_region(RegionSpec::collect_all("storm")).unwrap();
+    for i in 0..10u64 {
+        let room = room.clone();
+        let middle = move |cx: Cx| async move {
+            let inner = cx.open_region(RegionSpec::collect_all("middle")).unwrap();
+            for j in 0..100u64 {
+                let room = room.clone();
+                let leaf = move |cx: Cx| async move {
+                    let _permit = room.acquire(&cx, 1).await.map_err(|_| Failed)?;
+                    let pause = cx.rng().u64(0..3);
+                    cx.sleep(Duration::from_millis(pause)).await.map_err(|_| Failed)?;
+                    if j % 10 == 0 { Err(Failed) } else { Ok(()) }
+                };
+                inner.cx().spawn("leaf", leaf).unwrap();
+            }
+            match i % 3 {
+                0 => drop(inner),
+                1 => inner.cancel(reason(&cx)),
+                _ => {}
+            }
+            Ok::<_, Failed>(())
+        };
+        region.cx().spawn("middle", middle).unwrap();
+    }
+    let report = region.close(&cx).await;
+    assert!(report.drain.quiescent && report.drain.completed == 10);
+}
+
 on_every_host!(
+    storm,
     region_close_waits_for_all_children,
     spawn_after_close_is_rejected,
     dropped_guard_never_detaches,
@@ -468,6 +525,28 @@ async fn a_straggler_is_named_and_not_the_task_that_waits_for_it(cx: Cx) {
     assert!(report.drain.stragglers.is_empty(), "{:?}", report.drain.stragglers);
 }
 
+/// What a runtime says at its end, after a storm whose regions were all left to themselves.
+#[test]
+fn shutdown_reports_zero_leaks_after_storm() {
+    use annals_net_adapter::{BackendKind, Runtime, RuntimeConfig};
+    for &kind in BackendKind::compiled() {
+        let runtime = Runtime::build(kind, &RuntimeConfig::default()).unwrap();
+        let slice = runtime.open_slice("stormy").unwrap();
+        for _ in 0..3 {
+            let storm = |cx| async move {
+                storm(cx).await;
+                Ok::<_, Failed>(())
+            };
+            slice.cx().spawn("storm", storm).unwrap();
+        }
+        drop(slice);
+        let drain = runtime.shutdown(Duration::from_secs(30));
+        assert!(drain.quiescent && drain.stragglers.is_empty(), "{kind}: {drain:?}");
+        assert_eq!((drain.open_permits, drain.panicked), (0, 0), "{kind}");
+        assert!(runtime.snapshot().regions.is_empty(), "{kind}");
+    }
+}
+
 /// These leave a straggler or a panic behind on purpose, which the hosts' own check would flag.
 mod leaves_something_behind {
     use super::*;
@@ -487,6 +566,60 @@ mod leaves_something_behind {
                 .on(kind)
                 .run(super::noncooperative_task_is_reported_not_hidden);
             assert!(report.clean().is_err(), "the lab flags a stuck child");
+        }
+    }
+
+    #[test]
+    fn close_within_is_bounded() {
+        for &kind in BackendKind::compiled() {
+            let main = Runtime::build(kind, &RuntimeConfig::default())
+                .unwrap()
+                .run_main(|cx| async move {
+                    super::close_within_is_bounded(cx).await;
+                    Ok::<_, Cancelled>(())
+                });
+            assert!(main.outcome.is_ok(), "{kind}: {:?}", main.outcome);
+            // In virtual time the bound can be measured.
+            let report = LabConfig::new(1).on(kind).run(|cx| async move {
+                let before = cx.now();
+                super::close_within_is_bounded(cx.clone()).await;
+                cx.now().since(before)
+            });
+            let took = report.outcome.ok().unwrap();
+            assert!(took <= Duration::from_millis(250), "{kind}: {took:?}");
+        }
+    }
+
+    /// The future of a task that outlived its bound is dropped, and with it what it held.
+    #[test]
+    fn straggler_is_aborted_on_tokio() {
+        struct Held(Arc<AtomicUsize>);
+        impl Drop for Held {
+            fn drop(&mut self) {
+                self.0.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        for &kind in BackendKind::compiled() {
+            let dropped = Arc::new(AtomicUsize::new(0));
+            let held = Held(dropped.clone());
+            let main = Runtime::build(kind, &RuntimeConfig::default())
+                .unwrap()
+                .run_main(|cx| async move {
+                    let region = cx.open_region(RegionSpec::collect_all("stubborn")).unwrap();
+                    let deaf = |_| async move {
+                        let _held = held;
+                        std::future::pending::<Result<(), Cancelled>>().await
+                    };
+                    let mut task = region.cx().spawn("deaf", deaf).unwrap();
+                    let report = region.close_within(Duration::from_millis(20)).await;
+                    assert_eq!(report.drain.stragglers.len(), 1);
+                    assert_eq!(report.tasks.first().map(|t| t.outcome), Some(OutcomeKind::Cancelled));
+                    let outcome = task.join(&cx).await?;
+                    assert!(matches!(outcome, Outcome::Cancelled(r) if r.kind == CancelKind::Straggler));
+                    Ok::<_, Cancelled>(())
+                });
+            assert!(main.outcome.is_ok(), "{kind}: {:?}", main.outcome);
+            assert_eq!(dropped.load(Ordering::SeqCst), 1, "{kind}");
         }
     }
 

@@ -98,7 +98,7 @@ fn run_main_drains_children_after_panic() {
 /// A channel joins two runtimes; with one backend compiled in, two instances of it.
 #[test]
 fn two_runtimes_in_one_process() {
-    const ITEMS: u64 = 20_000;
+    const ITEMS: u64 = 200_000;
     let (first, second) = (BackendKind::compiled()[0], *BackendKind::compiled().last().unwrap());
     let (here, there) = (build(first), build(second));
     let (there_tx, mut there_rx) = mpsc::<u64>(64.try_into().unwrap());
@@ -175,5 +175,101 @@ fn cx_methods_work_from_any_thread() {
         }
         drop(region);
         assert!(owning.shutdown(Duration::from_secs(5)).quiescent);
+    }
+}
+
+/// Where a task runs is decided by the context it is started with, whatever thread that happens on.
+#[test]
+fn no_ambient_context() {
+    let kinds = BackendKind::compiled();
+    let (here, there) = (build(kinds[0]), build(*kinds.last().unwrap()));
+    let slice = there.open_slice("there").unwrap();
+    let (seen_here, seen_there) = (here.clone(), there.clone());
+    let main = here.run_main(|_| async move {
+        let wait = |cx: annals_net_adapter::Cx| async move { Err::<(), _>(Cancelled(cx.cancelled().await)) };
+        slice.cx().spawn("foreign", wait).unwrap();
+        let names = |runtime: &Runtime| runtime.snapshot().tasks().map(|t| t.name).collect::<Vec<_>>();
+        assert_eq!(names(&seen_there), ["foreign"]);
+        assert!(names(&seen_here).is_empty(), "{:?}", names(&seen_here));
+        drop(slice);
+        Ok::<_, Cancelled>(())
+    });
+    assert!(main.outcome.is_ok(), "{:?}", main.outcome);
+    assert!(there.shutdown(Duration::from_secs(5)).quiescent);
+}
+
+/// Played back, the events give the tree that a snapshot shows; each region's come in order and end with one `Closed`.
+#[test]
+fn region_events_match_snapshots() {
+    use annals_net_adapter::{Cx, RegionChange, RegionKind, RegionSpec, RegionState};
+    use std::collections::BTreeMap;
+    for &kind in BackendKind::compiled() {
+        let runtime = build(kind);
+        let root = runtime.snapshot().regions;
+        assert_eq!((root.len(), root[0].kind), (1, RegionKind::Root));
+        let mut events = runtime.region_events();
+        let shown = runtime.clone();
+        let slice = runtime.open_slice("slice").unwrap();
+        let (tx, mut rx) = mpsc::<()>(64.try_into().unwrap());
+        let level = move |cx: Cx| async move {
+            for _ in 0..20 {
+                let region = cx.open_region(RegionSpec::new("passing")).unwrap();
+                region.cx().spawn("leaf", |cx| async move { cx.checkpoint() }).unwrap();
+                region.close(&cx).await;
+            }
+            let kept = cx.open_region(RegionSpec::new("kept")).unwrap();
+            tx.send(&cx, ()).await.unwrap();
+            cx.cancelled().await;
+            kept.close(&cx).await;
+            Ok::<_, Cancelled>(())
+        };
+        for _ in 0..10 {
+            slice.cx().spawn("level", level.clone()).unwrap();
+        }
+        let main = runtime.run_main(|cx| async move {
+            for _ in 0..10 {
+                rx.recv(&cx).await.unwrap();
+            }
+            let snapshot = shown.snapshot();
+            assert_eq!(snapshot.runtime, kind);
+            let shown = snapshot.named("slice").unwrap();
+            assert_eq!((shown.kind, shown.live_tasks.len()), (RegionKind::Slice, 10));
+            assert_eq!(snapshot.children(shown.id).filter(|r| r.name == "kept").count(), 10);
+            drop(slice);
+            Ok::<_, Cancelled>(snapshot)
+        });
+        let snapshot = main.outcome.ok().unwrap();
+        assert!(runtime.shutdown(Duration::from_secs(5)).quiescent);
+
+        let mut open: BTreeMap<u64, (Option<u64>, RegionState)> = BTreeMap::new();
+        let mut most = 0;
+        let mut closed = 0;
+        while let Some(event) = events.try_recv() {
+            let event = event.expect("fewer events than are kept");
+            match event.change {
+                RegionChange::Opened => {
+                    assert_eq!(open.insert(event.region, (event.parent, RegionState::Open)), None);
+                    most = most.max(open.len());
+                }
+                RegionChange::State(state) if event.parent.is_some() => {
+                    let (_, before) = open.get_mut(&event.region).unwrap();
+                    assert!(state > *before, "a region never goes back");
+                    *before = state;
+                }
+                RegionChange::Closed if event.parent.is_some() => {
+                    assert!(open.remove(&event.region).is_some());
+                    closed += 1;
+                }
+                // The root was there before anybody listened.
+                RegionChange::State(_) | RegionChange::Closed => {}
+            }
+        }
+        assert!(open.is_empty(), "{kind}: {open:?}");
+        assert_eq!(closed, 1 + 10 * 21, "{kind}");
+        assert!(
+            most >= snapshot.regions.len() - 1,
+            "{kind}: the snapshot's regions were open together"
+        );
+        assert!(runtime.snapshot().regions.is_empty());
     }
 }

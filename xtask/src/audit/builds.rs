@@ -109,11 +109,15 @@ impl Answers {
     }
 
     fn skip(&mut self, what: &str, error: &anyhow::Error) -> anyhow::Result<()> {
-        let text = format!("{error:#}");
-        anyhow::ensure!(text.contains("--offline was specified"), "{text}");
+        anyhow::ensure!(is_not_here(error), "{error:#}");
         self.skipped.push(what.to_owned());
         Ok(())
     }
+}
+
+/// Whether cargo failed because a package would have to be fetched first.
+pub fn is_not_here(error: &anyhow::Error) -> bool {
+    format!("{error:#}").contains("--offline was specified")
 }
 
 /// Whether users run code of this package.
@@ -121,7 +125,8 @@ pub fn is_production(package: &str) -> bool {
     !matches!(package, "xtask" | "annals-tests")
 }
 
-fn tree(
+/// The packages of one build.
+pub fn tree(
     workspace: &Workspace,
     package: &str,
     features: FeatureSet,

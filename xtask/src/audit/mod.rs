@@ -40,3 +40,4 @@ mod fixtures;
 mod promises;
 
 pub use command::command;
+pub use tokio_free::{Coverage, coverage};

@@ -1,51 +1,71 @@
 //! A server that nobody asks: it should cost nothing.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
 
 use super::command::Options;
-use super::programs::{Forge, Programs, Server, status_kib};
+use super::programs::{Forge, Programs, get, status_kib};
+use crate::evidence::{Shelf, Stamp};
+use crate::{Verdict, Workspace};
 
-pub fn measure(programs: &Programs, options: &Options, runtime: &str) -> anyhow::Result<()> {
-    let forge = Forge::start(programs, 100, 0)?;
-    programs.first_sync(runtime, &forge)?;
-    let folder = programs.scratch.join("desk");
-    let serve = ["--db", "annals.db", "serve", "--bind", "127.0.0.1:0"];
-    let (server, line) = Server::start(&mut programs.annals(runtime, &folder, &serve))?;
-    let envelope: serde_json::Value = serde_json::from_str(&line)?;
-    let address = envelope["data"]["address"]
-        .as_str()
-        .context("the server does not say where it is")?;
-    // A page, so that everything that is made on first use is there.
-    ask(address.trim_start_matches("http://").trim_end_matches('/'))?;
-    std::thread::sleep(Duration::from_secs(1));
-
-    let before = cpu_ns(server.pid())?;
-    std::thread::sleep(Duration::from_secs(options.seconds.into()));
-    let used = cpu_ns(server.pid())? - before;
-    let rss = status_kib(server.pid(), "VmRSS").context("the server has ended")?;
-    println!(
-        "\nidle server, {runtime}: {:.3} ms of CPU in {} s, {:.1} MiB resident",
-        used as f64 / 1e6,
-        options.seconds,
-        rss as f64 / 1024.0
-    );
-    Ok(())
+/// What one idle server cost; `kpi` reads it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Idle {
+    pub runtime: String,
+    /// The runtimes that are compiled in.
+    pub compiled: Vec<String>,
+    pub cpu_ns: u64,
+    pub seconds: u32,
+    pub rss_kib: u64,
 }
 
-fn ask(host: &str) -> anyhow::Result<()> {
-    let mut stream = TcpStream::connect(host)?;
-    write!(
-        stream,
-        "GET /?q=a HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
-    )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    ensure!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    Ok(())
+impl Idle {
+    /// Hundredths of a processor.
+    pub fn cpu_percent(&self) -> f64 {
+        self.cpu_ns as f64 / 1e7 / f64::from(self.seconds)
+    }
+}
+
+pub fn command(here: &Workspace, options: &Options) -> anyhow::Result<Verdict> {
+    let stamp = Stamp::now(here)?;
+    let programs = Programs::build(here, options.features.as_deref())?;
+    let compiled = programs.runtimes()?;
+    let mut found = Vec::new();
+    for runtime in &compiled {
+        let idle = measure(&programs, options, runtime, &compiled)?;
+        println!(
+            "\nidle server, {runtime}: {:.3} ms of CPU in {} s, {:.1} MiB resident",
+            idle.cpu_ns as f64 / 1e6,
+            idle.seconds,
+            idle.rss_kib as f64 / 1024.0
+        );
+        found.push(idle);
+    }
+    let features = options.features.as_deref().unwrap_or("default");
+    Shelf::of(here)?.put(&format!("idle-{features}"), &stamp, &found)?;
+    Ok(Verdict::Holds)
+}
+
+fn measure(programs: &Programs, options: &Options, runtime: &str, compiled: &[String]) -> anyhow::Result<Idle> {
+    let forge = Forge::start(programs, 100, 0)?;
+    programs.first_sync(runtime, &forge)?;
+    let (server, host) = programs.serve(runtime)?;
+    // A page, so that everything that is made on first use is there.
+    get(&host, "/?q=a")?;
+    std::thread::sleep(Duration::from_secs(1));
+
+    let seconds = options.seconds_or(10);
+    let before = cpu_ns(server.pid())?;
+    std::thread::sleep(Duration::from_secs(seconds.into()));
+    Ok(Idle {
+        runtime: runtime.to_owned(),
+        compiled: compiled.to_vec(),
+        cpu_ns: cpu_ns(server.pid())? - before,
+        seconds,
+        rss_kib: status_kib(server.pid(), "VmRSS").context("the server has ended")?,
+    })
 }
 
 /// Time on a processor, of all threads, in nanoseconds.

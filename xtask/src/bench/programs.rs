@@ -1,6 +1,7 @@
 //! The processes that are measured.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -72,6 +73,33 @@ impl Programs {
         Ok(serde_json::from_value(envelope["data"]["runtimes"].clone())?)
     }
 
+    /// The program that stands beside the adapter: `crates/net-adapter/benches/adapter`.
+    pub fn build_adapter(here: &Workspace, features: Option<&str>) -> anyhow::Result<PathBuf> {
+        let mut cargo = here.cargo();
+        cargo.args([
+            "build",
+            "--locked",
+            "--release",
+            "-p",
+            "annals-net-adapter",
+            "--bench",
+            "adapter",
+        ]);
+        cargo
+            .args(["--message-format", "json-render-diagnostics"])
+            .stderr(Stdio::inherit());
+        cargo.args(features.iter().flat_map(|name| ["--features", name]));
+        let output = cargo.output().context("cargo does not start")?;
+        ensure!(output.status.success(), "the bench of net-adapter does not build");
+        let messages = String::from_utf8(output.stdout)?;
+        let built = messages
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let mut programs = built.filter(|message| message["target"]["name"] == "adapter");
+        let program = programs.find_map(|message| message["executable"].as_str().map(PathBuf::from));
+        program.context("cargo does not say where the bench of net-adapter is")
+    }
+
     /// `annals` on a runtime, in a folder.
     pub fn annals(&self, runtime: &str, folder: &Path, args: &[&str]) -> Command {
         let mut command = Command::new(&self.annals);
@@ -81,6 +109,18 @@ impl Programs {
             .args(args);
         command.env("XDG_CONFIG_HOME", "/nonexistent").stdin(Stdio::null());
         command
+    }
+
+    /// A server over the mirror in the desk, and its host and port.
+    pub fn serve(&self, runtime: &str) -> anyhow::Result<(Server, String)> {
+        let folder = self.scratch.join("desk");
+        let serve = ["--db", "annals.db", "serve", "--bind", "127.0.0.1:0"];
+        let (server, line) = Server::start(&mut self.annals(runtime, &folder, &serve))?;
+        let envelope: serde_json::Value = serde_json::from_str(&line)?;
+        let address = envelope["data"]["address"].as_str();
+        let address = address.context("the server does not say where it is")?;
+        let host = address.trim_start_matches("http://").trim_end_matches('/');
+        Ok((server, host.to_owned()))
     }
 
     /// A folder with nothing but a configuration for a forge there.
@@ -104,6 +144,29 @@ impl Programs {
         let project = format!("{}/annals-sample/generated", forge.url);
         run(&mut self.annals(runtime, &folder, &["--db", "annals.db", "sync", &project]))
     }
+}
+
+/// What a process prints as JSON.
+pub fn told<T: serde::de::DeserializeOwned>(command: &mut Command) -> anyhow::Result<T> {
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("{command:?} does not start"))?;
+    ensure!(output.status.success(), "{command:?}: {}", output.status);
+    serde_json::from_slice(&output.stdout).with_context(|| format!("{command:?} printed something else"))
+}
+
+/// What a server answers, head and body, when it answers with 200.
+pub fn get(host: &str, target: &str) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect(host)?;
+    write!(
+        stream,
+        "GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    ensure!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    Ok(answer)
 }
 
 /// Runs a process to its end.

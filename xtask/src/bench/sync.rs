@@ -19,7 +19,7 @@ pub fn measure(programs: &Programs, options: &Options, runtime: &str) -> anyhow:
     let entities = options.entities.first().copied().unwrap_or(5_000);
     println!(
         "\nfirst sync, {runtime}, {CONCURRENCY} requests at once, {} rounds, median (least to most)",
-        options.rounds
+        options.rounds_or(3)
     );
     println!(
         "{:>7}  {:>8}  {:>8}  {:>22}  {:>22}  {:>18}  {:>9}",
@@ -37,7 +37,7 @@ pub fn measure(programs: &Programs, options: &Options, runtime: &str) -> anyhow:
         programs.first_sync(runtime, &forge)?;
         let requests = write_targets(&forge, &targets)?;
         let (mut ours, mut raws, mut ratios, mut peak_kib) = (Vec::new(), Vec::new(), Vec::new(), 0);
-        for _ in 0..options.rounds {
+        for _ in 0..options.rounds_or(3) {
             let mut command = Command::new(&programs.xtask);
             command
                 .args(["bench", "raw-fetch", &forge.url])

@@ -9,6 +9,8 @@ pub struct Tally {
     pub ignored: Vec<String>,
     /// Test programs that ended without a result: a crash, an abort, a kill.
     pub unfinished: Vec<String>,
+    /// Lines in which a runtime named, at its end, tasks that were still there.
+    pub left_behind: Vec<String>,
     failed_count: usize,
     ignored_count: usize,
     running: Option<String>,
@@ -26,6 +28,10 @@ impl Tally {
             self.count(counts);
         } else if let Some(name) = line.strip_prefix("test ").and_then(ignored) {
             self.ignored.push(self.qualified(name));
+        } else if trimmed.contains("left behind: [") {
+            // As `annals_net_adapter::testing` says it.
+            let said = self.qualified(trimmed);
+            self.left_behind.push(said);
         } else if trimmed == "failures:" {
             self.listed = Some(Vec::new());
         } else if let Some(listed) = &mut self.listed
@@ -55,6 +61,7 @@ impl Tally {
         self.failed.extend(named(other.failed));
         self.ignored.extend(named(other.ignored));
         self.unfinished.extend(named(other.unfinished));
+        self.left_behind.extend(named(other.left_behind));
     }
 
     /// Tests that failed; the names are a help, this is the count.
@@ -93,6 +100,21 @@ impl Tally {
             None => name.to_owned(),
         }
     }
+}
+
+/// The names in what `cargo test -- --list` prints, with their programs.
+pub fn listed<'a>(output: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut running = String::new();
+    let mut names = Vec::new();
+    for line in output {
+        if let Some(program) = program(line.trim()) {
+            running = program;
+        } else if let Some(name) = line.strip_suffix(": test") {
+            names.push(format!("{running}: {name}"));
+        }
+    }
+    names.sort();
+    names
 }
 
 /// The program that a line of cargo announces.
@@ -145,6 +167,7 @@ failures:
 
 ---- a::two stdout ----
     assertion failed
+left behind: [TaskInfo { name: \"reader\" }]
 test result: not one of ours
 
 failures:
@@ -176,6 +199,22 @@ test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
         assert_eq!(tally.failed, ["annals_core (src/lib.rs): a::two"]);
         assert_eq!(tally.ignored, ["annals_core (src/lib.rs): a::three"]);
         assert_eq!(tally.unfinished, [""; 0]);
+        assert!(tally.left_behind.iter().all(|said| said.contains("reader")));
+        assert_eq!(tally.left_behind.len(), 1);
+    }
+
+    #[test]
+    fn a_list_names_the_program_of_each_test() {
+        let output = "     Running unittests src/lib.rs (target/debug/deps/annals_core-01)\nb::two: test\na::one: test\n\n\
+                      2 tests, 0 benchmarks\n   Doc-tests annals_core\nsrc/lib.rs - x (line 3): test\n";
+        assert_eq!(
+            listed(output.lines()),
+            [
+                "annals_core (documentation): src/lib.rs - x (line 3)",
+                "annals_core (src/lib.rs): a::one",
+                "annals_core (src/lib.rs): b::two",
+            ]
+        );
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Runs cargo, shows what it prints as it comes, and reads along.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
-use super::libtest::Tally;
+use super::libtest::{self, Tally};
 use super::plan::Run;
 use super::skips::SKIP_LOG;
 use crate::Workspace;
@@ -53,4 +53,20 @@ pub fn run(
         tally: tally.finish(),
         succeeded: status.success(),
     })
+}
+
+/// The names of the tests that a run has, whether or not a filter left some out; nothing is run.
+pub fn list(workspace: &Workspace, run: &Run) -> anyhow::Result<Vec<String>> {
+    let (mut reader, writer) = std::io::pipe()?;
+    let mut command = workspace.cargo();
+    command
+        .args(run.args.iter().take_while(|arg| *arg != "--"))
+        .args(["--", "--list"]);
+    command.stdout(writer.try_clone()?).stderr(writer);
+    let mut child = command.spawn().context("cargo does not start")?;
+    drop(command);
+    let mut output = String::new();
+    reader.read_to_string(&mut output)?;
+    ensure!(child.wait()?.success(), "the tests cannot be listed: {output}");
+    Ok(libtest::listed(output.lines()))
 }

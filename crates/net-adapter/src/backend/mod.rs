@@ -31,7 +31,7 @@ mod tokio_lab;
 #[cfg(feature = "tokio")]
 mod tokio_server;
 
-#[cfg(not(any(feature = "tokio", feature = "asupersync")))]
+#[cfg(not(any(feature = "tokio", feature = "asupersync", loom)))]
 compile_error!("annals-net-adapter needs a runtime: enable the feature `tokio` or `asupersync`");
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -89,6 +89,9 @@ impl BackendKind {
         return &[Self::Tokio];
         #[cfg(all(feature = "asupersync", not(feature = "tokio")))]
         return &[Self::Asupersync];
+        // Models of channels run without any.
+        #[cfg(not(any(feature = "asupersync", feature = "tokio")))]
+        return &[];
     }
 
     /// The name used in configuration and output.

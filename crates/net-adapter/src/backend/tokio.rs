@@ -170,3 +170,6 @@ impl Io for Tcp {
         crate::net::zero_linger(&self.0)
     }
 }
+
+#[cfg(test)]
+mod traps;

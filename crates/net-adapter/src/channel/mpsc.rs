@@ -3,15 +3,14 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
 use annals_core::{CancelReason, Cancelled, TaskError};
+use futures_util::TryFutureExt;
 
 use crate::Cx;
+use crate::sync::prim::{Arc, AtomicUsize, Mutex, Ordering, lock};
 use crate::sync::{Closed, SemPermit, Semaphore};
-use crate::token::lock;
 
 /// A bounded channel of capacity `cap`; capacity is taken when a place is reserved.
 #[must_use]
@@ -132,8 +131,8 @@ impl<T: Send> Sender<T> {
     /// # Cancel safety
     /// A cancelled or dropped wait leaks no place.
     pub async fn reserve(&self, cx: &Cx) -> Result<Permit<T>, ReserveError> {
-        match cx.or_cancel(self.shared.room.slots(1)).await {
-            Ok(Ok(slot)) => Ok(self.permit(cx, slot)),
+        match cx.or_cancel(self.place()).await {
+            Ok(Ok(permit)) => Ok(permit.counted(cx)),
             Ok(Err(Closed)) => Err(ReserveError::Disconnected),
             Err(Cancelled(reason)) => Err(ReserveError::Cancelled(reason)),
         }
@@ -145,17 +144,20 @@ impl<T: Send> Sender<T> {
     /// [`TryReserveError`].
     pub fn try_reserve(&self, cx: &Cx) -> Result<Permit<T>, TryReserveError> {
         match self.shared.room.try_acquire(1) {
-            Some(slot) => Ok(self.permit(cx, slot)),
+            Some(slot) => Ok(self.permit(slot).counted(cx)),
             None if self.shared.room.is_closed() => Err(TryReserveError::Disconnected),
             None => Err(TryReserveError::Full),
         }
     }
 
-    fn permit(&self, cx: &Cx, slot: SemPermit) -> Permit<T> {
-        Permit {
-            sender: self.clone(),
-            slot: slot.counted(cx),
-        }
+    /// A place that no region counts yet.
+    pub(crate) fn place(&self) -> impl Future<Output = Result<Permit<T>, Closed>> {
+        self.shared.room.slots(1).map_ok(|slot| self.permit(slot))
+    }
+
+    fn permit(&self, slot: SemPermit) -> Permit<T> {
+        let sender = self.clone();
+        Permit { sender, slot }
     }
 
     /// Waits for a place and sends.
@@ -192,6 +194,12 @@ pub struct Permit<T> {
 }
 
 impl<T> Permit<T> {
+    fn counted(self, cx: &Cx) -> Self {
+        let Self { sender, slot } = self;
+        let slot = slot.counted(cx);
+        Self { sender, slot }
+    }
+
     /// Sends. Order of delivery is the order of these calls.
     ///
     /// # Errors
@@ -265,12 +273,23 @@ impl<T> Receiver<T> {
     /// # Cancel safety
     /// A message that was not returned stays queued.
     pub async fn recv(&mut self, cx: &Cx) -> Result<T, RecvError> {
-        let next = poll_fn(|context| {
+        match cx.or_cancel(self.next()).await {
+            Ok(Some(item)) => Ok(item),
+            Ok(None) => Err(RecvError::Closed),
+            Err(Cancelled(reason)) => Err(RecvError::Cancelled(reason)),
+        }
+    }
+
+    /// The next message, or `None` when there will be no more. Dropped, it has taken nothing.
+    pub(crate) fn next(&mut self) -> impl Future<Output = Option<T>> {
+        poll_fn(|context| {
             // Counted before the queue is looked at: a last sender that sends and leaves in
             // between is seen with its message.
             let senders = self.shared.senders.load(Ordering::Acquire);
             let mut queue = lock(&self.shared.queue);
             if let Some(item) = queue.items.pop_front() {
+                drop(queue);
+                self.shared.room.release(1);
                 return Poll::Ready(Some(item));
             }
             if senders == 0 || queue.receiver_gone {
@@ -283,15 +302,7 @@ impl<T> Receiver<T> {
                 context.waker().wake_by_ref();
             }
             Poll::Pending
-        });
-        match cx.or_cancel(next).await {
-            Ok(Some(item)) => {
-                self.shared.room.release(1);
-                Ok(item)
-            }
-            Ok(None) => Err(RecvError::Closed),
-            Err(Cancelled(reason)) => Err(RecvError::Cancelled(reason)),
-        }
+        })
     }
 
     /// Takes the next message if there is one.
@@ -300,13 +311,16 @@ impl<T> Receiver<T> {
     /// [`TryRecvError`].
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
         let senders = self.shared.senders.load(Ordering::Acquire);
-        let item = lock(&self.shared.queue).items.pop_front();
+        let (item, closed) = {
+            let mut queue = lock(&self.shared.queue);
+            (queue.items.pop_front(), queue.receiver_gone)
+        };
         match item {
             Some(item) => {
                 self.shared.room.release(1);
                 Ok(item)
             }
-            None if senders == 0 => Err(TryRecvError::Closed),
+            None if senders == 0 || closed => Err(TryRecvError::Closed),
             None => Err(TryRecvError::Empty),
         }
     }

@@ -1,14 +1,13 @@
 //! One value, once.
 
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
 use annals_core::Cancelled;
 
 use super::RecvError;
 use crate::Cx;
-use crate::token::lock;
+use crate::sync::prim::{Arc, Mutex, lock};
 
 struct State<T> {
     value: Option<T>,
@@ -78,7 +77,16 @@ impl<T> OneReceiver<T> {
     /// # Cancel safety
     /// Dropped early, the value is dropped with it.
     pub async fn recv(self, cx: &Cx) -> Result<T, RecvError> {
-        let value = poll_fn(|context| {
+        match cx.or_cancel(self.value()).await {
+            Ok(Some(value)) => Ok(value),
+            Ok(None) => Err(RecvError::Closed),
+            Err(Cancelled(reason)) => Err(RecvError::Cancelled(reason)),
+        }
+    }
+
+    /// The value, or `None` when it will never come.
+    pub(crate) fn value(&self) -> impl Future<Output = Option<T>> {
+        poll_fn(|context| {
             let mut state = lock(&self.0);
             if let Some(value) = state.value.take() {
                 return Poll::Ready(Some(value));
@@ -88,12 +96,7 @@ impl<T> OneReceiver<T> {
             }
             state.waker = Some(context.waker().clone());
             Poll::Pending
-        });
-        match cx.or_cancel(value).await {
-            Ok(Some(value)) => Ok(value),
-            Ok(None) => Err(RecvError::Closed),
-            Err(Cancelled(reason)) => Err(RecvError::Cancelled(reason)),
-        }
+        })
     }
 }
 

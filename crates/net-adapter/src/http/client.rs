@@ -60,7 +60,7 @@ pub fn http_client(cx: &Cx, cfg: HttpConfig) -> Result<Arc<dyn HttpClient>, Http
         user_agent,
         connector: Connector {
             limit: cfg.connect,
-            tls: cfg.tls,
+            tls: Some(cfg.tls),
             admission: cfg.admission,
             proxies,
         },

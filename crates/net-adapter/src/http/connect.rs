@@ -25,13 +25,31 @@ const LONG: Duration = Duration::from_secs(24 * 3600);
 /// Opens connections. The caller bounds the time with `limit`.
 pub(crate) struct Connector {
     pub(crate) limit: Duration,
-    pub(crate) tls: TlsClient,
+    /// `None` where no TLS is needed.
+    pub(crate) tls: Option<TlsClient>,
     pub(crate) admission: Option<Arc<dyn Admission>>,
     pub(crate) proxies: Proxies,
 }
 
+/// What a proxy is asked for where the scheme is plain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// To pass requests on.
+    Forward,
+    /// To open a tunnel, because what follows is not HTTP.
+    Tunnel,
+}
+
 impl Connector {
     pub(crate) async fn connect(&self, cx: &Cx, origin: &Origin) -> Result<Box<dyn Wire>, HttpError> {
+        let stream = self.stream(cx, origin, Way::Forward).await?;
+        cx.backend()
+            .http_wire(stream)
+            .map_err(|fault| HttpError::wire(&origin.to_string(), Phase::Connect, fault))
+    }
+
+    /// A stream to the origin, in TLS where its scheme wants it.
+    pub(crate) async fn stream(&self, cx: &Cx, origin: &Origin, way: Way) -> Result<Stream, HttpError> {
         let name = origin.to_string();
         let stream = match self.proxies.of(origin) {
             None => cx
@@ -39,22 +57,31 @@ impl Connector {
                 .connect(cx, &origin.at, LONG, self.admission.as_deref())
                 .await
                 .map_err(|error| HttpError::net(&name, Phase::Connect, error))?,
-            Some(proxy) => self.through(cx, proxy, origin, &name).await?,
+            Some(proxy) => self.through(cx, proxy, origin, &name, way).await?,
         };
-        let stream = match origin.scheme {
-            Scheme::Http => stream,
-            Scheme::Https => self
-                .tls
+        match (origin.scheme, &self.tls) {
+            (Scheme::Http, _) => Ok(stream),
+            (Scheme::Https, Some(tls)) => tls
                 .connect(cx, stream, &origin.at.host)
                 .await
-                .map_err(|error| HttpError::net(&name, Phase::Connect, error))?,
-        };
-        cx.backend()
-            .http_wire(stream)
-            .map_err(|fault| HttpError::wire(&name, Phase::Connect, fault))
+                .map_err(|error| HttpError::net(&name, Phase::Connect, error)),
+            (Scheme::Https, None) => Err(HttpError::new(
+                NetworkErrorKind::Tls,
+                &name,
+                Phase::Connect,
+                "no certificates to trust",
+            )),
+        }
     }
 
-    async fn through(&self, cx: &Cx, proxy: &Proxy, origin: &Origin, name: &str) -> Result<Stream, HttpError> {
+    async fn through(
+        &self,
+        cx: &Cx,
+        proxy: &Proxy,
+        origin: &Origin,
+        name: &str,
+        way: Way,
+    ) -> Result<Stream, HttpError> {
         if let Some(admission) = &self.admission {
             // The proxy resolves the name; here only an IP literal has an address.
             let literal: Vec<_> = origin
@@ -69,7 +96,7 @@ impl Connector {
         }
         let dialled = cx.net().connect(cx, &proxy.at, LONG, None).await;
         let mut stream = dialled.map_err(|error| as_proxy(HttpError::net(name, Phase::Connect, error)))?;
-        if origin.scheme == Scheme::Https {
+        if origin.scheme == Scheme::Https || way == Way::Tunnel {
             let opened = cx.or_cancel(tunnel(&mut stream, proxy, &origin.at)).await;
             opened
                 .map_err(|cancelled| HttpError::cancelled(name, Phase::Connect, cancelled))?

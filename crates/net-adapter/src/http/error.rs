@@ -89,6 +89,16 @@ impl HttpError {
     }
 }
 
+impl HttpError {
+    /// The reason of a cancelled exchange; the kind of any other failure.
+    pub(crate) fn into_cancelled(self) -> Result<CancelReason, NetworkErrorKind> {
+        match self.source.downcast::<Cancelled>() {
+            Ok(cancelled) => Ok(cancelled.0),
+            Err(_) => Err(self.kind),
+        }
+    }
+}
+
 impl TaskError for HttpError {
     fn cancel_reason(&self) -> Option<&CancelReason> {
         self.source.downcast_ref::<Cancelled>().map(|c| &c.0)

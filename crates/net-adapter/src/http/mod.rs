@@ -11,15 +11,15 @@
 //! `decode`; [`HttpError`]. Beside them [`get_if_changed`], [`RateLimiter`] and
 //! [`append_query_params`]; below, [`server`].
 
-mod address;
+pub(crate) mod address;
 mod body;
 mod client;
-mod connect;
+pub(crate) mod connect;
 mod decode;
 mod error;
 mod limiter;
 mod pool;
-mod proxy;
+pub(crate) mod proxy;
 mod query;
 mod redirect;
 mod request;
@@ -32,10 +32,11 @@ pub use body::Body;
 pub use client::{HttpClient, Response, http_client};
 #[cfg(feature = "tokio")]
 pub(crate) use error::BoxError;
-pub(crate) use error::WireFault;
 pub use error::{HttpError, Phase};
+pub(crate) use error::{WireFault, kind_of_stream_error};
 pub use limiter::RateLimiter;
 pub use proxy::ProxyConfig;
+pub(crate) use proxy::base64;
 pub use query::append_query_params;
 pub use request::{BodyStream, HttpConfig, ReqBody, ReqOpts, Request};
 pub use validators::{Fetched, Validators, get_if_changed};

@@ -3,10 +3,15 @@
 //! The same seed gives the same schedule and the same trace hash. A failing run prints the one line
 //! that replays it. Blocking calls run inline; real sockets are refused.
 
+mod check;
+pub(crate) mod replay;
+mod report;
 mod run;
 mod state;
 
-pub use run::{CancelPoint, LabConfig, LabFailure, LabReport, cancel_everywhere, check, run};
+pub use check::{Check, CheckReport, cancel_everywhere, check};
+pub use report::{LabFailure, LabReport};
+pub use run::{CancelPoint, LabConfig, run};
 pub use state::Injection;
 pub(crate) use state::{LabState, Step};
 

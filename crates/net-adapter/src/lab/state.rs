@@ -1,15 +1,16 @@
 //! What a lab run decides and remembers: the schedule, the injection, the trace.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 #[cfg(feature = "tokio")]
 use std::time::Duration;
 
-use annals_core::{CancelKind, CancelReason, MonoTime, UnixMs};
+use annals_core::{CancelKind, CancelReason, MonoTime, OutcomeKind, UnixMs};
 
 use super::LabConfig;
-use crate::task::TaskRecord;
+use crate::net::VirtualNet;
+use crate::task::{TaskInfo, TaskRecord};
 use crate::token::{Token, lock};
 
 /// What the driver does instead of, or before, a poll.
@@ -36,6 +37,11 @@ pub(crate) struct LabState {
     steps: AtomicU64,
     events: AtomicU64,
     polls: Mutex<BTreeMap<u64, u64>>,
+    /// Tasks that panicked and whose outcome nobody has taken.
+    lost: Mutex<BTreeMap<u64, TaskInfo>>,
+    /// Panics of tasks whose outcome somebody took.
+    observed: AtomicU64,
+    net: Arc<VirtualNet>,
 }
 
 /// FNV-1a, 64 bits (http://www.isthe.com/chongo/tech/comp/fnv/).
@@ -55,11 +61,13 @@ enum Event {
     Poll = 2,
     Yield = 3,
     Inject = 4,
+    End = 5,
 }
 
 impl LabState {
     pub(crate) fn new(config: LabConfig) -> Self {
         Self {
+            net: Arc::new(VirtualNet::new(config.seed)),
             schedule: Mutex::new(fastrand::Rng::with_seed(config.seed ^ 0x5eed)),
             config,
             trace: Mutex::new(Fnv(0xcbf2_9ce4_8422_2325)),
@@ -67,9 +75,16 @@ impl LabState {
             steps: AtomicU64::new(0),
             events: AtomicU64::new(0),
             polls: Mutex::default(),
+            lost: Mutex::default(),
+            observed: AtomicU64::new(0),
         }
     }
 
+    pub(crate) fn net(&self) -> Arc<VirtualNet> {
+        self.net.clone()
+    }
+
+    #[cfg(feature = "asupersync")]
     pub(crate) fn seed(&self) -> u64 {
         self.config.seed
     }
@@ -123,6 +138,29 @@ impl LabState {
 
     pub(crate) fn spawned(&self, record: &TaskRecord) {
         self.record(record.started, record.id, Event::Spawn, record.index);
+    }
+
+    /// Called by the task driver when a task is over.
+    pub(crate) fn ended(&self, record: &TaskRecord, region: String, now: MonoTime, outcome: OutcomeKind) {
+        self.record(now, record.id, Event::End, outcome as u64);
+        if outcome == OutcomeKind::Panicked {
+            lock(&self.lost).insert(record.id, record.info(region, now));
+        }
+    }
+
+    /// Somebody took the outcome of a task that panicked.
+    pub(crate) fn observed(&self, task: u64) {
+        if lock(&self.lost).remove(&task).is_some() {
+            self.observed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn observed_panics(&self) -> u64 {
+        self.observed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn lost_panics(&self) -> Vec<TaskInfo> {
+        lock(&self.lost).values().cloned().collect()
     }
 
     /// Called by the task driver before every poll; `poll` counts from one.

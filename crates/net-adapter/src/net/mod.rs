@@ -27,7 +27,7 @@ pub use stream::{Listener, Stream};
 pub(crate) use tls::tls_fault;
 pub use tls::{TlsClient, TlsError, TlsRoots};
 #[cfg(feature = "lab")]
-pub use virtual_net::VirtualNet;
+pub use virtual_net::{LinkFaults, VirtualNet};
 
 /// The network a [`Cx`] can reach.
 pub trait Net: Send + Sync {

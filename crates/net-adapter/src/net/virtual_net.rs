@@ -1,23 +1,25 @@
-//! The network of the lab: in memory, with seeded latency.
+//! The network of the lab: in memory, with seeded latency, and with the faults a test asks for.
+
+mod link;
+mod pipe;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::future::{pending, poll_fn};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use annals_core::{Cancelled, NetworkErrorKind};
-use futures_io::{AsyncRead, AsyncWrite};
 
-use super::{Admission, HostPort, Io, Listener, Net, NetError, Stream};
+pub use self::link::LinkFaults;
+use self::link::{Dial, Link, Links};
+use self::pipe::{Path, pick, pipe};
+use super::{Admission, HostPort, Listener, Net, NetError, Stream};
 use crate::Cx;
 use crate::backend::{BoxFuture, RawListener};
 use crate::token::lock;
-
-/// Bytes in flight per direction before a writer has to wait.
-const WINDOW: usize = 64 * 1024;
 
 /// An in-memory network. IP literals name themselves, `localhost` is 127.0.0.1; no other name
 /// resolves.
@@ -28,6 +30,7 @@ pub struct VirtualNet {
 struct State {
     rng: fastrand::Rng,
     listening: BTreeMap<SocketAddr, Arc<Mutex<Backlog>>>,
+    links: Links,
     next_port: u16,
 }
 
@@ -47,6 +50,7 @@ impl VirtualNet {
             state: Mutex::new(State {
                 rng,
                 listening: BTreeMap::new(),
+                links: Links::default(),
                 next_port: 40_000,
             }),
         }
@@ -58,14 +62,54 @@ impl VirtualNet {
         state.next_port
     }
 
+    /// The network of a lab run; `None` outside the lab.
+    #[must_use]
+    pub fn of(cx: &Cx) -> Option<Arc<Self>> {
+        cx.lab().map(|lab| lab.net())
+    }
+
+    /// The link from a task, by its name, to a host; `*` stands for any. Of several that fit, the host says more.
+    pub fn link(&self, from: &str, to: &str) -> LinkFaults {
+        LinkFaults(lock(&self.state).links.entry(from, to))
+    }
+
+    fn link_of(&self, cx: &Cx, host: &str) -> Option<Arc<Link>> {
+        lock(&self.state).links.of(cx.record().name, host)
+    }
+
     async fn dial(&self, cx: &Cx, to: &HostPort, addresses: &[SocketAddr]) -> Result<Stream, NetError> {
-        let latency = Duration::from_millis(lock(&self.state).rng.u64(1..20));
-        cx.sleep(latency).await.map_err(|c| NetError::cancelled(to, c))?;
+        let link = self.link_of(cx, &to.host);
+        let path = link.map(|link| Path {
+            faults: link.faults(),
+            link,
+            backend: cx.backend().clone(),
+            rng: Mutex::new(lock(&self.state).rng.fork()),
+        });
+        let mut latency = Duration::from_millis(lock(&self.state).rng.u64(1..20));
+        if let Some(path) = &path {
+            if let Some(range) = &path.faults.latency {
+                latency = pick(&path.rng, range);
+            }
+            if path.faults.reorder {
+                latency += pick(&path.rng, &(Duration::ZERO..Duration::from_millis(50)));
+            }
+        }
+        let cancelled = |cancelled| NetError::cancelled(to, cancelled);
+        cx.sleep(latency).await.map_err(cancelled)?;
+        if let Some(path) = &path {
+            open(cx, path).await.map_err(cancelled)?;
+            match path.faults.dial {
+                Dial::Answered => {}
+                Dial::Refused => return Err(NetError::io(to, io::ErrorKind::ConnectionRefused.into())),
+                Dial::Unanswered => cx.or_cancel(pending()).await.map_err(cancelled)?,
+            }
+        }
+        let path = path.map(Arc::new);
         for address in addresses {
             let backlog = lock(&self.state).listening.get(address).cloned();
             let Some(backlog) = backlog else { continue };
             let local = SocketAddr::new(address.ip(), self.port());
-            let (near, far) = pipe(local, *address);
+            let (near, far) = pipe(local, *address, path.clone());
             let waker = {
                 let mut backlog = lock(&backlog);
                 if backlog.closed {
@@ -83,10 +127,30 @@ impl VirtualNet {
     }
 }
 
+/// Waits while the link is partitioned.
+async fn open(cx: &Cx, path: &Path) -> Result<(), Cancelled> {
+    let mut timer = None;
+    cx.or_cancel(poll_fn(|context| {
+        loop {
+            let Some(until) = path.link.closed_until(path.backend.now(), context.waker()) else {
+                return Poll::Ready(());
+            };
+            let timer = timer.get_or_insert_with(|| path.backend.sleep_until(until));
+            if timer.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }))
+    .await
+}
+
 impl Net for VirtualNet {
-    fn resolve<'a>(&'a self, _: &'a Cx, host: &'a str, port: u16) -> BoxFuture<'a, Result<Vec<SocketAddr>, NetError>> {
+    fn resolve<'a>(&'a self, cx: &'a Cx, host: &'a str, port: u16) -> BoxFuture<'a, Result<Vec<SocketAddr>, NetError>> {
         Box::pin(async move {
             let to = HostPort::new(host, port);
+            if self.link_of(cx, host).is_some_and(|link| link.faults().no_dns) {
+                return Err(NetError::new(NetworkErrorKind::Dns, to, "no such name on this link"));
+            }
             match to
                 .ip()
                 .or((host == "localhost").then_some(IpAddr::V4(Ipv4Addr::LOCALHOST)))
@@ -160,124 +224,5 @@ impl Drop for Listening {
             std::mem::take(&mut backlog.waiting)
         };
         drop(waiting);
-    }
-}
-
-/// One direction of a connection.
-#[derive(Default)]
-struct Half {
-    bytes: VecDeque<u8>,
-    /// The writer has finished.
-    ended: bool,
-    /// The connection was reset.
-    reset: bool,
-    /// The reader is gone.
-    abandoned: bool,
-    reader: Option<Waker>,
-    writer: Option<Waker>,
-}
-
-type Shared = Arc<Mutex<Half>>;
-
-struct Pipe {
-    incoming: Shared,
-    outgoing: Shared,
-}
-
-fn pipe(near: SocketAddr, far: SocketAddr) -> (Stream, Stream) {
-    let (up, down) = (Shared::default(), Shared::default());
-    let client = Pipe {
-        incoming: down.clone(),
-        outgoing: up.clone(),
-    };
-    let server = Pipe {
-        incoming: up,
-        outgoing: down,
-    };
-    (Stream::new(client, far, near), Stream::new(server, near, far))
-}
-
-fn change(half: &Shared, f: impl FnOnce(&mut Half)) {
-    let wakers = {
-        let mut half = lock(half);
-        f(&mut half);
-        [half.reader.take(), half.writer.take()]
-    };
-    wakers.into_iter().flatten().for_each(Waker::wake);
-}
-
-impl AsyncRead for Pipe {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut half = lock(&self.incoming);
-        if half.reset {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-        }
-        if half.bytes.is_empty() {
-            if half.ended {
-                return Poll::Ready(Ok(0));
-            }
-            half.reader = Some(context.waker().clone());
-            return Poll::Pending;
-        }
-        let n = buffer.len().min(half.bytes.len());
-        for (slot, byte) in buffer.iter_mut().zip(half.bytes.drain(..n)) {
-            *slot = byte;
-        }
-        let writer = half.writer.take();
-        drop(half);
-        if let Some(writer) = writer {
-            writer.wake();
-        }
-        Poll::Ready(Ok(n))
-    }
-}
-
-impl AsyncWrite for Pipe {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let mut half = lock(&self.outgoing);
-        if half.reset || half.abandoned {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-        }
-        if half.ended {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        let room = WINDOW.saturating_sub(half.bytes.len());
-        if room == 0 {
-            half.writer = Some(context.waker().clone());
-            return Poll::Pending;
-        }
-        let n = room.min(bytes.len());
-        half.bytes.extend(bytes.iter().take(n));
-        let reader = half.reader.take();
-        drop(half);
-        if let Some(reader) = reader {
-            reader.wake();
-        }
-        Poll::Ready(Ok(n))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        change(&self.outgoing, |half| half.ended = true);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Io for Pipe {
-    fn reset_on_close(&mut self) -> io::Result<()> {
-        for half in [&self.incoming, &self.outgoing] {
-            change(half, |half| half.reset = true);
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Pipe {
-    fn drop(&mut self) {
-        change(&self.outgoing, |half| half.ended = true);
-        change(&self.incoming, |half| half.abandoned = true);
     }
 }

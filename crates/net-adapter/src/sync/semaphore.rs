@@ -1,50 +1,45 @@
 //! A fair counting semaphore; channels and locks are made of it.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use annals_core::Cancelled;
 
+use super::prim::{Arc, Mutex, lock};
+use super::wait_queue::{Ticket, WaitQueue};
 use crate::Cx;
 use crate::region::RegionInner;
-use crate::token::lock;
 
 struct State {
     free: usize,
-    waiting: VecDeque<Waiter>,
-    next: u64,
+    waiting: WaitQueue<Request>,
     closed: bool,
 }
 
-struct Waiter {
-    ticket: u64,
+struct Request {
     need: usize,
     granted: bool,
-    waker: Waker,
 }
 
 impl State {
     /// Whether somebody waits who has not been served: a newcomer then has to queue behind them.
     fn has_queue(&self) -> bool {
-        self.waiting.back().is_some_and(|w| !w.granted)
+        self.waiting.last().is_some_and(|w| !w.data.granted)
     }
 
     /// Serves waiters first come, first served; returns whom to wake.
     fn grant(&mut self) -> Vec<Waker> {
         let mut woken = Vec::new();
-        for waiter in &mut self.waiting {
-            if waiter.granted {
+        for waiter in self.waiting.iter_mut() {
+            if waiter.data.granted {
                 continue;
             }
-            if self.free < waiter.need {
+            if self.free < waiter.data.need {
                 break;
             }
-            self.free -= waiter.need;
-            waiter.granted = true;
-            woken.push(waiter.waker.clone());
+            self.free -= waiter.data.need;
+            waiter.data.granted = true;
+            woken.push(waiter.waker());
         }
         woken
     }
@@ -64,8 +59,7 @@ impl Semaphore {
     pub fn new(n: usize) -> Self {
         Self(Arc::new(Mutex::new(State {
             free: n,
-            waiting: VecDeque::new(),
-            next: 0,
+            waiting: WaitQueue::new(),
             closed: false,
         })))
     }
@@ -134,24 +128,12 @@ impl Semaphore {
         woken.into_iter().for_each(Waker::wake);
     }
 
-    /// Adds a permit unless one is already free.
-    pub(crate) fn release_up_to_one(&self) {
-        let woken = {
-            let mut state = lock(&self.0);
-            if state.free == 0 {
-                state.free = 1;
-            }
-            state.grant()
-        };
-        woken.into_iter().for_each(Waker::wake);
-    }
-
     /// Refuses everybody who waits or will wait.
     pub(crate) fn close(&self) {
-        let woken: Vec<_> = {
+        let woken = {
             let mut state = lock(&self.0);
             state.closed = true;
-            state.waiting.iter().map(|w| w.waker.clone()).collect()
+            state.waiting.wakers()
         };
         woken.into_iter().for_each(Waker::wake);
     }
@@ -173,7 +155,7 @@ impl std::fmt::Debug for Semaphore {
 pub(crate) struct Acquire {
     of: Semaphore,
     n: usize,
-    ticket: Option<u64>,
+    ticket: Option<Ticket>,
 }
 
 impl Future for Acquire {
@@ -195,30 +177,20 @@ impl Future for Acquire {
                 state.free -= this.n;
                 return Poll::Ready(Ok(permit()));
             }
-            let ticket = state.next;
-            state.next += 1;
-            let waker = context.waker().clone();
-            state.waiting.push_back(Waiter {
-                ticket,
+            let request = Request {
                 need: this.n,
                 granted: false,
-                waker,
-            });
-            this.ticket = Some(ticket);
+            };
+            this.ticket = Some(state.waiting.join(context.waker(), request));
             return Poll::Pending;
         };
-        let Some(at) = state.waiting.iter().position(|w| w.ticket == ticket) else {
-            return Poll::Ready(Err(Closed));
-        };
-        let granted = state.waiting.get(at).is_some_and(|w| w.granted);
+        let granted = state.waiting.get(ticket).is_some_and(|w| w.data.granted);
         if granted || state.closed {
-            state.waiting.remove(at);
+            state.waiting.leave(ticket);
             this.ticket = None;
             return Poll::Ready(if granted { Ok(permit()) } else { Err(Closed) });
         }
-        if let Some(waiter) = state.waiting.get_mut(at) {
-            waiter.waker.clone_from(context.waker());
-        }
+        state.waiting.stay(ticket, context.waker());
         Poll::Pending
     }
 }
@@ -228,13 +200,10 @@ impl Drop for Acquire {
         let Some(ticket) = self.ticket else { return };
         let woken = {
             let mut state = lock(&self.of.0);
-            let Some(at) = state.waiting.iter().position(|w| w.ticket == ticket) else {
-                return;
-            };
-            if let Some(waiter) = state.waiting.remove(at)
-                && waiter.granted
+            if let Some(waiter) = state.waiting.leave(ticket)
+                && waiter.data.granted
             {
-                state.free += waiter.need;
+                state.free += waiter.data.need;
             }
             state.grant()
         };
@@ -278,18 +247,18 @@ impl std::fmt::Debug for SemPermit {
 }
 
 /// Counts one permit in the region of the context that took it, wherever it moves.
-struct RegionPermit(Arc<RegionInner>);
+struct RegionPermit(std::sync::Arc<RegionInner>);
 
 impl RegionPermit {
     fn new(cx: &Cx) -> Self {
         let region = cx.region_inner().clone();
-        region.permits.fetch_add(1, Ordering::AcqRel);
+        region.permits.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
         Self(region)
     }
 }
 
 impl Drop for RegionPermit {
     fn drop(&mut self) {
-        self.0.permits.fetch_sub(1, Ordering::AcqRel);
+        self.0.permits.fetch_sub(1, std::sync::atomic::Ordering::AcqRel);
     }
 }

@@ -6,23 +6,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use annals_core::NetworkErrorKind::{
-    self, BadUrl, BodyTooLarge, ClosedEarly, Dns, NotAdmitted, Other, PoolBusy, Protocol, ReadTimeout, Refused, Reset,
-    TooManyRedirects,
+    self, BadUrl, BodyTooLarge, ClosedEarly, Dns, NotAdmitted, Other, PoolBusy, Protocol, Proxy, ReadTimeout, Refused,
+    Reset, TooManyRedirects, TotalTimeout, Unreachable,
 };
-use annals_net_adapter::http::{HttpError, Phase, ReqOpts};
+use annals_net_adapter::http::{HttpError, Phase, ProxyConfig, ReqOpts};
 use annals_net_adapter::net::{Admission, NotAdmitted as Denial};
 use annals_net_adapter::sync::Notify;
-use annals_net_adapter::{Cx, on_every_host};
+use annals_net_adapter::{Cx, Environment, on_every_host, on_every_runtime};
 
 use super::support::{Conn, Site, With, client, client_with, get, impatient, kind_of, ok, once, request};
 
 on_every_host!(
     fault_matrix_kinds,
     no_fault_maps_to_other,
-    every_address_is_judged_before_it_is_dialled,
+    parity_admission,
     a_failing_request_body_is_the_callers_error,
     errors_never_print_secrets,
 );
+
+on_every_runtime!(fault_matrix_kinds_of_routes);
 
 const NO_HEAD: &[u8] = b"";
 
@@ -171,6 +173,58 @@ async fn fault_matrix_kinds(cx: Cx) {
         let error = fails(&cx, &url).await;
         assert_eq!((error.kind, error.phase), (kind, phase), "{url}: {error}");
     }
+    for (fault, error, kind, phase) in [
+        ("the whole takes too long", late(&cx).await, TotalTimeout, Phase::Head),
+        ("every connection is taken", crowded(&cx).await, PoolBusy, Phase::Pool),
+        ("the proxy refuses CONNECT", walled(&cx).await, Proxy, Phase::Connect),
+        ("a private address", forbidden(&cx).await, NotAdmitted, Phase::Connect),
+    ] {
+        assert_eq!((error.kind, error.phase), (kind, phase), "{fault}: {error}");
+    }
+}
+
+async fn late(cx: &Cx) -> HttpError {
+    let (site, _) = failing(cx, Then::SayAndHang(NO_HEAD)).await;
+    let opts = ReqOpts {
+        total: Some(Duration::from_millis(50)),
+        ..ReqOpts::default()
+    };
+    let asked = request("GET", &site.url("/"));
+    client(cx).send(cx, asked, &opts).await.unwrap_err()
+}
+
+async fn crowded(cx: &Cx) -> HttpError {
+    let site = once(cx, ok("taken")).await;
+    let client = client_with(cx, |config| {
+        (config.per_host, config.pool_wait) = (1, Duration::from_millis(20));
+    });
+    let unread = get(cx, &client, &site.url("/")).await.unwrap();
+    let error = get(cx, &client, &site.url("/")).await.unwrap_err();
+    drop(unread);
+    error
+}
+
+async fn walled(cx: &Cx) -> HttpError {
+    let proxy = once(cx, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n").await;
+    let variables = Environment::new([("HTTPS_PROXY".to_owned(), proxy.addr.to_string())]);
+    let client = client_with(cx, |config| config.proxy = ProxyConfig::Variables(variables));
+    get(cx, &client, "https://forge.example/").await.unwrap_err()
+}
+
+async fn forbidden(cx: &Cx) -> HttpError {
+    let site = once(cx, ok("private")).await;
+    let elsewhere = "192.0.2.1:80".parse().unwrap();
+    let client = client_with(cx, |config| config.admission = Some(Arc::new(Only(elsewhere))));
+    get(cx, &client, &site.url("/")).await.unwrap_err()
+}
+
+/// Only a real network has no way to an address.
+async fn fault_matrix_kinds_of_routes(cx: Cx) {
+    // TCP has no broadcast: Linux and macOS refuse the address before a packet is sent.
+    let error = fails(&cx, "http://255.255.255.255/").await;
+    let refused = matches!(error.kind, Unreachable) || cfg!(target_os = "macos");
+    assert!(refused && error.phase == Phase::Connect, "{error}");
+    assert_ne!(error.kind, Other);
 }
 
 /// The error of a GET that gets no answer.
@@ -192,7 +246,8 @@ impl Admission for Only {
     }
 }
 
-async fn every_address_is_judged_before_it_is_dialled(cx: Cx) {
+/// Every address is judged before it is dialled.
+async fn parity_admission(cx: Cx) {
     let other = once(&cx, ok("other")).await;
     let to = other.addr;
     let site = once(

@@ -10,6 +10,8 @@ mod connections;
 mod faults;
 mod framing;
 mod limiter;
+mod native;
+mod parity;
 mod proxies;
 mod redirects;
 mod support;

@@ -249,6 +249,21 @@ impl Conn {
         while self.more().await.is_some() {}
     }
 
+    pub fn local_addr(&self) -> SocketAddr {
+        self.plain().local_addr()
+    }
+
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.plain().peer_addr()
+    }
+
+    fn plain(&self) -> &Stream {
+        match &self.stream {
+            Some(Pipe::Plain(stream)) => stream,
+            Some(Pipe::Tls(_)) | None => panic!("no plain connection"),
+        }
+    }
+
     /// Closes with a reset.
     pub fn reset(mut self) {
         if let Some(Pipe::Plain(stream)) = self.stream.take() {

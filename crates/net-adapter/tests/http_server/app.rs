@@ -2,12 +2,14 @@
 
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use annals_net_adapter::channel::mpsc;
-use annals_net_adapter::http::server::{PeerAddr, ReqCx, RouteLimits};
+use annals_net_adapter::http::server::{PeerAddr, ReqCx, RouteLimits, SseEvent, sse};
 use annals_net_adapter::sync::Notify;
+use annals_net_adapter::ws::{WsMsg, WsOpts, WsUpgrade};
 use annals_net_adapter::{Cancelled, Cx};
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -19,7 +21,7 @@ use futures_util::stream;
 
 /// What handlers noted, in order.
 #[derive(Clone, Default)]
-pub struct Journal(Arc<(Mutex<Vec<String>>, Notify)>);
+pub struct Journal(Arc<(Mutex<Vec<String>>, Notify, Notify, AtomicU64)>);
 
 impl Journal {
     pub fn note(&self, what: impl Into<String>) {
@@ -29,6 +31,21 @@ impl Journal {
 
     pub fn all(&self) -> Vec<String> {
         self.0.0.lock().unwrap().clone()
+    }
+
+    /// Let a handler that waits for it go one step on.
+    pub fn go_on(&self) {
+        self.0.2.notify_one();
+    }
+
+    /// Wait for the test to say so.
+    pub async fn told(&self, cx: &Cx) -> Result<(), Cancelled> {
+        self.0.2.notified(cx).await
+    }
+
+    /// Bytes that `/water` has made.
+    pub fn made(&self) -> u64 {
+        self.0.3.load(Ordering::SeqCst)
     }
 
     /// Wait until so many notes begin with `what`.
@@ -82,7 +99,11 @@ pub fn routes(journal: Journal) -> Router {
         .route("/short", get(short))
         .route("/slow-body", post(slow_body))
         .route("/produce", get(produce))
+        .route("/events", get(events))
+        .route("/ws", get(websocket))
+        .route("/ws-panic", get(websocket_panic))
         .route("/flood", get(flood))
+        .route("/water/{bytes}", get(water))
         .route(
             "/megabytes/{count}",
             get(async |Path(count): Path<usize>| Response::new(Body::from(vec![b'm'; count << 20]))),
@@ -108,6 +129,16 @@ async fn flood(State(journal): State<Journal>) -> Response {
     Response::new(Body::from_stream(stream::unfold(Ends(journal), move |ends| {
         let water = water.clone();
         async move { Some((Ok::<_, Infallible>(water), ends)) }
+    })))
+}
+
+/// So many bytes, counted as they are made.
+async fn water(State(journal): State<Journal>, Path(bytes): Path<u64>) -> Response {
+    let piece = Bytes::from(vec![b'w'; 64 * 1024]);
+    let pieces = bytes / piece.len() as u64;
+    Response::new(Body::from_stream(stream::iter(0..pieces).map_each(move |_| {
+        journal.0.3.fetch_add(piece.len() as u64, Ordering::SeqCst);
+        Ok::<_, Infallible>(piece.clone())
     })))
 }
 
@@ -202,4 +233,50 @@ async fn produce(ReqCx(cx): ReqCx, State(journal): State<Journal>) -> Result<Res
         Some((Ok::<_, Infallible>(item), (rx, cx)))
     });
     Ok(Response::new(Body::from_stream(body)))
+}
+
+/// One event at once, another each time the test says so; after four the stream ends by itself.
+async fn events(ReqCx(cx): ReqCx, State(journal): State<Journal>) -> Result<Response, StatusCode> {
+    let (tx, rx) = mpsc::<SseEvent>(NonZeroUsize::MIN);
+    let made = cx.spawn("events", move |cx| async move {
+        for number in 1..=4 {
+            let event = SseEvent::new(format!("number {number}\nof 4"))
+                .event("count")
+                .id(&number.to_string());
+            if let Err(error) = tx.send(&cx, event).await {
+                journal.note(format!("events ended: {}", error.why));
+                return Ok(());
+            }
+            journal.note("event");
+            if number < 4 && journal.told(&cx).await.is_err() {
+                journal.note("events ended: cancelled");
+                return Ok(());
+            }
+        }
+        journal.note("events ended: all sent");
+        Ok::<(), Cancelled>(())
+    });
+    made.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    Ok(sse(&cx, rx, Duration::from_millis(40)))
+}
+
+/// Echoes; what ends it is noted.
+async fn websocket(ws: WsUpgrade, State(journal): State<Journal>) -> Response {
+    ws.on_upgrade(WsOpts::default(), async move |cx, mut socket| {
+        journal.note("websocket");
+        loop {
+            match socket.recv(&cx).await {
+                Ok(message @ (WsMsg::Text(_) | WsMsg::Binary(_))) => socket.send(&cx, message).await?,
+                Ok(WsMsg::Ping(_) | WsMsg::Pong(_)) => {}
+                Err(error) => {
+                    journal.note(format!("websocket ended: {error}"));
+                    return Err(error);
+                }
+            }
+        }
+    })
+}
+
+async fn websocket_panic(ws: WsUpgrade) -> Response {
+    ws.on_upgrade(WsOpts::default(), async |_, _| panic!("as told"))
 }

@@ -19,6 +19,8 @@ on_every_server!(
     a_large_answer_arrives_whole,
 );
 
+annals_net_adapter::on_every_runtime!(h20_a_slow_reader_holds_little);
+
 const MIB: usize = 1 << 20;
 
 async fn h04_content_length_is_exact_and_bounded(cx: Cx, engine: Engine) {
@@ -207,6 +209,32 @@ async fn h20_a_broken_answer_is_cut(cx: Cx, engine: Engine) {
     }
     assert_eq!(server.client(&cx).await.get(&cx, "/hello").await.text(), "hello");
     server.stop(&cx).await;
+}
+
+/// What is made and not yet read stays small, however much is sent: nothing on the way keeps the stream.
+async fn h20_a_slow_reader_holds_little(cx: Cx) {
+    const WHOLE: u64 = 256 << 20;
+    let servers = [
+        Server::start(&cx, Engine::Backend).await,
+        Server::start(&cx, Engine::Own).await,
+    ];
+    for server in &servers {
+        let mut client = server.client(&cx).await;
+        client
+            .send(&cx, format!("GET /water/{WHOLE} HTTP/1.1\r\nHost: test\r\n\r\n"))
+            .await;
+        client.through(&cx, b"\r\n\r\n").await.unwrap();
+        let mut read = 0;
+        while read < WHOLE {
+            read += client.chunk(&cx).await.expect("the stream goes on").len() as u64;
+            let waiting = server.journal.made() - read;
+            assert!(waiting < 16 << 20, "{waiting} bytes are kept for a slow reader");
+        }
+        assert_eq!(client.chunk(&cx).await.as_deref(), Some(b"".as_slice()));
+    }
+    for server in servers {
+        server.stop(&cx).await;
+    }
 }
 
 async fn a_body_streams_through(cx: Cx, engine: Engine) {

@@ -128,14 +128,27 @@ impl Client {
     async fn chunks(&mut self, cx: &Cx) -> Option<Vec<u8>> {
         let mut body = Vec::new();
         loop {
-            let line = String::from_utf8(self.through(cx, b"\r\n").await?).unwrap();
-            let size = usize::from_str_radix(line.trim_end(), 16).unwrap();
-            body.extend(self.take(cx, size).await?);
-            assert_eq!(self.take(cx, 2).await?, b"\r\n");
-            if size == 0 {
+            let chunk = self.chunk(cx).await?;
+            if chunk.is_empty() {
                 return Some(body);
             }
+            body.extend(chunk);
         }
+    }
+
+    /// One chunk of a chunked body; the empty one is the last.
+    pub async fn chunk(&mut self, cx: &Cx) -> Option<Vec<u8>> {
+        let line = String::from_utf8(self.through(cx, b"\r\n").await?).unwrap();
+        let size = usize::from_str_radix(line.trim_end(), 16).unwrap();
+        let chunk = self.take(cx, size).await?;
+        assert_eq!(self.take(cx, 2).await?, b"\r\n");
+        Some(chunk)
+    }
+
+    /// Everything that comes until the server closes.
+    pub async fn everything(mut self, cx: &Cx) -> Vec<u8> {
+        while self.read(cx).await.is_some_and(|read| read > 0) {}
+        self.buf
     }
 
     /// Everything up to and with `end`.

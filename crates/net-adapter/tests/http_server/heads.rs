@@ -8,8 +8,10 @@ on_every_server!(
     h01_one_connection_serves_many_requests_in_order,
     h02_the_connection_is_kept_or_closed_as_asked,
     h03_some_answers_have_no_body,
-    h06_h07_ambiguous_framing_is_refused,
-    h09_h10_malformed_heads_are_refused,
+    h06_another_coding_or_two_framings_are_refused,
+    h07_a_content_length_that_is_no_number_is_refused,
+    h09_malformed_fields_are_refused,
+    h10_hosts_methods_and_targets_are_judged,
     h11_versions_and_target_forms,
     h12_one_empty_line_may_come_first,
     h13_heads_have_a_size,
@@ -120,7 +122,7 @@ fn with(fields: &[&str]) -> Vec<String> {
         .collect()
 }
 
-async fn h06_h07_ambiguous_framing_is_refused(cx: Cx, engine: Engine) {
+async fn h06_another_coding_or_two_framings_are_refused(cx: Cx, engine: Engine) {
     let inputs = with(&[
         "Content-Length: 5\r\nTransfer-Encoding: chunked",
         "Transfer-Encoding: chunked\r\nContent-Length: 5",
@@ -132,6 +134,13 @@ async fn h06_h07_ambiguous_framing_is_refused(cx: Cx, engine: Engine) {
         "Transfer-Encoding:  chunked",
         "Transfer-Encoding: \u{b}chunked",
         "Transfer-Encoding : chunked",
+    ]);
+    let old = "POST /echo HTTP/1.0\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned();
+    refused(&cx, engine, 400, &[inputs, vec![old]].concat()).await;
+}
+
+async fn h07_a_content_length_that_is_no_number_is_refused(cx: Cx, engine: Engine) {
+    let inputs = with(&[
         "Content-Length: +1",
         "Content-Length: -1",
         "Content-Length: ",
@@ -142,25 +151,29 @@ async fn h06_h07_ambiguous_framing_is_refused(cx: Cx, engine: Engine) {
         "Content-Length: 5\r\nContent-Length: 5",
         "Content-Length: 5\r\nContent-Length: 6",
     ]);
-    let old = "POST /echo HTTP/1.0\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned();
-    refused(&cx, engine, 400, &[inputs, vec![old]].concat()).await;
+    refused(&cx, engine, 400, &inputs).await;
 }
 
-async fn h09_h10_malformed_heads_are_refused(cx: Cx, engine: Engine) {
-    let mut inputs = with(&[
+async fn h09_malformed_fields_are_refused(cx: Cx, engine: Engine) {
+    let inputs = with(&[
         "X : 1",
         "X: 1\r\n folded",
         "X: a\rb",
         "X: a\nY: b",
         "X: a\0b",
+        "X: a\u{1}b",
         ": empty",
         "no colon",
-        "Host: two",
     ]);
+    let feeds = "GET / HTTP/1.1\nHost: test\n\n".to_owned();
+    refused(&cx, engine, 400, &[inputs, vec![feeds]].concat()).await;
+}
+
+async fn h10_hosts_methods_and_targets_are_judged(cx: Cx, engine: Engine) {
+    let mut inputs = with(&["Host: two"]);
     for head in [
         "GET / HTTP/1.1\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
-        "GET / HTTP/1.1\nHost: test\n\n",
         "G(T / HTTP/1.1\r\nHost: test\r\n\r\n",
         "GET  / HTTP/1.1\r\nHost: test\r\n\r\n",
         "GET /  HTTP/1.1\r\nHost: test\r\n\r\n",

@@ -69,21 +69,21 @@ async fn h16_a_client_that_never_reads_is_cut_off(cx: Cx, engine: Engine) {
 
 async fn h17_connections_over_the_limit_wait(cx: Cx, engine: Engine) {
     let limits = ServerLimits {
-        connections: 8,
+        connections: 64,
         ..ServerLimits::default().sped_up(20)
     };
     let server = Server::with(&cx, engine, limits).await;
     let mut clients = Vec::new();
-    for _ in 0..12 {
+    for _ in 0..100 {
         let mut client = server.client(&cx).await;
         client.send(&cx, "GET /hello HTTP/1.1\r\nHost: test\r\n\r\n").await;
         clients.push(client);
     }
-    // The last four are served as the first leave.
+    // The last 36 are served as the first leave.
     for mut client in clients {
         assert_eq!(client.answer(&cx).await.text(), "hello");
     }
-    assert_eq!(server.stop(&cx).await.served, 12);
+    assert_eq!(server.stop(&cx).await.served, 100);
 }
 
 async fn h17_one_peer_gets_so_many_connections(cx: Cx, engine: Engine) {

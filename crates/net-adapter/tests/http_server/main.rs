@@ -7,11 +7,15 @@
 mod app;
 mod bodies;
 mod client;
+mod corpus;
+mod escapes;
+mod events;
 mod heads;
 mod life;
 mod limits;
 mod mutations;
 mod stress;
+mod upgrades;
 
 use std::net::SocketAddr;
 

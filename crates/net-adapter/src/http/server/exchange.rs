@@ -20,6 +20,7 @@ use super::head::{Persistence, RequestHead};
 use super::leftovers::WeakLeftovers;
 use super::refusal::plain;
 use super::shared::Connected;
+use super::sse::EndsWithDrain;
 use crate::backend::BoxFuture;
 use crate::{Budget, Cx, Region, RegionSpec};
 
@@ -89,8 +90,9 @@ impl Exchange {
         let polled = catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(context)));
         match polled {
             Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(response)) => {
+            Ok(Poll::Ready(mut response)) => {
                 self.handler = None;
+                EndsWithDrain::tell(&mut response, &self.connected.shared.drain);
                 if self.control.failure() == Some(BodyError::Idle) {
                     return Poll::Ready(
                         self.own_answer(StatusCode::REQUEST_TIMEOUT, "the request body did not arrive in time"),
@@ -175,8 +177,17 @@ pub(crate) struct RequestRegion {
 
 impl RequestRegion {
     fn cancel(&self, kind: CancelKind) {
+        self.cancel_for(CancelReason::new(kind, "http-request", self.cx.now()));
+    }
+
+    /// The context of the region, unless it is over.
+    pub(crate) fn cx(&self) -> Option<Cx> {
+        self.region.as_ref().map(|region| region.cx().clone())
+    }
+
+    pub(crate) fn cancel_for(&self, reason: CancelReason) {
         if let Some(region) = &self.region {
-            region.cancel(CancelReason::new(kind, "http-request", self.cx.now()));
+            region.cancel(reason);
         }
     }
 

@@ -30,6 +30,7 @@ use super::refusal::Refusal;
 use super::response::{Asked, Prepared, prepare};
 use super::seats::Seat;
 use super::shared::Connection;
+use super::upgrade;
 use crate::token::lock;
 
 /// The side of the gate that the foreign server and the driver hold.
@@ -47,6 +48,8 @@ struct State {
     readable: bool,
     /// How to end when the answer in flight cannot be completed.
     cut: End,
+    /// What goes on when the foreign server is done with the connection.
+    switch: Option<(upgrade::Run, Option<RequestRegion>)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +62,8 @@ enum Phase {
     Refusal,
     /// The answer is complete; the rest of the request's body goes.
     Rest,
+    /// The answer was the last word of HTTP; what comes next is for another protocol.
+    Switch,
     /// Nothing more will be read.
     Ended,
 }
@@ -84,6 +89,7 @@ impl Gate {
             expired: false,
             readable: false,
             cut: End::Cut,
+            switch: None,
         };
         (Self(Arc::new(Mutex::new(state))), seat)
     }
@@ -104,7 +110,7 @@ impl Gate {
             }
             match state.phase {
                 // `poll_beside` looks after the client meanwhile.
-                Phase::Exchange | Phase::Refusal => return Poll::Pending,
+                Phase::Exchange | Phase::Refusal | Phase::Switch => return Poll::Pending,
                 Phase::Ended => return Poll::Ready(b""),
                 Phase::Rest => {
                     let clean = ready!(state.link.poll_rest(context));
@@ -142,7 +148,11 @@ impl Gate {
 
     pub(crate) fn poll_shutdown(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_flush(context))?;
-        Pin::new(&mut lock(&self.0).link.io).poll_close(context)
+        let mut state = lock(&self.0);
+        if state.phase == Phase::Switch {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut state.link.io).poll_close(context)
     }
 
     /// Beside the foreign server: move the request's body, watch the client and the clock. Ready when all of it must end.
@@ -193,7 +203,7 @@ impl Gate {
                 state.phase = Phase::Rest;
             }
             Phase::Refusal => state.phase = Phase::Ended,
-            Phase::Exchange | Phase::Heads | Phase::Rest | Phase::Ended => {}
+            Phase::Exchange | Phase::Heads | Phase::Rest | Phase::Switch | Phase::Ended => {}
         }
     }
 
@@ -207,7 +217,11 @@ impl Gate {
     pub(crate) async fn part(self, seat: Seat, end: End) {
         match Arc::try_unwrap(self.0) {
             Ok(state) => {
-                let state = state.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+                let mut state = state.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+                let end = match state.switch.take() {
+                    Some((run, region)) if end == End::Close => upgrade::speak(&mut state.link, run, region).await,
+                    _ => end,
+                };
                 part(state.link, seat, end).await;
             }
             Err(_) => tracing::error!("an HTTP connection is held beyond its end"),
@@ -251,7 +265,7 @@ impl Future for Answering {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let (answer, asked) = match &mut this.work {
+        let (mut answer, asked) = match &mut this.work {
             Work::Refusal(refusal) => {
                 let response = refusal.response().map(Body::from);
                 (
@@ -276,6 +290,16 @@ impl Future for Answering {
             wished = state.link.answer_begins().and(wished);
         }
         let date = state.link.date();
+        if let Some(run) = upgrade::take(&mut answer.response) {
+            state.phase = Phase::Switch;
+            state.switch = Some((run, answer.region));
+            let body = AnswerBody {
+                body: Outgoing::new(Body::empty(), Encoder::Nothing),
+                region: None,
+                gate: this.gate.clone(),
+            };
+            return Poll::Ready(Ok(Response::from_parts(upgrade::head(answer.response, date), body)));
+        }
         let Prepared {
             parts, body, encoder, ..
         } = prepare(answer.response, asked, wished, date);

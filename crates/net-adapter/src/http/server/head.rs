@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
-use self::line::RequestLine;
+use self::line::{Progress, RequestLine};
 use super::framing::BodyLength;
 use super::refusal::Refusal;
 
@@ -97,6 +97,7 @@ pub struct HeadReader {
     line_start: usize,
     after_cr: bool,
     skipped_blank: bool,
+    progress: Progress,
     line: Option<RequestLine>,
     fields_start: usize,
     fields: usize,
@@ -112,6 +113,7 @@ impl HeadReader {
             line_start: 0,
             after_cr: false,
             skipped_blank: false,
+            progress: Progress::default(),
             line: None,
             fields_start: 0,
             fields: 0,
@@ -126,7 +128,6 @@ impl HeadReader {
     pub fn read(&mut self, buf: &mut BytesMut) -> Result<Option<RequestHead>, Refusal> {
         while let Some(&byte) = buf.get(self.at) {
             if self.at >= self.limits.head_bytes {
-                self.check_line(buf)?;
                 return Err(Refusal::HeadTooLarge("the request head is too large"));
             }
             self.at += 1;
@@ -146,20 +147,12 @@ impl HeadReader {
                 0..=31 | 127 => return Err(Refusal::BadRequest("a control character in the request head")),
                 _ => {}
             }
-        }
-        self.check_line(buf)?;
-        Ok(None)
-    }
-
-    /// Refuse a request line that can no longer be right, before it ends.
-    fn check_line(&self, buf: &[u8]) -> Result<(), Refusal> {
-        match self.line {
-            None => {
-                let seen = buf.get(self.line_start..self.at).unwrap_or_default();
-                line::check_unfinished(seen.strip_suffix(b"\r").unwrap_or(seen), self.limits.target_bytes)
+            if self.line.is_none() && !matches!(byte, b'\r' | b'\n') {
+                // Judged byte by byte, so that the refusal does not depend on how the bytes came.
+                self.progress.push(byte, self.limits.target_bytes)?;
             }
-            Some(_) => Ok(()),
         }
+        Ok(None)
     }
 
     /// True while no byte of a head has been seen.
@@ -180,7 +173,7 @@ impl HeadReader {
                 self.skipped_blank = true;
                 return Ok(false);
             }
-            self.line = Some(RequestLine::parse(text, self.line_start, self.limits.target_bytes)?);
+            self.line = Some(RequestLine::parse(text, self.line_start)?);
             self.fields_start = self.at;
             return Ok(false);
         }

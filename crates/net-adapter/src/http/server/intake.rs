@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures_io::AsyncRead;
 
 use super::control::{BodyError, Control};
@@ -246,6 +246,13 @@ impl Intake {
                 Err(error) => self.fail_body(error.into()),
             }
         }
+    }
+
+    /// What came behind the last request; nothing more is read here.
+    pub(crate) fn leave(&mut self) -> Bytes {
+        self.ended = true;
+        self.body = None;
+        std::mem::take(&mut self.buf).freeze()
     }
 
     /// After the last answer: throw away what comes, until the client has closed its side.

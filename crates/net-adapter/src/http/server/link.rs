@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_io::AsyncWrite as _;
+use futures_io::{AsyncRead, AsyncWrite};
 use http::{HeaderValue, Method};
 
 use super::control::{BodyError, Control};
@@ -19,7 +19,9 @@ use super::refusal::Refusal;
 use super::response::{Asked, DateClock};
 use super::shared::{Connected, Connection};
 use super::timer::{Timer, Watch};
-use crate::{MonoTime, Stream};
+use super::upgrade::Upgraded;
+use crate::net::Io;
+use crate::{CancelReason, MonoTime, Stream};
 
 /// From here on, what is written has to reach the system before more is made.
 pub(crate) const WRITE_AHEAD: usize = 64 * 1024;
@@ -343,6 +345,29 @@ impl Link {
         };
     }
 
+    /// Why the server drains, if it does; the task of `context` is told when it begins to.
+    pub(crate) fn poll_drain(&mut self, context: &mut Context<'_>) -> Option<CancelReason> {
+        if self.drain.poll(context) {
+            self.connected.shared.drain.reason()
+        } else {
+            None
+        }
+    }
+
+    /// Whether the server gave the connection up.
+    pub(crate) fn poll_cancel(&mut self, context: &mut Context<'_>) -> bool {
+        self.cancel.poll(context)
+    }
+
+    /// Give the stream away, with what was read of it and belongs to nobody.
+    pub(crate) fn leave(&mut self) -> Upgraded {
+        let gone = Stream::new(Gone, self.io.peer_addr(), self.io.local_addr());
+        Upgraded {
+            stream: std::mem::replace(&mut self.io, gone),
+            early: self.intake.leave(),
+        }
+    }
+
     /// True if closing at once would reset the connection, and the client perhaps lose the answer.
     pub(crate) fn has_unread(&self) -> bool {
         self.intake.has_unread()
@@ -382,4 +407,33 @@ impl Drop for Link {
 pub(crate) enum Flush {
     Done,
     Broken,
+}
+
+/// What stands where the stream was.
+struct Gone;
+
+impl AsyncRead for Gone {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(0))
+    }
+}
+
+impl AsyncWrite for Gone {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Io for Gone {
+    fn reset_on_close(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -7,6 +7,7 @@
 //! Read in this order: [`head`] and [`framing`] say what a request is, [`refusal`] what happens to anything else, [`limits`]
 //! how much one client gets. `intake` reads a connection, `link` adds its clock and its writing side. `control` is what a
 //! handler and its connection share, `exchange` runs the handler, `response` and `outgoing` make its answer fit to send.
+//! `sse` makes answers that go on, `upgrade` leaves HTTP.
 //! `own` is our loop over all that; `gate` puts the same before a foreign server. `listener` accepts, limits and drains;
 //! `extract` is what handlers see.
 
@@ -33,7 +34,9 @@ pub mod refusal;
 mod response;
 mod seats;
 pub(crate) mod shared;
-mod timer;
+mod sse;
+pub(crate) mod timer;
+pub(crate) mod upgrade;
 
 pub use control::BodyError;
 pub use extract::{NotServed, PeerAddr, ReqCx, RouteLimited};
@@ -41,3 +44,4 @@ pub use head::{HeadLimits, HeadReader, Persistence, RequestHead};
 pub use limits::{RouteLimits, ServerLimits};
 pub use listener::{HttpServer, ServeReport};
 pub use refusal::Refusal;
+pub use sse::{SseEvent, sse};

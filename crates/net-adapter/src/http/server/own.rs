@@ -12,6 +12,7 @@ use super::head::{Persistence, RequestHead};
 use super::link::{During, Link, Next, WRITE_AHEAD};
 use super::response::{Asked, Prepared, prepare, write_head};
 use super::shared::Connection;
+use super::upgrade;
 
 /// Serve a connection to its end.
 pub(crate) async fn serve(connection: Connection) {
@@ -60,13 +61,19 @@ async fn exchange(link: &mut Link, head: RequestHead) -> Option<End> {
         })
     });
     let Answer {
-        response,
+        mut response,
         persistence,
         region,
     } = match answer.await {
         Ok(answer) => answer,
         Err(end) => return Some(end),
     };
+    if let Some(run) = upgrade::take(&mut response) {
+        link.answer_begins();
+        let date = link.date();
+        write_head(&upgrade::head(response, date), link.out.tail());
+        return Some(upgrade::speak(link, run, region).await);
+    }
     let wished = link.answer_begins().and(persistence).and(asked.persistence);
     let date = link.date();
     let prepared = prepare(response, asked, wished, date);

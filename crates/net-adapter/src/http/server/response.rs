@@ -58,7 +58,10 @@ pub(crate) fn prepare(response: Response, asked: Asked, wished: Persistence, dat
     {
         persistence = Persistence::Close;
     }
-    for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE, KEEP_ALIVE, PROXY_CONNECTION] {
+    let upgrade = headers
+        .remove(UPGRADE)
+        .filter(|_| parts.status == StatusCode::UPGRADE_REQUIRED);
+    for name in [CONNECTION, TRANSFER_ENCODING, KEEP_ALIVE, PROXY_CONNECTION] {
         headers.remove(name);
     }
     let declared = declared_length(parts.status, headers.get_all(CONTENT_LENGTH).iter());
@@ -86,14 +89,19 @@ pub(crate) fn prepare(response: Response, asked: Asked, wished: Persistence, dat
             Encoder::Chunked
         }
     };
-    match (persistence, asked.version) {
-        (Persistence::Close, _) => {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        (Persistence::Keep, Version::HTTP_10) => {
-            headers.insert(CONNECTION, HeaderValue::from_static("keep-alive"));
-        }
-        (Persistence::Keep, _) => {}
+    let connection = match (persistence, asked.version, upgrade.is_some()) {
+        (Persistence::Close, _, false) => Some("close"),
+        (Persistence::Close, _, true) => Some("close, upgrade"),
+        (Persistence::Keep, Version::HTTP_10, _) => Some("keep-alive"),
+        (Persistence::Keep, _, true) => Some("upgrade"),
+        (Persistence::Keep, _, false) => None,
+    };
+    if let Some(connection) = connection {
+        headers.insert(CONNECTION, HeaderValue::from_static(connection));
+    }
+    if let Some(upgrade) = upgrade {
+        // RFC 9110 §15.5.22: a 426 says what is required.
+        headers.insert(UPGRADE, upgrade);
     }
     headers.insert(DATE, date);
     parts.version = asked.version;

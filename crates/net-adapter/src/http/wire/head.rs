@@ -83,6 +83,8 @@ pub(crate) struct HeadReader {
     searched: usize,
     interim: u8,
     no_body: bool,
+    /// A 101 was asked for.
+    upgrade: bool,
 }
 
 /// What [`HeadReader::read`] found.
@@ -104,6 +106,15 @@ impl HeadReader {
             searched: 0,
             interim: 0,
             no_body: *method == Method::HEAD,
+            upgrade: false,
+        }
+    }
+
+    /// A reader for the response to a GET that asks for another protocol.
+    pub(crate) fn for_upgrade() -> Self {
+        Self {
+            upgrade: true,
+            ..Self::new(&Method::GET)
         }
     }
 
@@ -118,6 +129,7 @@ impl HeadReader {
             self.searched = 0;
             let head = parse(&raw, self.no_body)?;
             match head.status.as_u16() {
+                101 if self.upgrade => return Ok(Some(Found { head, raw })),
                 101 => return Err(HeadFault::Upgrade),
                 100..=199 => {
                     self.interim += 1;
@@ -275,6 +287,8 @@ pub(crate) fn write_head(method: &Method, target: &str, headers: &HeaderMap, out
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// Reads in pieces of `step` bytes; the head and what is left.
@@ -480,4 +494,35 @@ mod tests {
             b"GET /a?b HTTP/1.1\r\nhost: h\r\nx-a: 1\r\nx-a: 2\r\n\r\n".as_slice()
         );
     }
+
+    proptest! {
+        #[test]
+        fn a_mutated_head_has_one_reading_or_none(
+            start in 0..HEADS.len(), at in 0_usize..120, replaced in 0_usize..3,
+            with in prop_oneof![
+                Just("\r".to_owned()), Just("\n".to_owned()), Just("\r\n".to_owned()), Just("\r\n\r\n".to_owned()),
+                Just("Content-Length: 1\r\n".to_owned()), Just("Transfer-Encoding: chunked\r\n".to_owned()),
+                Just(" ".to_owned()), Just("\t".to_owned()), Just(":".to_owned()), Just("0".to_owned()), any::<char>().prop_map(String::from)
+            ],
+        ) {
+            let mut input = HEADS[start].as_bytes().to_vec();
+            let at = at.min(input.len());
+            let end = (at + replaced).min(input.len());
+            input.splice(at..end, with.bytes());
+            // It compares whole with bytewise reading itself.
+            if let Ok(Some(head)) = get(&input) {
+                let lengths = head.headers.get_all(CONTENT_LENGTH).iter().count();
+                let codings = head.headers.get_all(TRANSFER_ENCODING).iter().count();
+                let bodyless = head.status.is_informational() || matches!(head.status.as_u16(), 204 | 304);
+                prop_assert!(bodyless || lengths == 0 || codings == 0, "two framings: {head:?}");
+            }
+        }
+    }
+
+    const HEADS: [&str; 4] = [
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: \"a\"\r\n\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.0 304 Not Modified\r\nConnection: keep-alive\r\nContent-Length: 9\r\n\r\n",
+        "HTTP/1.1 302 Found\r\nLocation: /a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+    ];
 }

@@ -11,6 +11,8 @@ use super::Refusal;
 
 /// No registered method is longer than half of this.
 const LONGEST_METHOD: usize = 32;
+/// What follows the target is a version of eight bytes, or wrong.
+const LONGEST_REST: usize = 64;
 
 /// A request line that has been judged; the target is a range of the head, so that it needs no copy.
 #[derive(Debug)]
@@ -22,8 +24,7 @@ pub(super) struct RequestLine {
 
 impl RequestLine {
     /// Judge `text`, which begins at `offset` of the head.
-    pub(super) fn parse(text: &[u8], offset: usize, target_limit: usize) -> Result<Self, Refusal> {
-        check_unfinished(text, target_limit)?;
+    pub(super) fn parse(text: &[u8], offset: usize) -> Result<Self, Refusal> {
         let mut words = text.split(|byte| *byte == b' ');
         let (Some(method), Some(target), third, None) = (words.next(), words.next(), words.next(), words.next()) else {
             return Err(Refusal::BadRequest("a request line with too many spaces"));
@@ -76,26 +77,50 @@ impl RequestLine {
     }
 }
 
-/// Refuse a request line that can no longer be right, however it goes on.
-pub(super) fn check_unfinished(text: &[u8], target_limit: usize) -> Result<(), Refusal> {
-    let Some(space) = text.iter().position(|byte| *byte == b' ') else {
-        if text.len() > LONGEST_METHOD {
-            return Err(Refusal::BadRequest("a method that does not end"));
+/// How far a request line has come: refuses one that can no longer be right, however it goes on.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    word: Word,
+    /// Bytes of that word.
+    bytes: usize,
+}
+
+#[derive(Debug, Default)]
+enum Word {
+    #[default]
+    Method,
+    Target,
+    Rest,
+}
+
+impl Progress {
+    /// One more byte of the line.
+    pub(super) fn push(&mut self, byte: u8, target_limit: usize) -> Result<(), Refusal> {
+        self.bytes += 1;
+        match self.word {
+            Word::Method if byte == b' ' => {
+                *self = Self {
+                    word: Word::Target,
+                    bytes: 0,
+                }
+            }
+            Word::Target if byte == b' ' => {
+                *self = Self {
+                    word: Word::Rest,
+                    bytes: 0,
+                }
+            }
+            Word::Method if self.bytes > LONGEST_METHOD => {
+                return Err(Refusal::BadRequest("a method that is too long"));
+            }
+            Word::Target if self.bytes > target_limit => return Err(Refusal::TargetTooLong),
+            Word::Rest if self.bytes >= LONGEST_REST => {
+                return Err(Refusal::BadRequest("a request line that does not end"));
+            }
+            Word::Method | Word::Target | Word::Rest => {}
         }
-        return Ok(());
-    };
-    if space > LONGEST_METHOD {
-        return Err(Refusal::BadRequest("a method that is too long"));
+        Ok(())
     }
-    let rest = text.get(space + 1..).unwrap_or_default();
-    let target = rest.iter().position(|byte| *byte == b' ').unwrap_or(rest.len());
-    if target > target_limit {
-        return Err(Refusal::TargetTooLong);
-    }
-    if rest.len() > target + 64 {
-        return Err(Refusal::BadRequest("a request line that does not end"));
-    }
-    Ok(())
 }
 
 fn parse_method(text: &[u8]) -> Result<Method, Refusal> {

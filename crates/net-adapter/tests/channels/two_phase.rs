@@ -1,7 +1,5 @@
-//! Channels and locks: no place leaks, no message is lost, first come is first served.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+//! Reserve, then send: no place leaks, no message is lost, first come is first served. And the locks.
 
-use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,28 +7,24 @@ use std::time::Duration;
 
 use annals_net_adapter::channel::{RecvError, ReserveError, mpsc, oneshot};
 use annals_net_adapter::sync::{Mutex, Notify, Semaphore};
-use annals_net_adapter::{
-    CancelKind, CancelReason, Cancelled, Cx, GroupSpec, Outcome, Policy, RegionSpec, map_bounded, on_every_host,
-};
+use annals_net_adapter::{Cancelled, Cx, RegionSpec, on_every_host};
 
-fn n(n: usize) -> NonZeroUsize {
-    NonZeroUsize::new(n).unwrap()
-}
-
-fn reason(cx: &Cx) -> CancelReason {
-    CancelReason::new(CancelKind::User, "test", cx.now())
-}
+use crate::{at_once, n, poll_once, reason};
 
 async fn cancelled_reserve_leaks_no_slot(cx: Cx) {
     let (tx, mut rx) = mpsc::<u32>(n(2));
     let held = [tx.reserve(&cx).await.unwrap(), tx.reserve(&cx).await.unwrap()];
-    for _ in 0..200 {
-        let region = cx.open_region(RegionSpec::new("gives-up")).unwrap();
-        region.cancel(reason(&cx));
+    let region = cx.open_region(RegionSpec::new("gives-up")).unwrap();
+    let asked = region.cx().clone();
+    let mut waiting = Box::pin(tx.reserve(&asked));
+    assert!(poll_once(waiting.as_mut()).is_none());
+    region.cancel(reason(&cx));
+    assert!(matches!(waiting.await, Err(ReserveError::Cancelled(_))));
+    for _ in 0..10_000 {
         assert!(matches!(tx.reserve(region.cx()).await, Err(ReserveError::Cancelled(_))));
-        assert!(cx.timeout(Duration::from_micros(1), tx.reserve(&cx)).await.is_err());
-        region.close(&cx).await;
+        assert!(at_once(tx.reserve(&cx)).is_none(), "it waits, and is dropped");
     }
+    region.close(&cx).await;
     drop(held);
     tx.try_reserve(&cx).unwrap().send(1).unwrap();
     tx.try_reserve(&cx).unwrap().send(2).unwrap();
@@ -134,44 +128,6 @@ async fn a_free_place_is_not_withheld_from_a_newcomer(cx: Cx) {
     drop(first.await.unwrap());
 }
 
-async fn fail_fast_group_stops_at_once(cx: Cx) {
-    let spec = GroupSpec {
-        name: "item",
-        policy: Policy::FailFast,
-        max_in_flight: n(2),
-    };
-    let mut group = cx.group(spec);
-    group
-        .spawn(&cx, |cx| async move { Err(Stopped(Some(cx.cancelled().await))) })
-        .await
-        .unwrap();
-    group
-        .spawn(&cx, |_| async { Err::<(), _>(Stopped(None)) })
-        .await
-        .unwrap();
-    let mut refused = 0;
-    for _ in 0..10 {
-        refused += usize::from(group.spawn(&cx, |_| async { Ok(()) }).await.is_err());
-    }
-    let outcomes = group.join_all(&cx).await;
-    assert!(refused >= 9, "nothing starts after a failure: {refused}");
-    assert!(
-        matches!(&outcomes[0], Outcome::Cancelled(r) if r.kind == CancelKind::FailFast),
-        "{:?}",
-        outcomes[0]
-    );
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("stopped")]
-struct Stopped(Option<CancelReason>);
-
-impl annals_net_adapter::TaskError for Stopped {
-    fn cancel_reason(&self) -> Option<&CancelReason> {
-        self.0.as_ref()
-    }
-}
-
 async fn mutex_survives_panic(cx: Cx) {
     let shared = Mutex::new(1);
     let mut locked = Box::pin(async {
@@ -205,6 +161,67 @@ async fn notify_is_cancellable(cx: Cx) {
     region.close(&cx).await;
 }
 
+async fn notify_all_wakes_those_who_wait_and_stores_nothing(cx: Cx) {
+    let bell = Notify::default();
+    let mut waiting = [Box::pin(bell.notified(&cx)), Box::pin(bell.notified(&cx))];
+    for wait in &mut waiting {
+        assert!(poll_once(wait.as_mut()).is_none());
+    }
+    bell.notify_all();
+    let [mut first, second] = waiting;
+    drop(second); // its wake-up was not its alone, so nobody inherits it
+    assert!(poll_once(first.as_mut()).is_some());
+    assert!(
+        poll_once(Box::pin(bell.notified(&cx)).as_mut()).is_none(),
+        "nothing is stored"
+    );
+}
+
+async fn permit_moves_between_tasks(cx: Cx) {
+    let (tx, mut rx) = mpsc::<u32>(n(1));
+    let permit = tx.reserve(&cx).await.unwrap();
+    let mut task = cx
+        .spawn("elsewhere", move |_| async move {
+            permit.send(4).unwrap();
+            Ok::<_, Cancelled>(())
+        })
+        .unwrap();
+    assert_eq!(rx.recv(&cx).await, Ok(4));
+    assert!(task.join(&cx).await.unwrap().is_ok());
+}
+
+/// Reserved on one runtime, sent on another; with one backend compiled in, on another instance of it. The place counts
+/// where it was reserved.
+#[test]
+fn permit_moves_between_tasks_and_runtimes() {
+    use annals_net_adapter::{BackendKind, Runtime, RuntimeConfig};
+    let build = |kind: &BackendKind| Runtime::build(*kind, &RuntimeConfig::default()).unwrap();
+    let kinds = BackendKind::compiled();
+    let (here, there) = (build(kinds.first().unwrap()), build(kinds.last().unwrap()));
+    let slice = there.open_slice("sender").unwrap();
+    let snapshot = here.clone();
+    let main = here.run_main(|cx| async move {
+        let (tx, mut rx) = mpsc::<u32>(n(1));
+        for i in 0..100 {
+            let permit = tx.reserve(&cx).await.unwrap();
+            assert_eq!(snapshot.snapshot().permits(), 1);
+            let send = move |_| async move {
+                permit.send(i).unwrap();
+                Ok::<_, Cancelled>(())
+            };
+            let mut task = slice.cx().spawn("sends", send).unwrap();
+            assert_eq!(rx.recv(&cx).await, Ok(i));
+            assert!(task.join(&cx).await.unwrap().is_ok());
+            assert_eq!(snapshot.snapshot().permits(), 0);
+        }
+        drop(slice);
+        Ok::<_, Cancelled>(())
+    });
+    assert!(main.outcome.is_ok(), "{:?}", main.outcome);
+    assert_eq!(main.drain.open_permits, 0);
+    assert_eq!(there.shutdown(Duration::from_secs(5)).open_permits, 0);
+}
+
 async fn open_permits_reported_at_close(cx: Cx) {
     let (tx, _rx) = mpsc::<u32>(n(1));
     let region = cx.open_region(RegionSpec::new("returns")).unwrap();
@@ -215,63 +232,6 @@ async fn open_permits_reported_at_close(cx: Cx) {
     let permit = tx.reserve(region.cx()).await.unwrap();
     assert_eq!(region.close(&cx).await.drain.open_permits, 1);
     permit.send(1).expect("it stays valid");
-}
-
-async fn group_returns_spawn_order(cx: Cx) {
-    let outcomes = map_bounded(&cx, n(8), 0..32u64, |cx, i| async move {
-        cx.sleep(Duration::from_millis(32 - i)).await?;
-        Ok::<_, Cancelled>(i)
-    })
-    .await;
-    assert!(outcomes.into_iter().map(|o| o.ok().unwrap()).eq(0..32));
-}
-
-async fn group_bounds_in_flight(cx: Cx) {
-    let (now, peak) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let (running, most) = (now.clone(), peak.clone());
-    let outcomes = map_bounded(&cx, n(5), 0..300u32, move |cx, _| {
-        let (running, most) = (running.clone(), most.clone());
-        async move {
-            most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            cx.yield_now().await;
-            running.fetch_sub(1, Ordering::SeqCst);
-            Ok::<_, Cancelled>(())
-        }
-    })
-    .await;
-    assert_eq!(outcomes.len(), 300);
-    assert!(peak.load(Ordering::SeqCst) <= 5);
-}
-
-async fn group_keeps_late_results(cx: Cx) {
-    let region = cx.open_region(RegionSpec::collect_all("cut")).unwrap();
-    let inner = region.cx().clone();
-    let spec = GroupSpec {
-        name: "item",
-        policy: Policy::CollectAll,
-        max_in_flight: n(10),
-    };
-    let mut group = inner.group(spec);
-    for i in 0..10u64 {
-        group
-            .spawn(&inner, move |cx| async move {
-                cx.sleep(Duration::from_millis(if i < 5 { 0 } else { 3_600_000 }))
-                    .await?;
-                Ok::<_, Cancelled>(i)
-            })
-            .await
-            .unwrap();
-    }
-    cx.sleep(Duration::from_millis(20)).await.unwrap();
-    region.cancel(reason(&cx));
-    let outcomes = group.join_all(&inner).await;
-    assert_eq!(outcomes.len(), 10);
-    assert!(
-        outcomes.iter().take(5).all(Outcome::is_ok),
-        "finished before the cancel, kept: {outcomes:?}"
-    );
-    assert!(outcomes.iter().skip(5).all(|o| !o.is_ok()));
-    region.close(&cx).await;
 }
 
 on_every_host!(
@@ -285,9 +245,8 @@ on_every_host!(
     a_free_place_is_not_withheld_from_a_newcomer,
     mutex_survives_panic,
     notify_is_cancellable,
-    group_returns_spawn_order,
-    group_bounds_in_flight,
-    group_keeps_late_results,
+    notify_all_wakes_those_who_wait_and_stores_nothing,
+    permit_moves_between_tasks,
 );
 
 /// Owes a permit on purpose, which the hosts' own check would flag.
@@ -309,20 +268,5 @@ fn open_permits_are_counted_and_flagged() {
                 .clean()
                 .is_err()
         );
-    }
-}
-
-/// A failed task fails a region that stops at the first failure, so this has one of its own.
-#[test]
-fn fail_fast_group_stops_at_once_on_every_host() {
-    use annals_net_adapter::{BackendKind, Runtime, RuntimeConfig};
-    for &kind in BackendKind::compiled() {
-        let main = Runtime::build(kind, &RuntimeConfig::default())
-            .unwrap()
-            .run_main(|cx| async move {
-                fail_fast_group_stops_at_once(cx).await;
-                Ok::<_, Cancelled>(())
-            });
-        assert!(main.outcome.is_ok(), "{kind}: {:?}", main.outcome);
     }
 }

@@ -1,0 +1,79 @@
+//! What tokio does that this backend has a cure for. When one of these fails, tokio has changed: review the cure.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+
+fn runtime() -> Runtime {
+    Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+/// A blocking closure that has begun, and ends when it is told to.
+fn stuck(runtime: &Runtime) -> (tokio::task::JoinHandle<()>, Sender<()>, Receiver<()>) {
+    let (begun, has_begun) = channel();
+    let (release, released) = channel();
+    let (over, is_over) = channel();
+    let closure = move || {
+        begun.send(()).unwrap();
+        released.recv().unwrap();
+        over.send(()).unwrap();
+    };
+    let task = runtime.spawn_blocking(closure);
+    has_begun.recv().unwrap();
+    (task, release, is_over)
+}
+
+/// Cure: blocking calls run on the adapter's own threads; one that outlives its bound is reported.
+#[test]
+fn trap_abort_does_not_stop_a_blocking_closure() {
+    let runtime = runtime();
+    let (task, release, is_over) = stuck(&runtime);
+    task.abort();
+    release.send(()).unwrap();
+    is_over.recv().unwrap();
+    assert!(runtime.block_on(task).is_ok(), "not even reported as cancelled");
+}
+
+/// Cure: `shutdown_timeout` with what is left of the bound.
+#[test]
+fn trap_dropped_runtime_waits_for_blocking_threads() {
+    let runtime = runtime();
+    let (_task, release, is_over) = stuck(&runtime);
+    let dropped = Arc::new(AtomicBool::new(false));
+    let done = dropped.clone();
+    let dropper = std::thread::spawn(move || {
+        drop(runtime);
+        done.store(true, Ordering::SeqCst);
+    });
+    assert!(
+        is_over.recv_timeout(Duration::from_millis(100)).is_err() && !dropped.load(Ordering::SeqCst),
+        "the closure runs, so the drop waits"
+    );
+    release.send(()).unwrap();
+    dropper.join().unwrap();
+
+    let runtime = self::runtime();
+    let (_task, release, is_over) = stuck(&runtime);
+    runtime.shutdown_timeout(Duration::from_millis(1));
+    release.send(()).unwrap();
+    is_over.recv().unwrap();
+}
+
+/// Cure: the handle is entered before a timer or a socket is made.
+#[test]
+fn trap_types_panic_outside_a_runtime() {
+    let outside = || drop(tokio::time::sleep(Duration::ZERO));
+    assert!(catch_unwind(AssertUnwindSafe(outside)).is_err());
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    outside();
+}

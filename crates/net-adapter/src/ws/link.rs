@@ -1,0 +1,445 @@
+//! One WebSocket connection, shared by its two halves.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker, ready};
+
+use annals_core::NetworkErrorKind;
+use bytes::Bytes;
+use futures_io::{AsyncRead as _, AsyncWrite as _};
+use tungstenite::error::ProtocolError;
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig, WebSocketContext};
+
+use super::message::{WsEnd, WsError, WsMsg};
+use super::shim::{Half, Shim, Waiting};
+use crate::Stream;
+use crate::http::kind_of_stream_error;
+use crate::token::lock;
+
+/// Bytes read at once; each connection keeps a buffer of this size.
+const READ: usize = 4 * 1024;
+/// Answers to pings that wait to be sent may not take more than this.
+const OWN_FRAMES: usize = 64 * 1024;
+/// A close frame holds so many bytes of reason.
+const REASON: usize = 123;
+
+/// The code of a close frame that had none.
+pub(super) const NO_CODE: u16 = 1005;
+
+pub(super) struct Link {
+    state: Mutex<State>,
+    waiting: Arc<Waiting>,
+    waker: Waker,
+}
+
+struct State {
+    stream: Stream,
+    frames: WebSocketContext,
+    max_message: usize,
+    heard: u64,
+    /// The peer's goodbye was read; the connection is about to end.
+    farewell: Option<WsEnd>,
+    /// This end gives up: it says why, then waits for the peer to close.
+    fault: Option<Fault>,
+    ended: Option<WsEnd>,
+}
+
+/// What a peer did that ends the connection, and how far this end is with telling it.
+#[derive(Clone, Copy)]
+struct Fault {
+    kind: FaultKind,
+    step: Step,
+}
+
+#[derive(Clone, Copy)]
+enum FaultKind {
+    TooBig,
+    NotText,
+    Protocol,
+}
+
+#[derive(Clone, Copy)]
+enum Step {
+    Say,
+    Flush,
+    Close,
+    Discard,
+}
+
+impl FaultKind {
+    fn code(self) -> CloseCode {
+        match self {
+            Self::TooBig => CloseCode::Size,
+            Self::NotText => CloseCode::Invalid,
+            Self::Protocol => CloseCode::Protocol,
+        }
+    }
+}
+
+impl Link {
+    /// A connection whose handshake is over; `early` came with it.
+    pub(super) fn new(stream: Stream, early: &[u8], role: Role, max_message: usize) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ)
+            .write_buffer_size(0)
+            .max_write_buffer_size(OWN_FRAMES)
+            .max_message_size(Some(max_message))
+            .max_frame_size(Some(max_message));
+        let waiting = Arc::<Waiting>::default();
+        Self {
+            state: Mutex::new(State {
+                stream,
+                frames: WebSocketContext::from_partially_read(early.to_vec(), role, Some(config)),
+                max_message,
+                heard: 0,
+                farewell: None,
+                fault: None,
+                ended: None,
+            }),
+            waker: waiting.clone().into(),
+            waiting,
+        }
+    }
+
+    /// Polls with the waker that reaches both halves. When the connection ends the other half learns it.
+    fn with<T>(&self, half: Half, context: &Context<'_>, poll: impl FnOnce(&mut State, &mut Context<'_>) -> T) -> T {
+        self.waiting.wait(half, context.waker());
+        let mut state = lock(&self.state);
+        let had_ended = state.ended.is_some();
+        let result = poll(&mut state, &mut Context::from_waker(&self.waker));
+        let ends = !had_ended && state.ended.is_some();
+        drop(state);
+        if ends {
+            self.waker.wake_by_ref();
+        }
+        result
+    }
+
+    /// The next message.
+    pub(super) fn poll_receive(&self, context: &Context<'_>) -> Poll<Result<WsMsg, WsError>> {
+        self.with(Half::Receiver, context, State::poll_receive)
+    }
+
+    /// Takes `message` once everything before it is on its way, then sends it. Ready when the system has it.
+    pub(super) fn poll_send(&self, context: &Context<'_>, message: &mut Option<WsMsg>) -> Poll<Result<(), WsError>> {
+        self.with(Half::Sender, context, |state, context| {
+            state.poll_send(context, message)
+        })
+    }
+
+    /// Says goodbye and waits for the peer's; messages that still come are dropped.
+    pub(super) fn poll_close(&self, context: &Context<'_>, half: Half, code: u16, reason: &str) -> Poll<WsEnd> {
+        self.with(half, context, |state, context| state.poll_close(context, code, reason))
+    }
+
+    /// Queues a ping; a connection that cannot take it is silent anyway.
+    pub(super) fn ping(&self, context: &Context<'_>) {
+        self.with(Half::Receiver, context, |state, context| {
+            let sent = state.queue(context, Message::Ping(Bytes::new()));
+            if let Err(error) = sent {
+                tracing::debug!(%error, "a ping could not be queued");
+            }
+        });
+    }
+
+    /// Gives the connection up where it stands; what is known of its end is more than `otherwise` says.
+    pub(super) fn give_up(&self, otherwise: NetworkErrorKind) -> WsEnd {
+        let mut state = lock(&self.state);
+        let end = state.farewell.take().unwrap_or(WsEnd::Abnormal(otherwise));
+        let end = state.ended.get_or_insert(end).clone();
+        drop(state);
+        self.waker.wake_by_ref();
+        end
+    }
+
+    /// How many bytes have come.
+    pub(super) fn heard(&self) -> u64 {
+        lock(&self.state).heard
+    }
+
+    /// Whether only the peer's end of the connection is waited for.
+    pub(super) fn is_leaving(&self) -> bool {
+        let state = lock(&self.state);
+        state.farewell.is_some() || state.fault.is_some()
+    }
+
+    /// The error of a fault whose peer did not close in time.
+    pub(super) fn late(&self) -> WsError {
+        let fault = lock(&self.state).fault;
+        let end = self.give_up(NetworkErrorKind::Protocol);
+        match fault {
+            Some(fault) => lock(&self.state).error_of(fault.kind),
+            None => WsError::Ended(end),
+        }
+    }
+
+    pub(super) fn has_ended(&self) -> Option<WsEnd> {
+        lock(&self.state).ended.clone()
+    }
+}
+
+impl State {
+    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Result<WsMsg, WsError>> {
+        loop {
+            if let Some(end) = &self.ended {
+                return Poll::Ready(Err(WsError::Ended(end.clone())));
+            }
+            if let Some(fault) = self.fault {
+                ready!(self.poll_fault(context, fault));
+                self.ended.get_or_insert(WsEnd::Abnormal(NetworkErrorKind::Protocol));
+                return Poll::Ready(Err(self.error_of(fault.kind)));
+            }
+            if self.farewell.is_none() && !self.nudge(context) {
+                continue;
+            }
+            let (frames, mut shim) = self.lend(context);
+            let message = match frames.read(&mut shim) {
+                Ok(message) => message,
+                Err(error) => {
+                    if would_block(&error) {
+                        return Poll::Pending;
+                    }
+                    self.fail(context, error);
+                    continue;
+                }
+            };
+            match message {
+                Message::Text(text) => return Poll::Ready(Ok(WsMsg::Text(text.as_str().to_owned()))),
+                Message::Binary(bytes) => return Poll::Ready(Ok(WsMsg::Binary(bytes))),
+                Message::Ping(bytes) => {
+                    // The answer is queued; it must not wait for the next call.
+                    self.nudge(context);
+                    return Poll::Ready(Ok(WsMsg::Ping(bytes)));
+                }
+                Message::Pong(bytes) => return Poll::Ready(Ok(WsMsg::Pong(bytes))),
+                Message::Close(frame) => {
+                    let (code, reason) = frame.map_or((NO_CODE, String::new()), |frame| {
+                        (frame.code.into(), frame.reason.as_str().to_owned())
+                    });
+                    self.farewell = Some(WsEnd::Clean { code, reason });
+                }
+                // Only ever given to be sent.
+                Message::Frame(_) => {}
+            }
+        }
+    }
+
+    fn poll_send(&mut self, context: &mut Context<'_>, message: &mut Option<WsMsg>) -> Poll<Result<(), WsError>> {
+        if message.is_some() {
+            ready!(self.poll_flush(context))?;
+        }
+        if let Some(message) = message.take() {
+            let message = match message {
+                WsMsg::Text(text) => Message::Text(text.into()),
+                WsMsg::Binary(bytes) => Message::Binary(bytes),
+                WsMsg::Ping(bytes) => Message::Ping(bytes),
+                WsMsg::Pong(bytes) => Message::Pong(bytes),
+            };
+            self.queue(context, message)?;
+        }
+        self.poll_flush(context)
+    }
+
+    fn poll_close(&mut self, context: &mut Context<'_>, code: u16, reason: &str) -> Poll<WsEnd> {
+        if self.ended.is_none() && self.fault.is_none() && self.frames.can_write() {
+            let frame = CloseFrame {
+                code: sendable(code),
+                reason: cut(reason).into(),
+            };
+            let (frames, mut shim) = self.lend(context);
+            let sent = frames.close(&mut shim, Some(frame));
+            self.take_note(context, sent);
+        }
+        loop {
+            if let Some(end) = &self.ended {
+                return Poll::Ready(end.clone());
+            }
+            // What comes after the goodbye is nobody's any more; how it all ends stands in `ended`.
+            if ready!(self.poll_receive(context)).is_err() && self.ended.is_none() {
+                self.ended = Some(WsEnd::Abnormal(NetworkErrorKind::Protocol));
+            }
+        }
+    }
+
+    /// Puts one whole frame in the queue, whatever the stream takes of it now.
+    fn queue(&mut self, context: &mut Context<'_>, message: Message) -> Result<(), WsError> {
+        if let Some(end) = &self.ended {
+            return Err(WsError::Ended(end.clone()));
+        }
+        if !self.frames.can_write() {
+            let leaving = WsEnd::Abnormal(NetworkErrorKind::ClosedEarly);
+            return Err(WsError::Ended(self.farewell.clone().unwrap_or(leaving)));
+        }
+        // The bound is for answers to pings, which a peer can ask for without end; a message is the caller's.
+        self.frames
+            .set_config(|config| config.max_write_buffer_size = usize::MAX);
+        let (frames, mut shim) = self.lend(context);
+        let written = frames.write(&mut shim, message);
+        self.frames
+            .set_config(|config| config.max_write_buffer_size = OWN_FRAMES);
+        self.take_note(context, written);
+        Ok(())
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), WsError>> {
+        loop {
+            if let Some(end) = &self.ended {
+                return Poll::Ready(Err(WsError::Ended(end.clone())));
+            }
+            if self.farewell.is_some() || self.fault.is_some() {
+                // The receiving half brings it to its end.
+                return Poll::Ready(Ok(()));
+            }
+            let (frames, mut shim) = self.lend(context);
+            match frames.flush(&mut shim) {
+                Ok(()) => return Poll::Ready(Ok(())),
+                Err(error) if would_block(&error) => return Poll::Pending,
+                Err(error) => self.fail(context, error),
+            }
+        }
+    }
+
+    /// Send what waits, as far as it goes. False if the connection turned out to be over.
+    fn nudge(&mut self, context: &mut Context<'_>) -> bool {
+        let (frames, mut shim) = self.lend(context);
+        let flushed = frames.flush(&mut shim);
+        self.take_note(context, flushed);
+        self.ended.is_none() && self.fault.is_none()
+    }
+
+    fn take_note(&mut self, context: &mut Context<'_>, result: tungstenite::Result<()>) {
+        match result {
+            Err(error) if !would_block(&error) => self.fail(context, error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    /// An error of the frames or of the stream is the end, or the begin of it.
+    fn fail(&mut self, context: &mut Context<'_>, error: tungstenite::Error) {
+        use tungstenite::Error;
+        tracing::debug!(%error, "a WebSocket ends");
+        if let Some(farewell) = self.farewell.take() {
+            // After the goodbyes any end is a good one. Nothing can fail any more that matters.
+            drop(Pin::new(&mut self.stream).poll_close(context));
+            self.ended = Some(farewell);
+            return;
+        }
+        let kind = match error {
+            Error::Io(error) => {
+                self.ended = Some(WsEnd::Abnormal(kind_of_stream_error(&error)));
+                return;
+            }
+            Error::ConnectionClosed
+            | Error::AlreadyClosed
+            | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+                self.ended = Some(WsEnd::Abnormal(NetworkErrorKind::ClosedEarly));
+                return;
+            }
+            Error::Capacity(_) => FaultKind::TooBig,
+            Error::Utf8(_) => FaultKind::NotText,
+            _ => FaultKind::Protocol,
+        };
+        self.fault = Some(Fault { kind, step: Step::Say });
+    }
+
+    /// Tell the peer what it did, close this side, wait for its own end.
+    fn poll_fault(&mut self, context: &mut Context<'_>, fault: Fault) -> Poll<()> {
+        let mut step = fault.step;
+        loop {
+            self.fault = Some(Fault { step, ..fault });
+            step = match step {
+                Step::Say => {
+                    let frame = CloseFrame {
+                        code: fault.kind.code(),
+                        reason: "".into(),
+                    };
+                    let (frames, mut shim) = self.lend(context);
+                    match frames.close(&mut shim, Some(frame)) {
+                        Err(error) if !would_block(&error) => return Poll::Ready(()),
+                        Ok(()) | Err(_) => Step::Flush,
+                    }
+                }
+                Step::Flush => {
+                    let (frames, mut shim) = self.lend(context);
+                    match frames.flush(&mut shim) {
+                        Ok(()) => Step::Close,
+                        Err(error) if would_block(&error) => return Poll::Pending,
+                        Err(_) => return Poll::Ready(()),
+                    }
+                }
+                Step::Close => match ready!(Pin::new(&mut self.stream).poll_close(context)) {
+                    Ok(()) => Step::Discard,
+                    Err(_) => return Poll::Ready(()),
+                },
+                Step::Discard => {
+                    // Closing over unread bytes would be a reset, and the peer perhaps never read why.
+                    let mut piece = [0; READ];
+                    match ready!(Pin::new(&mut self.stream).poll_read(context, &mut piece)) {
+                        Ok(0) | Err(_) => return Poll::Ready(()),
+                        Ok(_) => Step::Discard,
+                    }
+                }
+            };
+        }
+    }
+
+    fn error_of(&self, kind: FaultKind) -> WsError {
+        match kind {
+            FaultKind::TooBig => WsError::TooBig {
+                limit: self.max_message,
+            },
+            FaultKind::NotText | FaultKind::Protocol => WsError::Net(NetworkErrorKind::Protocol),
+        }
+    }
+
+    fn lend<'a, 'b>(&'a mut self, context: &'a mut Context<'b>) -> (&'a mut WebSocketContext, Shim<'a, 'b>) {
+        let shim = Shim {
+            stream: &mut self.stream,
+            context,
+            heard: &mut self.heard,
+        };
+        (&mut self.frames, shim)
+    }
+}
+
+fn would_block(error: &tungstenite::Error) -> bool {
+    matches!(error, tungstenite::Error::Io(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+}
+
+/// A code that may stand in a close frame.
+fn sendable(code: u16) -> CloseCode {
+    let code = CloseCode::from(code);
+    if code.is_allowed() { code } else { CloseCode::Normal }
+}
+
+/// As much of a reason as a close frame holds.
+fn cut(reason: &str) -> &str {
+    let end = (0..=REASON.min(reason.len()))
+        .rev()
+        .find(|at| reason.is_char_boundary(*at))
+        .unwrap_or(0);
+    reason.get(..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_cut_between_characters() {
+        assert_eq!(cut("short"), "short");
+        let long = "é".repeat(100);
+        assert_eq!(cut(&long).len(), 122);
+    }
+
+    #[test]
+    fn a_code_that_may_not_be_sent_is_an_ordinary_goodbye() {
+        for code in [0, 999, 1004, 1005, 1006, 1015] {
+            assert_eq!(u16::from(sendable(code)), 1000, "{code}");
+        }
+        for code in [1000, 1001, 1011, 3000, 4999] {
+            assert_eq!(u16::from(sendable(code)), code);
+        }
+    }
+}

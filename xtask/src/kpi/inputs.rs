@@ -1,0 +1,136 @@
+//! Everything that a report is made from; the same inputs give the same report.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::rows::Report;
+use crate::Workspace;
+use crate::audit::{self, Coverage};
+use crate::bench::programs::{Programs, told};
+use crate::bench::{Build, Idle, runtime};
+use crate::drill::Drill;
+use crate::evidence::{Shelf, Stamp};
+use crate::suite::Ran;
+
+/// Seeds of each lab scenario.
+pub const SEEDS: u64 = 32;
+/// Storms on each runtime.
+const STORMS: u64 = 200;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Inputs {
+    pub stamp: Stamp,
+    /// Why evidence that is there was not taken.
+    pub refused: Vec<String>,
+    /// By name; one that is missing was not run.
+    pub lanes: BTreeMap<String, Ran>,
+    pub storms: Vec<Storms>,
+    /// Two processes that did the same.
+    pub traces: [Vec<Trace>; 2],
+    /// Nothing where the package asupersync is not on this machine.
+    pub coverage: Option<Coverage>,
+    pub runtime: Option<runtime::Found>,
+    pub drill: Option<Drill>,
+    pub idle: Vec<Idle>,
+    pub builds: Vec<Build>,
+    pub previous: Option<Previous>,
+}
+
+/// What the report before this one said.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Previous {
+    pub machine: String,
+    pub report: Report,
+}
+
+/// What `benches/adapter storms` prints for a runtime.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Storms {
+    pub host: String,
+    pub rounds: u64,
+    pub snapshots: u64,
+    pub tasks: u64,
+    pub orphans: Vec<String>,
+    pub permits: u64,
+    pub control: u64,
+}
+
+/// What `benches/adapter traces` prints for a run in the lab.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Trace {
+    pub host: String,
+    pub scenario: String,
+    pub control: bool,
+    pub seed: u64,
+    pub hash: String,
+    pub events: u64,
+    pub unclean: Option<String>,
+}
+
+impl Inputs {
+    pub fn collect(here: &Workspace, shelf: &Shelf, features: Option<&str>) -> anyhow::Result<Self> {
+        let stamp = Stamp::now(here)?;
+        let adapter = Programs::build_adapter(here, features)?;
+        let ask = |what: &str, count: u64| {
+            let mut command = Command::new(&adapter);
+            command.args([what, &count.to_string()]);
+            command
+        };
+        let mut taken = Taken {
+            shelf,
+            stamp: stamp.clone(),
+            refused: Vec::new(),
+        };
+        let previous = shelf.get("kpi").and_then(|evidence| {
+            let report = serde_json::from_value(evidence.found).ok()?;
+            Some(Previous {
+                machine: evidence.stamp.machine,
+                report,
+            })
+        });
+        let lanes = ["tokio", "asupersync", "both"];
+        let lanes = lanes.map(|lane| (lane.to_owned(), taken.get::<Ran>(&format!("test-{lane}"))));
+        let sets = ["default", "asupersync"];
+        let idle = sets.map(|set| taken.get::<Vec<Idle>>(&format!("idle-{set}")));
+        let builds = sets.map(|set| taken.get::<Build>(&format!("build-{set}")));
+        Ok(Self {
+            lanes: lanes
+                .into_iter()
+                .filter_map(|(name, lane)| Some((name, lane?)))
+                .collect(),
+            storms: told(&mut ask("storms", STORMS))?,
+            traces: [told(&mut ask("traces", SEEDS))?, told(&mut ask("traces", SEEDS))?],
+            coverage: audit::coverage(here)?,
+            runtime: taken.get("runtime"),
+            drill: taken.get("drill"),
+            idle: idle.into_iter().flatten().flatten().collect(),
+            builds: builds.into_iter().flatten().collect(),
+            previous,
+            refused: taken.refused,
+            stamp,
+        })
+    }
+}
+
+struct Taken<'a> {
+    shelf: &'a Shelf,
+    stamp: Stamp,
+    refused: Vec<String>,
+}
+
+impl Taken<'_> {
+    fn get<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        let evidence = self.shelf.get(name)?;
+        if let Some(why) = evidence.stamp.differs(&self.stamp) {
+            self.refused.push(format!("{name} is {why}"));
+            return None;
+        }
+        let found = serde_json::from_value(evidence.found);
+        found
+            .map_err(|error| self.refused.push(format!("{name} cannot be read: {error}")))
+            .ok()
+    }
+}
