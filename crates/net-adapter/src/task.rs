@@ -345,8 +345,8 @@ impl<T: Send + 'static, E: TaskError> Future for Driver<T, E> {
             return Poll::Ready(());
         }
         record.keep_waker(context);
-        let poll = record.polls.fetch_add(1, Ordering::Relaxed) + 1;
-        this.cx.count_polls();
+        #[cfg(feature = "lab")]
+        let poll = record.polls.load(Ordering::Relaxed) + 1;
         #[cfg(feature = "lab")]
         if let Some(lab) = this.cx.lab() {
             match lab.before_poll(record, this.cx.now(), poll, this.cx.token()) {
@@ -362,7 +362,9 @@ impl<T: Send + 'static, E: TaskError> Future for Driver<T, E> {
                 }
             }
         }
-        let _ = poll;
+        // A poll that the lab left out is none.
+        record.polls.fetch_add(1, Ordering::Relaxed);
+        this.cx.count_polls();
         let Some(future) = &mut this.future else {
             return Poll::Ready(());
         };
