@@ -1,6 +1,6 @@
 //! Figures with their uncertainty: percentiles, medians, and the ratio of two sides that took turns.
 //!
-//! Rounds are resampled whole: what one round has in common, such as a busy moment of the machine, is not counted as
+//! What is resampled are rounds: what one round has in common, such as a busy moment of the machine, is not counted as
 //! many independent observations. The resampling is seeded, so that the same figures always give the same interval.
 
 use serde::{Deserialize, Serialize};
@@ -21,29 +21,26 @@ pub struct Ratio {
 pub type Round = Vec<f64>;
 
 impl Ratio {
-    /// The ratio of a statistic over all rounds pooled. Round `i` of one side was taken beside round `i` of the other,
-    /// so both are drawn together.
+    /// The median over the rounds of the ratio within a round. Both sides of a round met the same moment of the machine,
+    /// and a moment that was bad for one of them moves one ratio of many.
     pub fn of(ours: &[Round], theirs: &[Round], statistic: fn(&mut [f64]) -> f64) -> Self {
-        let rounds = ours.len().min(theirs.len());
-        let ratio = |drawn: &[usize]| {
-            let pooled = |side: &[Round]| {
-                let all = drawn.iter().filter_map(|index| side.get(*index));
-                statistic(&mut all.flatten().copied().collect::<Vec<_>>())
-            };
-            pooled(ours) / pooled(theirs)
-        };
+        let pairs = ours.iter().zip(theirs);
+        let ratios: Vec<f64> = pairs
+            .map(|(ours, theirs)| statistic(&mut ours.clone()) / statistic(&mut theirs.clone()))
+            .collect();
         let mut rng = SplitMix(0x5eed);
-        let drawn = (0..RESAMPLES).map(|_| {
-            let indices: Vec<usize> = (0..rounds).map(|_| rng.below(rounds)).collect();
-            ratio(&indices)
-        });
-        let mut drawn: Vec<f64> = drawn.collect();
+        let mut drawn: Vec<f64> = (0..RESAMPLES)
+            .map(|_| {
+                let draw = |_| ratios.get(rng.below(ratios.len())).copied();
+                median(&mut (0..ratios.len()).filter_map(draw).collect::<Vec<_>>())
+            })
+            .collect();
         drawn.sort_by(f64::total_cmp);
         Self {
-            point: ratio(&(0..rounds).collect::<Vec<_>>()),
+            point: median(&mut ratios.clone()),
             low: at(&drawn, 0.025),
             high: at(&drawn, 0.975),
-            rounds,
+            rounds: ratios.len(),
         }
     }
 
@@ -126,12 +123,13 @@ mod tests {
     }
 
     #[test]
-    fn a_round_is_drawn_whole() {
-        // One bad round of ten, many values in each: were values drawn one by one, the interval would be narrow.
+    fn one_bad_moment_of_the_machine_decides_nothing() {
         let mut ours = vec![vec![1.0; 200]; 10];
-        ours[0] = vec![9.0; 200];
-        let theirs = vec![vec![1.0; 200]; 10];
+        let mut theirs = ours.clone();
+        let bad = |round: Option<&mut Round>| round.into_iter().flatten().for_each(|value| *value = 90.0);
+        bad(ours.get_mut(3));
+        bad(theirs.get_mut(7));
         let ratio = Ratio::of(&ours, &theirs, p95);
-        assert_eq!((ratio.low, ratio.high), (1.0, 9.0));
+        assert_eq!((ratio.point, ratio.low, ratio.high), (1.0, 1.0, 1.0));
     }
 }

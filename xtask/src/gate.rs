@@ -233,16 +233,16 @@ fn audits(case: &Case) -> Reasons {
     .concat())
 }
 
+/// What a slice needs: its own items, and those of the slices before it.
+fn needed(slice: char) -> impl Iterator<Item = &'static Item> {
+    let upto = SLICES.find(slice).unwrap_or_default();
+    let slices = move |item: &&Item| SLICES.chars().take(upto + 1).any(|slice| item.slices.contains(slice));
+    ITEMS.iter().filter(slices)
+}
+
 /// Ids and reasons against a slice.
 fn judge(case: &Case, slice: char) -> Vec<(&'static str, String)> {
-    let needed: Vec<char> = SLICES
-        .chars()
-        .take_while(|known| *known < slice)
-        .chain([slice])
-        .collect();
-    let items = ITEMS
-        .iter()
-        .filter(|item| needed.iter().any(|slice| item.slices.contains(*slice)));
+    let items = needed(slice);
     let against = items.flat_map(|item| {
         let reasons = (item.check)(case).unwrap_or_else(|unreadable| unreadable);
         reasons.into_iter().map(|reason| (item.id, reason))
@@ -274,10 +274,10 @@ pub fn command(here: &Workspace, args: &[String]) -> anyhow::Result<Verdict> {
         count => format!("NO-GO: {count} reasons"),
     };
     let mut page = format!("# Gate {slice} of {}\n\n", short(&now.commit));
-    for item in ITEMS {
+    for item in needed(slice) {
         let reasons = against.iter().filter(|(id, _)| *id == item.id).count();
         let state = if reasons == 0 { "nothing against it" } else { "against" };
-        page += &format!("- {} {} ({}): {state}\n", item.id, item.what, item.slices);
+        page += &format!("- {} {}: {state}\n", item.id, item.what);
     }
     page += "\n";
     for (id, reason) in &against {

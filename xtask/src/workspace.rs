@@ -60,6 +60,13 @@ impl Workspace {
     pub fn cargo(&self) -> Command {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.current_dir(&self.root).stdin(Stdio::null());
+        // What cargo told this tool about its own package is not for the next cargo: build scripts that look at it, such as
+        // ring's, would run again, and everything after them.
+        let told = std::env::vars_os().map(|(name, _)| name);
+        let own = ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_BIN_", "CARGO_CRATE_"];
+        for name in told.filter(|name| own.iter().any(|own| name.to_string_lossy().starts_with(own))) {
+            command.env_remove(name);
+        }
         command
     }
 
