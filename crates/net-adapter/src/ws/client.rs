@@ -206,15 +206,7 @@ mod tests {
         let shown = |text: &str| address(text).map(|(url, origin)| format!("{origin} {}", origin_form(&url)));
         assert_eq!(shown("ws://h/a?b").as_deref(), Some("http://h:80 /a?b"));
         assert_eq!(shown("WSS://h:8443").as_deref(), Some("https://h:8443 /"));
-        for text in [
-            "http://h/",
-            "h/",
-            "ws://u:p@h/",
-            "ws://",
-            "ws://h/#f",
-            "ws://h:0/",
-            "",
-        ] {
+        for text in ["http://h/", "h/", "ws://u:p@h/", "ws://", "ws://h/#f", "ws://h:0/", ""] {
             assert_eq!(shown(text), None, "{text}");
         }
     }
