@@ -186,8 +186,9 @@ pub(super) fn extends(base: char, c: char) -> bool {
     }
     let vowel_or_final = matches!(c, '\u{1160}'..='\u{11ff}' | '\u{d7b0}'..='\u{d7ff}');
     let voicing = matches!(c, '\u{ff9e}' | '\u{ff9f}');
-    // Vowel signs of Kirat Rai are letters that compose with the one before.
-    let second_vowel = c == '\u{16d67}' && matches!(base, '\u{16d63}' | '\u{16d67}'..='\u{16d6a}');
+    // Vowel signs of Kirat Rai are letters that compose with the one before; the second of these two is made of the first.
+    let second_vowel =
+        matches!(c, '\u{16d67}' | '\u{16d68}') && matches!(base, '\u{16d63}' | '\u{16d67}'..='\u{16d6a}');
     is_ignorable(c)
         || is_combining_mark(c)
         || (voicing && is_cjk(base))

@@ -228,6 +228,7 @@ fn words_that_once_could_not_be_asked_for() {
         "\u{345} abc",                                    // a mark without a letter widened the next word
         "\u{16ff0}\u{301}",                               // two such marks, which composition puts into another order
         "\u{16d67}\u{16d67} \u{16d63}\u{16d67}\u{16d67}", // vowels of Kirat Rai are letters that compose
+        "\u{16d67}\u{16d68} \u{16d68}\u{16d67}",          // of which one is made of two
         "10µs Seyðisfjörður",                             // a plain beginning of a word that is not plain
         "हिन्दी",                                          // a beginning that ends with a mark
         "λ λ61 a",                                        // looks like what stands for `a` in the index
