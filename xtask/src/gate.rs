@@ -250,10 +250,21 @@ fn judge(case: &Case, slice: char) -> Vec<(&'static str, String)> {
     against.collect()
 }
 
+const HELP: &str = "\
+cargo xtask gate A|B|C|D
+
+Says from the evidence of this commit whether a slice may move to the other runtime; writes target/gate/SLICE-COMMIT.md and
+.json. The last line is GO, or NO-GO and how many reasons stand above it; exit 0 or 1. docs/kpi.md names the commands that
+leave evidence.";
+
 pub fn command(here: &Workspace, args: &[String]) -> anyhow::Result<Verdict> {
     let [slice] = args else {
         bail!("gate takes a slice: A, B, C or D")
     };
+    if slice == "--help" || slice == "-h" {
+        println!("{HELP}");
+        return Ok(Verdict::Holds);
+    }
     let slice = slice
         .chars()
         .next()
