@@ -12,7 +12,7 @@ use super::shared::{Reading, Shared, Stop, WINDOW};
 use super::spec::{CommandSpec, ProcError, ProcOutput};
 use super::supervisor::{self, Duties};
 use crate::Cx;
-use crate::task::{Owner, TaskKind};
+use crate::task::{Owner, SpawnError, TaskKind};
 use crate::token::CancelHook;
 
 impl Cx {
@@ -47,11 +47,15 @@ async fn start(cx: &Cx, mut spec: CommandSpec, reading: Reading) -> Result<ProcS
     let cancelled = |Cancelled(reason)| ProcError::Cancelled(reason);
     let place = cx.rt().children().acquire_uncounted(cx, 1).await.map_err(cancelled)?;
     let live = cx.region_inner().begin("process", TaskKind::Process, Owner::Caller);
-    let live = live.map_err(|error| {
-        ProcError::Cancelled(CancelReason {
-            note: Some(error.to_string()),
-            ..CancelReason::new(CancelKind::Shutdown, "process", cx.now())
-        })
+    let live = live.map_err(|error| match error {
+        SpawnError::TaskLimit { .. } => ProcError::Spawn(std::io::Error::other(error)),
+        SpawnError::Denied => ProcError::Denied,
+        SpawnError::RegionClosing { .. } | SpawnError::RegionClosed { .. } | SpawnError::RuntimeGone => {
+            ProcError::Cancelled(CancelReason {
+                note: Some(error.to_string()),
+                ..CancelReason::new(CancelKind::Shutdown, "process", cx.now())
+            })
+        }
     })?;
     let input = std::mem::take(&mut spec.stdin);
     let (shared, ear) = Shared::new(input, reading).map_err(ProcError::Spawn)?;

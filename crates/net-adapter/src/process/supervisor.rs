@@ -14,7 +14,7 @@ use std::time::Duration;
 use annals_core::{MonoTime, OutcomeKind};
 use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpgid, kill_process, kill_process_group, waitid};
 
 use super::shared::{Reading, Shared, Stop, WINDOW};
 use super::spec::{CommandSpec, ProcError, ProcStatus};
@@ -193,9 +193,13 @@ impl Supervisor<'_> {
     }
 
     fn signal(&self, signal: Signal) {
-        // By its own number too, for one that has left its group. Nobody there is no error.
+        let has_left = getpgid(Some(self.pid)).is_ok_and(|group| group != self.pid);
+        // Nobody there is no error.
         let (Ok(()) | Err(_)) = kill_process_group(self.pid, signal);
-        let (Ok(()) | Err(_)) = kill_process(self.pid, signal);
+        // One that has left its group, by its own number; never twice kindly, for the second time often means at once.
+        if has_left || signal == Signal::KILL {
+            let (Ok(()) | Err(_)) = kill_process(self.pid, signal);
+        }
     }
 
     /// Until the process is over and everything it wrote was read, or nobody wants it any more.
