@@ -4,6 +4,9 @@
 //! Its own cancellation flag is never raised while work runs: once raised, its sleeps end early and
 //! returned values are thrown away.
 
+#[cfg(test)]
+mod traps;
+
 use std::future::{pending, poll_fn};
 use std::io;
 use std::net::SocketAddr;

@@ -41,13 +41,24 @@ pub(super) fn run(lab: &Arc<LabState>, root: LabRoot) -> LabEnd {
         ended.store(true, Ordering::Release);
     };
     let Ok((id, _handle)) = runtime.state.create_task(region, Budget::INFINITE, task) else {
-        return LabEnd { finished: false };
+        return LabEnd::unfinished();
     };
     runtime.scheduler.lock().schedule(id, Budget::INFINITE.priority);
     runtime.run_with_auto_advance();
-    LabEnd {
-        finished: finished.load(Ordering::Acquire),
+    if !finished.load(Ordering::Acquire) {
+        return LabEnd::unfinished();
     }
+    LabEnd {
+        finished: true,
+        violations: violations(&mut runtime),
+    }
+}
+
+/// What is left of tasks and obligations, as the runtime itself counts them. Its oracles are not asked: they judge
+/// regions and protocols of its own, which the adapter does not use (`traps.rs` proves it).
+fn violations(runtime: &mut LabRuntime) -> Vec<String> {
+    let found = runtime.check_invariants();
+    found.iter().map(ToString::to_string).collect()
 }
 
 struct AsupersyncLab {

@@ -153,7 +153,7 @@ pub(crate) fn run_lab(kind: BackendKind, lab: &Arc<crate::lab::LabState>, root: 
         #[cfg(feature = "asupersync")]
         BackendKind::Asupersync => asupersync_lab::run(lab, root),
         #[cfg(not(all(feature = "tokio", feature = "asupersync")))]
-        _ => LabEnd { finished: false },
+        _ => LabEnd::unfinished(),
     }
 }
 
@@ -162,4 +162,16 @@ pub(crate) fn run_lab(kind: BackendKind, lab: &Arc<crate::lab::LabState>, root: 
 pub(crate) struct LabEnd {
     /// The root future ended; otherwise the host ran out of things to do, or of steps.
     pub(crate) finished: bool,
+    /// What the backend's own checks found when it had.
+    pub(crate) violations: Vec<String>,
+}
+
+#[cfg(feature = "lab")]
+impl LabEnd {
+    fn unfinished() -> Self {
+        Self {
+            finished: false,
+            violations: Vec::new(),
+        }
+    }
 }

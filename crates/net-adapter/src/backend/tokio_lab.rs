@@ -16,7 +16,7 @@ use crate::net::Stream;
 
 pub(super) fn run(lab: &Arc<LabState>, root: LabRoot) -> LabEnd {
     let Ok(runtime) = Builder::new_current_thread().enable_time().start_paused(true).build() else {
-        return LabEnd { finished: false };
+        return LabEnd::unfinished();
     };
     let start = {
         let _entered = runtime.enter();
@@ -32,7 +32,10 @@ pub(super) fn run(lab: &Arc<LabState>, root: LabRoot) -> LabEnd {
     // Without a timer a stuck scenario would wait for ever: virtual time has an end.
     let finished = runtime.block_on(async { tokio::time::timeout(lab.max_virtual(), future).await.is_ok() });
     runtime.shutdown_background();
-    LabEnd { finished }
+    LabEnd {
+        finished,
+        violations: Vec::new(),
+    }
 }
 
 struct TokioLab {

@@ -72,6 +72,8 @@ pub struct LabReport<T> {
     /// Tasks that panicked and whose outcome nobody took.
     pub lost_panics: Vec<TaskInfo>,
     pub(super) observed_panics: u64,
+    /// What the backend's own checks found left over.
+    pub violations: Vec<String>,
     pub(super) config: LabConfig,
 }
 
@@ -100,9 +102,8 @@ impl<T> LabReport<T> {
                 (!drain.quiescent || !drain.stragglers.is_empty())
                     .then(|| format!("left behind: {:?}", drain.stragglers))
             })
-            .or_else(|| {
-                (drain.open_permits > 0).then(|| format!("{} permits were not given back", drain.open_permits))
-            });
+            .or_else(|| (drain.open_permits > 0).then(|| format!("{} permits were not given back", drain.open_permits)))
+            .or_else(|| (!self.violations.is_empty()).then(|| format!("the backend found: {:?}", self.violations)));
         match what {
             None => Ok(()),
             Some(what) => Err(LabFailure::Unclean {

@@ -110,6 +110,7 @@ impl LabConfig {
             drain,
             lost_panics: lab.lost_panics(),
             observed_panics: lab.observed_panics(),
+            violations: end.violations,
             polls: lab.polls().into_iter().collect(),
             config,
         }
