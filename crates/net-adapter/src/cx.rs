@@ -100,8 +100,14 @@ pub struct BudgetExceeded {
 impl Cx {
     /// The first context of a region: its own token, and a record of a task that is not counted.
     pub(crate) fn root(region: Arc<RegionInner>, name: &'static str) -> Self {
-        let now = region.rt.backend().now();
-        let record = Arc::new(TaskRecord::new(0, 0, name, TaskKind::Async, Owner::Caller, now));
+        let record = Arc::new(TaskRecord::new(
+            0,
+            0,
+            name,
+            TaskKind::Async,
+            Owner::Caller,
+            region.opened,
+        ));
         let token = region.token.clone();
         let budget = region.spec.budget;
         let ledger = region.ledger.clone();

@@ -68,7 +68,7 @@ pub(crate) struct RegionInner {
     pub(crate) permits: AtomicI64,
     /// Raised by the parent when its own bound is spent: whatever is alive here is dropped now.
     cut: Arc<Token>,
-    opened: MonoTime,
+    pub(crate) opened: MonoTime,
     state: Mutex<State>,
 }
 
@@ -333,6 +333,23 @@ impl RegionInner {
         self.seal(started)
     }
 
+    /// The close of a region in which nothing is left and nothing is to be run: there is nothing to wait for.
+    fn close_if_over(self: &Arc<Self>) -> Option<RegionReport> {
+        let started = self.rt.backend().now();
+        {
+            let mut state = lock(&self.state);
+            let over = state.live.is_empty() && state.children.is_empty() && state.finalizers.is_empty();
+            if !over || state.phase != RegionState::Open {
+                return None;
+            }
+            state.phase = RegionState::Finalizing;
+            state.finalized = Finalized::Yes;
+        }
+        self.tell(RegionChange::State(RegionState::Closing));
+        self.tell(RegionChange::State(RegionState::Finalizing));
+        Some(self.seal(started))
+    }
+
     /// Waits for the natural end, as long as neither the region nor its deadline ends it; says whether it is empty.
     async fn emptied_or_cancelled(self: &Arc<Self>) -> bool {
         let own = Cx::root(self.clone(), self.spec.name);
@@ -556,6 +573,17 @@ impl Region {
         let report = inner.close(Some(cx), inner.spec.cleanup).await;
         self.inner = None;
         report
+    }
+
+    /// Closes a region in which nothing runs any more, without waiting; gives any other back.
+    pub(crate) fn close_if_over(mut self) -> Result<RegionReport, Self> {
+        match self.cx.region_inner().close_if_over() {
+            Some(report) => {
+                self.inner = None;
+                Ok(report)
+            }
+            None => Err(self),
+        }
     }
 
     /// Takes no new tasks, cancels those that run and waits at most `bound` for them.

@@ -193,7 +193,8 @@ impl RequestRegion {
 
     /// The answer was sent. Tasks the handler started may go on for the cleanup time; then they are cancelled.
     pub(crate) fn finish(mut self) {
-        if let Some(region) = self.region.take() {
+        // Nearly every handler leaves nothing behind.
+        if let Some(Err(region)) = self.region.take().map(Region::close_if_over) {
             let (cx, cleanup) = (self.cx.clone(), self.cleanup);
             self.leave(async move {
                 let patient = cx.with_budget(Budget::until(cx.now().after(cleanup)));

@@ -1,5 +1,6 @@
 //! The reading side of a connection: heads and bodies, one after the other, and the news that the client is gone.
 
+use std::cell::RefCell;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -14,7 +15,7 @@ use super::refusal::Refusal;
 use crate::{MonoTime, Stream};
 
 /// Bytes taken from the socket at once.
-const CHUNK: usize = 16 * 1024;
+const CHUNK_BYTES: usize = 16 * 1024;
 
 /// What comes where a head is expected.
 pub(crate) enum Arrival {
@@ -266,12 +267,17 @@ impl Intake {
 
     /// One read. An error of the connection is its end: there is nobody left to tell.
     fn fill(&mut self, io: &mut Stream, context: &mut Context<'_>) -> Poll<()> {
-        let mut chunk = [0_u8; CHUNK];
-        let got = ready!(Pin::new(io).poll_read(context, &mut chunk)).unwrap_or(0);
-        match chunk.get(..got) {
-            Some(bytes) if got > 0 => self.buf.extend_from_slice(bytes),
-            _ => self.ended = true,
+        thread_local! {
+            // One for all connections of a thread: clearing a fresh one took longer than reading into it.
+            static CHUNK: RefCell<Box<[u8]>> = RefCell::new(vec![0; CHUNK_BYTES].into_boxed_slice());
         }
-        Poll::Ready(())
+        CHUNK.with_borrow_mut(|chunk| {
+            let got = ready!(Pin::new(io).poll_read(context, chunk)).unwrap_or(0);
+            match chunk.get(..got) {
+                Some(bytes) if got > 0 => self.buf.extend_from_slice(bytes),
+                _ => self.ended = true,
+            }
+            Poll::Ready(())
+        })
     }
 }
