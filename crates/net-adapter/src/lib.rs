@@ -24,6 +24,8 @@ mod budget;
 pub mod channel;
 mod cx;
 mod group;
+#[cfg(doctest)]
+mod guide;
 pub mod http;
 #[cfg(feature = "lab")]
 pub mod lab;
