@@ -1,7 +1,7 @@
 //! Clocks, randomness and the environment are read through the context, so that the lab can replay a run.
 
 use super::finding::Finding;
-use super::paths::{Named, named_paths};
+use super::paths::Named;
 use super::source::{Role, Source};
 use super::tree::Tree;
 
@@ -16,8 +16,8 @@ pub fn check(tree: &Tree) -> Vec<Finding> {
 }
 
 fn in_source(source: &Source) -> Vec<Finding> {
-    let read = named_paths(&source.product).into_iter().filter_map(|named| {
-        let why = ambient(&named)?;
+    let read = source.paths().iter().filter_map(|named| {
+        let why = ambient(named)?;
         Some(Finding::new(NAME, &source.path, named.line, named.text(), why))
     });
     read.collect()

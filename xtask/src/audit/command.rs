@@ -4,6 +4,7 @@ use anyhow::bail;
 
 use super::builds;
 use super::exceptions::{self, Settings};
+use super::licence;
 use super::rules::{AUDITS, Audit, Needs};
 use super::tree::Tree;
 use crate::workspace::{Reach, Workspace};
@@ -49,6 +50,9 @@ pub fn command(workspace: &Workspace, args: &[String]) -> anyhow::Result<Verdict
         );
         println!("to check these too, read docs/licensing.md, then `cargo xtask audit --fetch`");
     }
+    if options.reach == Reach::Offline && options.selected.iter().any(|audit| audit.name == licence::NAME) {
+        println!("our files were not compared with those of asupersync, which only `--fetch` opens");
+    }
     for build in &tree.builds {
         if let Some(ceiling) = build.ceiling {
             println!("{} of {ceiling} packages: {}", build.packages.len(), build.command);
@@ -80,6 +84,7 @@ fn look(workspace: &Workspace, options: &Options, settings: &Settings) -> anyhow
         let answers = builds::resolve(workspace, settings.ceilings, options.reach)?;
         tree.builds = answers.builds;
         tree.licensed = answers.licensed;
+        tree.foreign = answers.foreign;
         skipped = answers.skipped;
         skipped.sort();
         skipped.dedup();
@@ -112,5 +117,7 @@ fn help() {
     for audit in AUDITS {
         println!("  {:<11} {}", audit.name, audit.promises);
     }
-    println!("\n--fetch also resolves the builds with asupersync, downloading that package: docs/licensing.md");
+    println!(
+        "\n--fetch also resolves the builds with asupersync, downloading that package and reading its files: docs/licensing.md"
+    );
 }

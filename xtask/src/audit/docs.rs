@@ -1,10 +1,10 @@
 //! A public async function says which errors it returns and what has happened if it is cancelled.
 
 use syn::visit::{self, Visit};
-use syn::{Attribute, Expr, Lit, Meta, ReturnType, Signature, Visibility};
+use syn::{Attribute, ReturnType, Signature, Visibility};
 
 use super::finding::Finding;
-use super::source::{Role, Source};
+use super::source::{Role, Source, doc_lines};
 use super::tree::Tree;
 
 pub const NAME: &str = "docs";
@@ -38,7 +38,7 @@ impl Functions<'_> {
         if signature.asyncness.is_none() {
             return;
         }
-        let docs = docs(attributes);
+        let docs = doc_lines(attributes);
         let mut missing = Vec::new();
         if returns_result(&signature.output) && !has_heading(&docs, "# Errors") {
             missing.push("# Errors");
@@ -78,22 +78,6 @@ impl<'ast> Visit<'ast> for Functions<'_> {
             self.check(&item.attrs, &item.sig);
         }
     }
-}
-
-fn docs(attributes: &[Attribute]) -> Vec<String> {
-    let texts = attributes.iter().filter_map(|attribute| match &attribute.meta {
-        Meta::NameValue(pair) if pair.path.is_ident("doc") => match &pair.value {
-            Expr::Lit(literal) => match &literal.lit {
-                Lit::Str(text) => Some(text.value()),
-                _ => None,
-            },
-            _ => None,
-        },
-        _ => None,
-    });
-    texts
-        .flat_map(|text| text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>())
-        .collect()
 }
 
 fn has_heading(docs: &[String], heading: &str) -> bool {

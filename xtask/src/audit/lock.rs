@@ -2,7 +2,6 @@
 
 use super::finding::Finding;
 use super::manifest::Manifest;
-use super::paths::named_paths;
 use super::source::Source;
 use super::tree::Tree;
 
@@ -45,7 +44,7 @@ fn in_manifest(manifest: &Manifest) -> Vec<Finding> {
 }
 
 fn in_source(source: &Source) -> Vec<Finding> {
-    let named = named_paths(&source.product).into_iter();
+    let named = source.paths().iter();
     let allowed = named.filter(|named| named.root() == "clippy" && named.last() == "await_holding_lock");
     let why = "a guard alive across an await can stop every task; drop it first, or use net-adapter's `Mutex`";
     allowed

@@ -25,10 +25,15 @@ mod licence;
 mod lock;
 mod names;
 mod packages;
+mod required;
 mod tokio_free;
+mod traps;
 mod tx;
+mod waits;
 
 mod builds;
+mod copied;
+mod known_tests;
 mod manifest;
 mod paths;
 mod source;
