@@ -80,16 +80,19 @@ impl<'ast> Visit<'ast> for Functions<'_> {
     }
 }
 
+/// Whether the heading is there, and text beneath it.
 fn has_heading(docs: &[String], heading: &str) -> bool {
-    docs.iter().any(|line| line == heading)
+    let beneath = docs.iter().skip_while(|line| *line != heading).skip(1);
+    let mut text = beneath.take_while(|line| !line.starts_with("# "));
+    text.any(|line| !line.is_empty())
 }
 
-/// Whether an error can come back: `Result`, or an alias of it.
+/// Whether an error can come back: `Result`, an alias of it, or `Outcome`.
 fn returns_result(output: &ReturnType) -> bool {
     let ReturnType::Type(_, of) = output else { return false };
     let syn::Type::Path(path) = &**of else { return false };
     path.path
         .segments
         .last()
-        .is_some_and(|segment| segment.ident.to_string().ends_with("Result"))
+        .is_some_and(|segment| segment.ident.to_string().ends_with("Result") || segment.ident == "Outcome")
 }

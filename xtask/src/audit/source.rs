@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 
 use anyhow::Context;
+use proc_macro2::{TokenStream, TokenTree};
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Expr, ImplItem, Item, Lit, Meta, Token, TraitItem};
 
@@ -188,6 +189,18 @@ pub fn doc_lines(attributes: &[Attribute]) -> Vec<String> {
     texts
         .flat_map(|text| text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>())
         .collect()
+}
+
+/// The tokens of a macro, those in brackets too.
+pub fn flat(tokens: TokenStream) -> Vec<TokenTree> {
+    let mut found = Vec::new();
+    for token in tokens {
+        match token {
+            TokenTree::Group(group) => found.extend(flat(group.stream())),
+            other => found.push(other),
+        }
+    }
+    found
 }
 
 /// Whether only a test build compiles what carries these attributes.

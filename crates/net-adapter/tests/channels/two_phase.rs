@@ -261,12 +261,6 @@ fn open_permits_reported_at_close() {
         });
         assert!(main.outcome.is_ok(), "{:?}", main.outcome);
         assert_eq!(main.drain.open_permits, 1);
-        assert!(
-            LabConfig::new(1)
-                .on(kind)
-                .run(owes_a_permit)
-                .clean()
-                .is_err()
-        );
+        assert!(LabConfig::new(1).on(kind).run(owes_a_permit).clean().is_err());
     }
 }
