@@ -33,6 +33,7 @@ pub struct Package {
     pub name: String,
     pub version: String,
     pub license: Option<String>,
+    pub manifest_path: PathBuf,
     pub targets: Vec<Target>,
 }
 

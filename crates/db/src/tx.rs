@@ -230,3 +230,23 @@ fn undo(conn: &Connection) {
         tracing::error!(%error, "a transaction could not be rolled back");
     }
 }
+
+/// A transaction is a synchronous closure, so nothing can wait while it is open:
+///
+/// ```
+/// use annals_db::{Db, Error};
+/// async fn store(cx: &annals_net_adapter::Cx, db: &Db) -> Result<(), Error> {
+///     db.write(cx, |_| Ok(())).await
+/// }
+/// ```
+///
+/// With an `async` block, which could wait, the same does not compile:
+///
+/// ```compile_fail
+/// use annals_db::{Db, Error};
+/// async fn store(cx: &annals_net_adapter::Cx, db: &Db) -> Result<(), Error> {
+///     db.write(cx, |_| async { Ok(()) }).await
+/// }
+/// ```
+#[cfg(doctest)]
+fn inv2_async_block_in_write_does_not_compile() {}

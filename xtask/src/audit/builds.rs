@@ -2,7 +2,9 @@
 
 use crate::workspace::{Metadata, Reach, Workspace};
 
+use super::copied;
 use super::exceptions::Ceilings;
+use super::tree::Text;
 
 /// One platform, so that counts are the same on every machine.
 const PLATFORM: &str = "x86_64-unknown-linux-gnu";
@@ -55,6 +57,8 @@ pub struct Licensed {
 pub struct Answers {
     pub builds: Vec<Build>,
     pub licensed: Vec<Licensed>,
+    /// The files of asupersync, where its licence was read.
+    pub foreign: Vec<Text>,
     pub skipped: Vec<String>,
 }
 
@@ -65,6 +69,7 @@ pub fn resolve(workspace: &Workspace, ceilings: Ceilings, reach: Reach) -> anyho
     let mut answers = Answers {
         builds: Vec::new(),
         licensed: licences(&metadata, FeatureSet::Default),
+        foreign: Vec::new(),
         skipped: Vec::new(),
     };
     for (features, ceiling) in [
@@ -90,9 +95,13 @@ pub fn resolve(workspace: &Workspace, ceilings: Ceilings, reach: Reach) -> anyho
         "annals-cli/asupersync",
     ];
     match workspace.cargo_output(&full, reach) {
-        Ok(text) => answers
-            .licensed
-            .extend(licences(&Metadata::parse(&text)?, FeatureSet::Both)),
+        Ok(text) => {
+            let metadata = Metadata::parse(&text)?;
+            answers.licensed.extend(licences(&metadata, FeatureSet::Both));
+            if reach == Reach::Network {
+                answers.foreign = foreign(&metadata)?;
+            }
+        }
         Err(error) => answers.skip("licences of the full feature set", &error)?,
     }
     Ok(answers)
@@ -118,6 +127,13 @@ impl Answers {
 /// Whether cargo failed because a package would have to be fetched first.
 pub fn is_not_here(error: &anyhow::Error) -> bool {
     format!("{error:#}").contains("--offline was specified")
+}
+
+/// The files of asupersync.
+fn foreign(metadata: &Metadata) -> anyhow::Result<Vec<Text>> {
+    let package = metadata.packages.iter().find(|package| package.name == "asupersync");
+    let folder = package.and_then(|package| package.manifest_path.parent());
+    folder.map_or_else(|| Ok(Vec::new()), copied::files)
 }
 
 /// Whether users run code of this package.

@@ -1,9 +1,11 @@
 //! `cargo xtask audit [--fetch] [NAME…]`.
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 
 use super::builds;
 use super::exceptions::{self, Settings};
+use super::finding::Finding;
+use super::licence;
 use super::rules::{AUDITS, Audit, Needs};
 use super::tree::Tree;
 use crate::workspace::{Reach, Workspace};
@@ -32,9 +34,12 @@ pub fn command(workspace: &Workspace, args: &[String]) -> anyhow::Result<Verdict
         );
     }
 
-    let (tree, skipped) = look(workspace, &options, &settings)?;
+    let Look {
+        tree,
+        findings,
+        skipped,
+    } = look(workspace, &options, &settings)?;
     let names: Vec<&'static str> = options.selected.iter().map(|audit| audit.name).collect();
-    let findings = options.selected.iter().flat_map(|audit| (audit.check)(&tree)).collect();
     let mut findings = settings.apply(&settings_text, &names, findings);
     findings.sort();
     findings.dedup();
@@ -48,6 +53,9 @@ pub fn command(workspace: &Workspace, args: &[String]) -> anyhow::Result<Verdict
             skipped.join(", ")
         );
         println!("to check these too, read docs/licensing.md, then `cargo xtask audit --fetch`");
+    }
+    if options.reach == Reach::Offline && options.selected.iter().any(|audit| audit.name == licence::NAME) {
+        println!("our files were not compared with those of asupersync, which only `--fetch` opens");
     }
     for build in &tree.builds {
         if let Some(ceiling) = build.ceiling {
@@ -73,18 +81,43 @@ pub fn command(workspace: &Workspace, args: &[String]) -> anyhow::Result<Verdict
     })
 }
 
-fn look(workspace: &Workspace, options: &Options, settings: &Settings) -> anyhow::Result<(Tree, Vec<String>)> {
-    let mut tree = Tree::read(workspace)?;
-    let mut skipped = Vec::new();
-    if options.selected.iter().any(|audit| audit.needs == Needs::Builds) {
-        let answers = builds::resolve(workspace, settings.ceilings, options.reach)?;
-        tree.builds = answers.builds;
-        tree.licensed = answers.licensed;
-        skipped = answers.skipped;
-        skipped.sort();
-        skipped.dedup();
-    }
-    Ok((tree, skipped))
+/// What was looked at, and what came of it.
+struct Look {
+    tree: Tree,
+    findings: Vec<Finding>,
+    /// What could not be resolved on this machine.
+    skipped: Vec<String>,
+}
+
+/// Reads and judges the files while cargo, on another thread, resolves the builds.
+fn look(workspace: &Workspace, options: &Options, settings: &Settings) -> anyhow::Result<Look> {
+    let judge = |needs: Needs, tree: &Tree| -> Vec<Finding> {
+        let audits = options.selected.iter().filter(|audit| audit.needs == needs);
+        audits.flat_map(|audit| (audit.check)(tree)).collect()
+    };
+    let asks_cargo = options.selected.iter().any(|audit| audit.needs == Needs::Builds);
+    std::thread::scope(|scope| {
+        let resolving =
+            asks_cargo.then(|| scope.spawn(|| builds::resolve(workspace, settings.ceilings, options.reach)));
+        let mut tree = Tree::read(workspace)?;
+        let mut findings = judge(Needs::Files, &tree);
+        let mut skipped = Vec::new();
+        if let Some(resolving) = resolving {
+            let answers = resolving.join().map_err(|_| anyhow!("cargo could not be asked"))??;
+            tree.builds = answers.builds;
+            tree.licensed = answers.licensed;
+            tree.foreign = answers.foreign;
+            skipped = answers.skipped;
+            skipped.sort();
+            skipped.dedup();
+            findings.extend(judge(Needs::Builds, &tree));
+        }
+        Ok(Look {
+            tree,
+            findings,
+            skipped,
+        })
+    })
 }
 
 fn parse(args: &[String]) -> anyhow::Result<Options> {
@@ -112,5 +145,7 @@ fn help() {
     for audit in AUDITS {
         println!("  {:<11} {}", audit.name, audit.promises);
     }
-    println!("\n--fetch also resolves the builds with asupersync, downloading that package: docs/licensing.md");
+    println!(
+        "\n--fetch also resolves the builds with asupersync, downloading that package and reading its files: docs/licensing.md"
+    );
 }

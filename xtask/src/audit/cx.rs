@@ -195,7 +195,8 @@ fn last_name(path: &syn::Path) -> Option<String> {
     path.segments.last().map(|segment| segment.ident.to_string())
 }
 
-fn type_name(of: &Type) -> Option<String> {
+/// The last name of a type, under references.
+pub fn type_name(of: &Type) -> Option<String> {
     match of {
         Type::Path(path) => last_name(&path.path),
         Type::Reference(reference) => type_name(&reference.elem),

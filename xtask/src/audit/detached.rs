@@ -6,7 +6,7 @@ use syn::visit::{self, Visit};
 use syn::{Expr, Pat};
 
 use super::finding::Finding;
-use super::paths::{Named, named_paths};
+use super::paths::Named;
 use super::source::Source;
 use super::tree::Tree;
 
@@ -23,7 +23,7 @@ pub fn check(tree: &Tree) -> Vec<Finding> {
 }
 
 fn in_source(source: &Source) -> Vec<Finding> {
-    let named = named_paths(&source.product).into_iter().filter(starts_work);
+    let named = source.paths().iter().filter(|named| starts_work(named));
     let mut findings: Vec<Finding> = named
         .map(|named| Finding::new(NAME, &source.path, named.line, named.text(), IN_A_REGION))
         .collect();

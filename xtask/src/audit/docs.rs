@@ -1,10 +1,10 @@
 //! A public async function says which errors it returns and what has happened if it is cancelled.
 
 use syn::visit::{self, Visit};
-use syn::{Attribute, Expr, Lit, Meta, ReturnType, Signature, Visibility};
+use syn::{Attribute, ReturnType, Signature, Visibility};
 
 use super::finding::Finding;
-use super::source::{Role, Source};
+use super::source::{Role, Source, doc_lines};
 use super::tree::Tree;
 
 pub const NAME: &str = "docs";
@@ -38,7 +38,7 @@ impl Functions<'_> {
         if signature.asyncness.is_none() {
             return;
         }
-        let docs = docs(attributes);
+        let docs = doc_lines(attributes);
         let mut missing = Vec::new();
         if returns_result(&signature.output) && !has_heading(&docs, "# Errors") {
             missing.push("# Errors");
@@ -80,32 +80,19 @@ impl<'ast> Visit<'ast> for Functions<'_> {
     }
 }
 
-fn docs(attributes: &[Attribute]) -> Vec<String> {
-    let texts = attributes.iter().filter_map(|attribute| match &attribute.meta {
-        Meta::NameValue(pair) if pair.path.is_ident("doc") => match &pair.value {
-            Expr::Lit(literal) => match &literal.lit {
-                Lit::Str(text) => Some(text.value()),
-                _ => None,
-            },
-            _ => None,
-        },
-        _ => None,
-    });
-    texts
-        .flat_map(|text| text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>())
-        .collect()
-}
-
+/// Whether the heading is there, and text beneath it.
 fn has_heading(docs: &[String], heading: &str) -> bool {
-    docs.iter().any(|line| line == heading)
+    let beneath = docs.iter().skip_while(|line| *line != heading).skip(1);
+    let mut text = beneath.take_while(|line| !line.starts_with("# "));
+    text.any(|line| !line.is_empty())
 }
 
-/// Whether an error can come back: `Result`, or an alias of it.
+/// Whether an error can come back: `Result`, an alias of it, or `Outcome`.
 fn returns_result(output: &ReturnType) -> bool {
     let ReturnType::Type(_, of) = output else { return false };
     let syn::Type::Path(path) = &**of else { return false };
     path.path
         .segments
         .last()
-        .is_some_and(|segment| segment.ident.to_string().ends_with("Result"))
+        .is_some_and(|segment| segment.ident.to_string().ends_with("Result") || segment.ident == "Outcome")
 }

@@ -37,6 +37,29 @@ struct Matches<'a> {
     findings: Vec<Finding>,
 }
 
+impl Matches<'_> {
+    /// Judges patterns that stand side by side for the same value; those in `Some(…)`, `Ok(…)`, `Err(…)` again.
+    fn check(&mut self, patterns: &[&Pat]) {
+        let kind = patterns
+            .iter()
+            .find_map(|pattern| kind_of(pattern, self.owner.as_deref()));
+        if let Some(kind) = kind {
+            for pattern in patterns.iter().filter(|pattern| catches_all(pattern)) {
+                let line = syn::spanned::Spanned::span(pattern).start().line;
+                let why = "a wildcard hides kinds that are added later; name them";
+                self.findings.push(Finding::new(NAME, self.path, line, kind, why));
+            }
+            return;
+        }
+        for wrapper in ["Some", "Ok", "Err"] {
+            let inner: Vec<&Pat> = patterns.iter().flat_map(|pattern| wrapped(pattern, wrapper)).collect();
+            if !inner.is_empty() {
+                self.check(&inner);
+            }
+        }
+    }
+}
+
 impl<'ast> Visit<'ast> for Matches<'_> {
     fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
         let owner = match &*item.self_ty {
@@ -49,17 +72,8 @@ impl<'ast> Visit<'ast> for Matches<'_> {
     }
 
     fn visit_expr_match(&mut self, expression: &'ast syn::ExprMatch) {
-        let kind = expression
-            .arms
-            .iter()
-            .find_map(|arm| kind_of(&arm.pat, self.owner.as_deref()));
-        if let Some(kind) = kind {
-            for arm in expression.arms.iter().filter(|arm| catches_all(&arm.pat)) {
-                let line = syn::spanned::Spanned::span(&arm.pat).start().line;
-                let why = "a wildcard hides kinds that are added later; name them";
-                self.findings.push(Finding::new(NAME, self.path, line, kind, why));
-            }
-        }
+        let patterns: Vec<&Pat> = expression.arms.iter().map(|arm| &arm.pat).collect();
+        self.check(&patterns);
         visit::visit_expr_match(self, expression);
     }
 }
@@ -85,6 +99,17 @@ fn kind_of(pattern: &Pat, owner: Option<&str>) -> Option<&'static str> {
         Pat::Guard(guarded) => kind_of(&guarded.pat, owner),
         Pat::Ident(binding) => binding.subpat.as_ref().and_then(|(_, inner)| kind_of(inner, owner)),
         _ => None,
+    }
+}
+
+/// What a pattern has inside of `Some(…)` and the like.
+fn wrapped<'p>(pattern: &'p Pat, wrapper: &str) -> Vec<&'p Pat> {
+    match pattern {
+        Pat::TupleStruct(outer) if outer.path.is_ident(wrapper) => outer.elems.iter().collect(),
+        Pat::Or(or) => or.cases.iter().flat_map(|case| wrapped(case, wrapper)).collect(),
+        Pat::Paren(inner) => wrapped(&inner.pat, wrapper),
+        Pat::Reference(inner) => wrapped(&inner.pat, wrapper),
+        _ => Vec::new(),
     }
 }
 

@@ -1,8 +1,11 @@
 //! Nobody builds or copies the second runtime unasked, and features for tests stay out of the product.
 
+use syn::visit::Visit;
+
 use super::builds::{Build, FeatureSet, Scope};
 use super::finding::Finding;
 use super::manifest::Manifest;
+use super::source::{Source, flat};
 use super::tree::{Text, Tree};
 
 pub const NAME: &str = "features";
@@ -16,7 +19,49 @@ pub fn check(tree: &Tree) -> Vec<Finding> {
         .builds
         .iter()
         .filter(|build| build.features == FeatureSet::Default && build.scope == Scope::Program);
-    texts.chain(manifests).chain(builds.flat_map(in_build)).collect()
+    let scripts = tree
+        .sources
+        .iter()
+        .filter(|source| is_script(&source.path))
+        .flat_map(in_script);
+    texts
+        .chain(manifests)
+        .chain(scripts)
+        .chain(builds.flat_map(in_build))
+        .collect()
+}
+
+/// Rust that starts cargo: this tool, but for the audits, which name what they look for; build scripts.
+fn is_script(path: &str) -> bool {
+    (path.starts_with("xtask/src/") && !path.starts_with("xtask/src/audit/")) || path.ends_with("/build.rs")
+}
+
+fn in_script(source: &Source) -> Vec<Finding> {
+    struct Arguments<'a>(&'a str, Vec<Finding>);
+    impl<'ast> Visit<'ast> for Arguments<'_> {
+        fn visit_lit_str(&mut self, literal: &'ast syn::LitStr) {
+            let value = literal.value();
+            if value.contains("--all-features") || value == "vendor" {
+                let line = literal.span().start().line;
+                self.1.push(Finding::new(NAME, self.0, line, value, RIDER));
+            }
+        }
+
+        // Documentation is an attribute.
+        fn visit_attribute(&mut self, _: &'ast syn::Attribute) {}
+
+        fn visit_macro(&mut self, mac: &'ast syn::Macro) {
+            // `vec!["tree", "--all-features"]`, `format!(…)`.
+            for token in flat(mac.tokens.clone()) {
+                if let Ok(literal) = syn::parse2::<syn::LitStr>(token.into()) {
+                    self.visit_lit_str(&literal);
+                }
+            }
+        }
+    }
+    let mut arguments = Arguments(&source.path, Vec::new());
+    arguments.visit_file(&source.ast);
+    arguments.1
 }
 
 fn in_text(text: &Text) -> Vec<Finding> {
@@ -39,6 +84,18 @@ fn in_manifest(manifest: &Manifest) -> Vec<Finding> {
         let key: Vec<&str> = entry.key.iter().map(String::as_str).collect();
         match key.as_slice() {
             [.., "all-features"] if entry.value == "true" => add(entry.line, "all-features", RIDER),
+            // `.cargo/config.toml`: an alias, flags of the compiler, another place for sources.
+            ["alias", ..] if entry.value.contains("--all-features") || entry.value.contains("vendor") => {
+                add(entry.line, "alias", RIDER);
+            }
+            [.., "rustflags"] if entry.value.contains("panic=abort") => {
+                add(
+                    entry.line,
+                    "rustflags",
+                    "an outcome needs unwinding: a panic is caught and reported",
+                );
+            }
+            ["source", _, "directory" | "local-registry"] => add(entry.line, "source", RIDER),
             ["profile", .., "panic"] if entry.value == "abort" => {
                 add(
                     entry.line,

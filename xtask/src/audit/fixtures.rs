@@ -1,8 +1,9 @@
 //! The fixtures of the audits: small files that must be rejected at exactly the marked lines, or let pass.
 //!
 //! The first line says where the file pretends to stand (`path: crates/db/src/x.rs`); a line that must be found ends
-//! with `~ERROR` in a comment. Rust, TOML and text fixtures are read as what they are; `.tree` is the output of
-//! `cargo tree`, `.packages` a list of `name version licence`.
+//! with `~ERROR` in a comment. `with: NAME` there names another file of the folder that is read too. Rust, TOML and text fixtures are read as what they are; `.tree` is the output of
+//! `cargo tree`, `.packages` a list of `name version licence`, `.foreign` a file of
+//! another package.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
@@ -19,6 +20,7 @@ use super::tree::{Text, Tree};
 const MARK: &str = "~ERROR";
 
 struct Fixture {
+    folder: PathBuf,
     path: String,
     header: String,
     text: String,
@@ -41,6 +43,7 @@ fn read(file: &Path) -> Fixture {
         .map(|(index, _)| index + 1)
         .collect();
     Fixture {
+        folder: file.parent().unwrap().to_owned(),
         path: path.to_owned(),
         header,
         text,
@@ -56,6 +59,14 @@ fn word_after<'a>(line: &'a str, key: &str) -> Option<&'a str> {
 impl Fixture {
     fn tree(&self) -> Tree {
         let mut tree = Tree::default();
+        self.add_to(&mut tree);
+        if let Some(other) = word_after(&self.header, "with:") {
+            read(&self.folder.join(other)).add_to(&mut tree);
+        }
+        tree
+    }
+
+    fn add_to(&self, tree: &mut Tree) {
         match self.extension.as_str() {
             "rs" => tree.sources.push(Source::parse(&self.path, &self.text).unwrap()),
             "toml" => tree.manifests.push(Manifest::parse(&self.path, &self.text).unwrap()),
@@ -66,12 +77,15 @@ impl Fixture {
                     .push(Manifest::parse("deny.toml", &std::fs::read_to_string(deny).unwrap()).unwrap());
                 tree.licensed = self.licensed();
             }
+            "foreign" => tree.foreign.push(Text {
+                path: self.path.clone(),
+                content: self.text.clone(),
+            }),
             _ => tree.texts.push(Text {
                 path: self.path.clone(),
                 content: self.text.clone(),
             }),
         }
-        tree
     }
 
     fn features(&self) -> FeatureSet {

@@ -1,6 +1,7 @@
-//! Only allowed licences, exactly the known exceptions, and the rider stated where a user looks.
+//! Only allowed licences, exactly the known exceptions, the rider stated where a user looks, and nothing [`copied`].
 
 use super::builds::FeatureSet;
+use super::copied;
 use super::finding::Finding;
 use super::manifest::Manifest;
 use super::spdx;
@@ -46,6 +47,7 @@ pub fn check(tree: &Tree) -> Vec<Finding> {
         findings.extend(in_deny(deny));
         findings.extend(in_packages(tree, deny));
     }
+    findings.extend(copied::check(tree));
     findings
 }
 

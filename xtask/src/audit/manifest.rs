@@ -9,6 +9,8 @@ use toml::de::{DeTable, DeValue};
 /// `Cargo.toml`, or any other TOML file of the repository.
 pub struct Manifest {
     pub path: String,
+    /// As it is written.
+    pub text: String,
     /// Every value that is not a table, with its place.
     pub entries: Vec<Entry>,
     pub dependencies: Vec<Dependency>,
@@ -45,6 +47,7 @@ impl Manifest {
             .with_context(|| path.to_owned())?;
         let mut manifest = Self {
             path: path.to_owned(),
+            text: text.to_owned(),
             entries: Vec::new(),
             dependencies: Vec::new(),
         };
@@ -135,7 +138,8 @@ fn plain(value: &DeValue<'_>) -> String {
     }
 }
 
-fn line(text: &str, span: Range<usize>) -> usize {
+/// The line that a place in a text is on, counted from 1.
+pub fn line(text: &str, span: Range<usize>) -> usize {
     let before = text.as_bytes().iter().take(span.start);
     1 + before.filter(|byte| **byte == b'\n').count()
 }

@@ -67,5 +67,5 @@ fn is_asupersync_file(path: &str) -> bool {
 }
 
 fn is_runtime(package: &str) -> bool {
-    RUNTIMES.contains(&package) || package.starts_with("tokio-")
+    RUNTIMES.contains(&package) || package.starts_with("tokio-") || package.starts_with("hyper-")
 }

@@ -2,7 +2,10 @@
 
 use super::finding::Finding;
 use super::tree::Tree;
-use super::{clock, cx, detached, docs, edges, exhaustive, features, licence, lock, names, packages, tokio_free, tx};
+use super::{
+    clock, cx, detached, docs, edges, exhaustive, features, licence, lock, names, packages, required, tokio_free,
+    traps, tx, waits,
+};
 
 /// A rule and the function that finds what breaks it.
 pub struct Audit {
@@ -41,6 +44,12 @@ pub const AUDITS: &[Audit] = &[
         check: cx::check,
     },
     Audit {
+        name: waits::NAME,
+        promises: "what is awaited can be cancelled",
+        needs: Needs::Files,
+        check: waits::check,
+    },
+    Audit {
         name: detached::NAME,
         promises: "a task starts only in a region, and no handle is thrown away",
         needs: Needs::Files,
@@ -75,6 +84,18 @@ pub const AUDITS: &[Audit] = &[
         promises: "a public async function says its errors and its cancel safety",
         needs: Needs::Files,
         check: docs::check,
+    },
+    Audit {
+        name: traps::NAME,
+        promises: "every trap of a library has a canary, and every canary its trap",
+        needs: Needs::Files,
+        check: traps::check,
+    },
+    Audit {
+        name: required::NAME,
+        promises: "no promise loses its test",
+        needs: Needs::Files,
+        check: required::check,
     },
     Audit {
         name: features::NAME,

@@ -1,8 +1,13 @@
 //! A Rust file, parsed, with and without its tests.
 
+use std::cell::OnceCell;
+
 use anyhow::Context;
+use proc_macro2::{TokenStream, TokenTree};
 use syn::punctuated::Punctuated;
-use syn::{Attribute, ImplItem, Item, Meta, Token, TraitItem};
+use syn::{Attribute, Expr, ImplItem, Item, Lit, Meta, Token, TraitItem};
+
+use super::paths::{Named, named_paths};
 
 /// What a file is for; it decides which rules apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +32,9 @@ pub struct Source {
     pub ast: syn::File,
     /// The file without what only a test build compiles; empty for a file of tests.
     pub product: syn::File,
+    /// As it is written.
+    pub text: String,
+    paths: OnceCell<Vec<Named>>,
 }
 
 impl Source {
@@ -42,7 +50,14 @@ impl Source {
             role: role(path),
             ast,
             product,
+            text: text.to_owned(),
+            paths: OnceCell::new(),
         })
+    }
+
+    /// The paths that the product names.
+    pub fn paths(&self) -> &[Named] {
+        self.paths.get_or_init(|| named_paths(&self.product))
     }
 
     /// The folder under `crates/`, or `xtask`, `tests`.
@@ -159,6 +174,35 @@ fn attributes(item: &Item) -> &[Attribute] {
     }
 }
 
+/// The documentation that attributes hold, line by line.
+pub fn doc_lines(attributes: &[Attribute]) -> Vec<String> {
+    let texts = attributes.iter().filter_map(|attribute| match &attribute.meta {
+        Meta::NameValue(pair) if pair.path.is_ident("doc") => match &pair.value {
+            Expr::Lit(literal) => match &literal.lit {
+                Lit::Str(text) => Some(text.value()),
+                _ => None,
+            },
+            _ => None,
+        },
+        _ => None,
+    });
+    texts
+        .flat_map(|text| text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>())
+        .collect()
+}
+
+/// The tokens of a macro, those in brackets too.
+pub fn flat(tokens: TokenStream) -> Vec<TokenTree> {
+    let mut found = Vec::new();
+    for token in tokens {
+        match token {
+            TokenTree::Group(group) => found.extend(flat(group.stream())),
+            other => found.push(other),
+        }
+    }
+    found
+}
+
 /// Whether only a test build compiles what carries these attributes.
 fn is_test_only(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
@@ -178,7 +222,7 @@ fn needs_test(condition: &Meta) -> bool {
             .unwrap_or_default()
     };
     match condition {
-        Meta::Path(path) => path.is_ident("test"),
+        Meta::Path(path) => path.is_ident("test") || path.is_ident("doctest"),
         Meta::List(list) if list.path.is_ident("all") => parts(list).iter().any(needs_test),
         Meta::List(list) if list.path.is_ident("any") => {
             let parts = parts(list);

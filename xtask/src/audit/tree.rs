@@ -21,6 +21,8 @@ pub struct Tree {
     pub builds: Vec<Build>,
     /// Packages with their licences.
     pub licensed: Vec<Licensed>,
+    /// Files of asupersync, to compare ours with.
+    pub foreign: Vec<Text>,
 }
 
 /// A file that is searched, not parsed.
@@ -71,6 +73,12 @@ impl Tree {
             Kind::Other => {}
         }
         Ok(())
+    }
+
+    /// Whether a file was read.
+    pub fn has_file(&self, path: &str) -> bool {
+        let mut paths = self.sources.iter().map(|source| &source.path);
+        paths.any(|at| at == path) || self.texts.iter().any(|text| text.path == path) || self.manifest(path).is_some()
     }
 
     /// The manifest at a path.

@@ -222,7 +222,7 @@ fn permit_moves_between_tasks_and_runtimes() {
     assert_eq!(there.shutdown(Duration::from_secs(5)).open_permits, 0);
 }
 
-async fn open_permits_reported_at_close(cx: Cx) {
+async fn owes_a_permit(cx: Cx) {
     let (tx, _rx) = mpsc::<u32>(n(1));
     let region = cx.open_region(RegionSpec::new("returns")).unwrap();
     drop(tx.reserve(region.cx()).await.unwrap());
@@ -251,22 +251,16 @@ on_every_host!(
 
 /// Owes a permit on purpose, which the hosts' own check would flag.
 #[test]
-fn open_permits_are_counted_and_flagged() {
+fn open_permits_reported_at_close() {
     use annals_net_adapter::{BackendKind, Runtime, RuntimeConfig, lab::LabConfig};
     for &kind in BackendKind::compiled() {
         let runtime = Runtime::build(kind, &RuntimeConfig::default()).unwrap();
         let main = runtime.run_main(|cx| async move {
-            open_permits_reported_at_close(cx).await;
+            owes_a_permit(cx).await;
             Ok::<_, Cancelled>(())
         });
         assert!(main.outcome.is_ok(), "{:?}", main.outcome);
         assert_eq!(main.drain.open_permits, 1);
-        assert!(
-            LabConfig::new(1)
-                .on(kind)
-                .run(open_permits_reported_at_close)
-                .clean()
-                .is_err()
-        );
+        assert!(LabConfig::new(1).on(kind).run(owes_a_permit).clean().is_err());
     }
 }

@@ -17,6 +17,15 @@ fn runtime() -> Runtime {
         .unwrap()
 }
 
+/// As the lab's: one thread, and a clock that jumps to the next timer.
+fn paused() -> Runtime {
+    Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap()
+}
+
 /// A blocking closure that has begun, and ends when it is told to.
 fn stuck(runtime: &Runtime) -> (tokio::task::JoinHandle<()>, Sender<()>, Receiver<()>) {
     let (begun, has_begun) = channel();
@@ -76,4 +85,32 @@ fn trap_types_panic_outside_a_runtime() {
     let runtime = runtime();
     let _entered = runtime.enter();
     outside();
+}
+
+/// Cure: in the lab blocking calls run inline.
+#[test]
+fn trap_paused_clock_does_not_advance_while_blocking_runs() {
+    let runtime = paused();
+    let (slept, has_slept) = channel();
+    let closure = move || has_slept.recv_timeout(Duration::from_millis(100)).is_ok();
+    runtime.block_on(async {
+        let blocking = tokio::task::spawn_blocking(closure);
+        let sleeping = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            // Nobody listens any more, if the clock stood still.
+            slept.send(()).is_ok()
+        });
+        assert!(!blocking.await.unwrap(), "the clock moved while the closure ran");
+        assert!(!sleeping.await.unwrap(), "the sleep ended after the closure");
+    });
+}
+
+/// Cure: lab scenarios wait for whole milliseconds.
+#[test]
+fn trap_timers_have_steps_of_a_millisecond() {
+    paused().block_on(async {
+        let start = tokio::time::Instant::now();
+        tokio::time::sleep(Duration::from_micros(1)).await;
+        assert_eq!(start.elapsed(), Duration::from_millis(1));
+    });
 }
