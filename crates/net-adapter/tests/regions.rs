@@ -483,7 +483,45 @@ on_every_host!(
     a_task_started_inside_a_mask_can_be_cancelled,
     inv3_no_new_unit_after_draining,
 );
-on_every_runtime!(blocking_value_survives_cancel);
+/// A finalizer that begins a call, waits until it runs and leaves it behind; the call ends when `released` says so.
+fn leave_a_call(cx: &Cx, released: std::sync::mpsc::Receiver<()>, ended: Arc<AtomicUsize>) {
+    let leave = move |cx: Cx| async move {
+        let began = Arc::new(AtomicUsize::new(0));
+        let begins = began.clone();
+        let mut call = Box::pin(cx.blocking("call", move |_| {
+            begins.store(1, Ordering::SeqCst);
+            let (Ok(()) | Err(_)) = released.recv();
+            ended.store(1, Ordering::SeqCst);
+            Ok::<_, Cancelled>(())
+        }));
+        while began.load(Ordering::SeqCst) == 0 {
+            let still_runs = cx.timeout(Duration::from_millis(1), call.as_mut()).await;
+            still_runs.expect_err("nobody has released it");
+        }
+    };
+    cx.defer("leaves", Duration::from_secs(30), leave).unwrap();
+}
+
+async fn a_call_that_a_finalizer_left_is_awaited(cx: Cx) {
+    let spec = RegionSpec {
+        cleanup: Duration::from_secs(3_600),
+        ..RegionSpec::collect_all("leaves")
+    };
+    let region = cx.open_region(spec).unwrap();
+    let (release, released) = std::sync::mpsc::channel();
+    let ended = Arc::new(AtomicUsize::new(0));
+    leave_a_call(region.cx(), released, ended.clone());
+    let mut closing = Box::pin(region.close(&cx));
+    let early = cx.timeout(Duration::from_millis(100), closing.as_mut()).await;
+    assert!(early.is_err(), "it closed around a call that runs: {early:?}");
+    release.send(()).unwrap();
+    let report = closing.await;
+    assert_eq!(ended.load(Ordering::SeqCst), 1);
+    assert!(report.drain.quiescent && report.drain.stragglers.is_empty());
+    assert_eq!(report.drain.completed, 1);
+}
+
+on_every_runtime!(blocking_value_survives_cancel, a_call_that_a_finalizer_left_is_awaited,);
 
 /// The owner of an inner region waits as it should; what hangs is inside.
 async fn a_straggler_is_named_and_not_the_task_that_waits_for_it(cx: Cx) {
@@ -566,6 +604,30 @@ mod leaves_something_behind {
                 .on(kind)
                 .run(super::noncooperative_task_is_reported_not_hidden);
             assert!(report.clean().is_err(), "the lab flags a stuck child");
+        }
+    }
+
+    #[test]
+    fn a_call_that_a_finalizer_left_and_the_bound_did_not_end_is_named() {
+        for &kind in BackendKind::compiled() {
+            let body = |cx: Cx| async move {
+                let region = cx.open_region(RegionSpec::collect_all("leaves")).unwrap();
+                let (release, released) = std::sync::mpsc::channel();
+                let ended = Arc::new(AtomicUsize::new(0));
+                leave_a_call(region.cx(), released, ended.clone());
+                let report = region.close_within(Duration::from_millis(20)).await;
+                let named: Vec<_> = report.drain.stragglers.iter().map(|t| t.name).collect();
+                assert_eq!((named, report.drain.quiescent), (vec!["call"], false));
+                assert_eq!(ended.load(Ordering::SeqCst), 0);
+                release.send(()).unwrap();
+                while ended.load(Ordering::SeqCst) == 0 {
+                    cx.sleep(Duration::from_millis(1)).await.unwrap();
+                }
+                Ok::<_, Cancelled>(())
+            };
+            let main = Runtime::build(kind, &RuntimeConfig::default()).unwrap().run_main(body);
+            assert!(main.outcome.is_ok(), "{kind}: {:?}", main.outcome);
+            assert_eq!(main.drain.stragglers.len(), 1, "{kind}: {:?}", main.drain);
         }
     }
 
