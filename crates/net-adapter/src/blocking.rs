@@ -19,7 +19,7 @@ use crate::region::Live;
 use crate::sync::{SemPermit, Semaphore};
 use crate::task::{Owner, Slot, SpawnError, TaskHandle, TaskKind, describe};
 pub use crate::token::CancelHook;
-use crate::token::lock;
+use crate::token::{Token, lock};
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -369,15 +369,32 @@ where
         token,
         record: live.record.clone(),
     };
+    let watched = blocking.cx.clone();
+    let over = Token::root();
+    let ended = over.clone();
     // A thread that does not start drops `live`, and with it the region's wait.
     let thread = thread::Builder::new().name(name.into());
     let started = thread.spawn(move || {
         let outcome = outcome_of(name, || f(&blocking));
         let (kind, verdict) = describe(&outcome);
+        ended.raise(CancelReason::new(CancelKind::User, name, blocking.cx.now()));
         slot.put(outcome);
         live.finish(kind, verdict);
     });
-    started.map(|_| handle).map_err(|_| SpawnError::RuntimeGone)
+    started.map_err(|_| SpawnError::RuntimeGone)?;
+    watch_deadline(watched, over);
+    Ok(handle)
+}
+
+/// A deadline is raised by whoever waits, and a thread that blocks does not: this waits in its place, until it is `over`.
+/// Not a task of any region, for it ends with the thread.
+fn watch_deadline(cx: Cx, over: Arc<Token>) {
+    if cx.budget().deadline.is_some() {
+        let backend = cx.backend().clone();
+        backend.spawn(Box::pin(async move {
+            let (Ok(_) | Err(_)) = cx.or_cancel(over.raised()).await;
+        }));
+    }
 }
 
 /// One thread that runs closures in the order they were queued.

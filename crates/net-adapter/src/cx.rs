@@ -295,7 +295,7 @@ impl Cx {
     /// Why this task was asked to stop.
     #[must_use]
     pub fn cancel_reason(&self) -> Option<CancelReason> {
-        if !self.0.token.is_raised() && self.0.mask.is_none() {
+        if !self.0.token.is_raised() {
             if self.0.budget.deadline.is_some_and(|deadline| self.now() >= deadline) {
                 self.deadline_passed();
             }
@@ -307,7 +307,6 @@ impl Cx {
     /// Cancels the task if it has been polled more often than it may.
     pub(crate) fn count_polls(&self) {
         if let Some(last) = self.0.last_poll
-            && self.0.mask.is_none()
             && self.0.record.polls.load(Ordering::Relaxed) > last
         {
             self.0.token.raise(self.cancelled_for(CancelKind::PollQuota));
@@ -328,8 +327,8 @@ impl Cx {
         CancelReason::new(kind, self.0.record.name, self.now())
     }
 
-    /// Charges a cost against the quota of this context and of everything around it. Without a quota, and inside a
-    /// mask, everything is free.
+    /// Charges a cost against the quota of this context and of everything around it. Without a quota everything is
+    /// free, and a mask hides those outside it.
     ///
     /// # Errors
     /// [`Cancelled`], of kind [`CancelKind::CostQuota`] if this charge was too much, or by an earlier reason.
@@ -390,7 +389,8 @@ impl Cx {
     }
 
     /// Runs `f` with a context that hides cancellation, for at most `limit` (30 s at the most): for
-    /// cleanup that has to finish. Outside the mask the cancellation is still there.
+    /// cleanup that has to finish. Outside the mask the cancellation is still there. A budget that is
+    /// given inside it holds inside it.
     ///
     /// # Errors
     /// [`BudgetExceeded`]; `f` is then dropped where it stood.
@@ -525,8 +525,9 @@ impl Cx {
     /// # Cancel safety
     /// As safe as `f` is to drop at any of its awaits.
     pub async fn or_stop<F: Future>(&self, f: F) -> Result<F::Output, Stop> {
+        let stopped = |Cancelled(reason)| Stop::Cancelled(reason);
         if self.0.mask.is_some() {
-            return Ok(f.await);
+            return self.or_cancel(f).await.map_err(stopped);
         }
         let mut future = pin!(f);
         let mut draining = pin!(self.shutdown().begun());
@@ -539,10 +540,7 @@ impl Cx {
                 .poll(context)
                 .map(|reason| Err(Stop::Draining(reason)))
         });
-        match self.or_cancel(either).await {
-            Ok(result) => result,
-            Err(Cancelled(reason)) => Err(Stop::Cancelled(reason)),
-        }
+        self.or_cancel(either).await.map_err(stopped)?
     }
 
     /// Awaits `f` for at most `d`; then `f` is dropped.
@@ -723,9 +721,7 @@ impl Future for CancelWait<'_> {
         if let Poll::Ready(reason) = Pin::new(&mut this.raised).poll(context) {
             return Poll::Ready(reason);
         }
-        if let Some(deadline) = this.cx.0.budget.deadline
-            && this.cx.0.mask.is_none()
-        {
+        if let Some(deadline) = this.cx.0.budget.deadline {
             let timer = this
                 .timer
                 .get_or_insert_with(|| this.cx.backend().sleep_until(deadline));

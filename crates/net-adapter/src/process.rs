@@ -10,6 +10,8 @@ mod shared;
 mod spec;
 mod stream;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 
 pub use identity::{ProcessIdentity, is_running};
 pub use spec::{CommandSpec, ProcError, ProcOutput, ProcStatus};

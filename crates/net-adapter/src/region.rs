@@ -42,6 +42,16 @@ struct State {
     closer: Option<Waker>,
 }
 
+impl State {
+    /// What is alive and in no report of stragglers: whoever is named there was killed.
+    fn unnamed(&self) -> impl Iterator<Item = &Arc<TaskRecord>> {
+        self.live.values().filter(|record| !record.is_killed())
+    }
+}
+
+/// How long a task or a process that was killed may take to be gone.
+const GRACE: Duration = Duration::from_millis(50);
+
 /// How far the finalizers are.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Finalized {
@@ -310,6 +320,7 @@ impl RegionInner {
     pub(crate) async fn close(self: &Arc<Self>, natural: Option<&Cx>, bound: Duration) -> RegionReport {
         let now = || self.rt.backend().now();
         let started = now();
+        let mut spent_at = None;
         self.advance(RegionState::Closing);
         let mut empty = false;
         if let Some(cx) = natural {
@@ -322,14 +333,23 @@ impl RegionInner {
             self.advance(RegionState::Draining);
             self.token
                 .raise(CancelReason::new(CancelKind::Shutdown, self.path(), now()));
+            spent_at = Some(now().after(bound));
             let bound = self.rt.shutdown_signal().clamp_drain(bound, now());
             empty = self.emptied_by(now().after(bound), Some(&self.cut)).await;
         }
-        if !empty {
+        if !empty && !self.cut_children().await {
             self.drop_stragglers().await;
         }
         self.advance(RegionState::Finalizing);
+        let spent_at = spent_at.unwrap_or_else(|| now().after(bound));
         self.finalize().await;
+        if lock(&self.state).unnamed().next().is_some() {
+            // A finalizer that was cut short leaves the calls it had begun.
+            let left = self.rt.shutdown_signal().clamp(spent_at.since(now()), now());
+            if !self.emptied_by(now().after(left), Some(&self.cut)).await {
+                self.drop_stragglers().await;
+            }
+        }
         self.seal(started)
     }
 
@@ -364,37 +384,61 @@ impl RegionInner {
         .await
     }
 
-    /// Names what outlived the bound and drops its futures: child regions first, so that the task that hangs is named
-    /// and not the one that waits for it. A task stuck inside a poll, or a blocking call, cannot be dropped: it stays
-    /// reported and the close does not wait for it.
-    async fn drop_stragglers(&self) {
-        const GRACE: Duration = Duration::from_millis(50);
+    /// Has the child regions spend no more of their own bounds: what hangs is named there, and not the task here that
+    /// waits for it. Says whether this leaves the region empty.
+    async fn cut_children(&self) -> bool {
         let now = || self.rt.backend().now();
         let children: Vec<_> = lock(&self.state).children.values().filter_map(Weak::upgrade).collect();
-        if !children.is_empty() {
-            for child in &children {
-                child
-                    .cut
-                    .raise(CancelReason::new(CancelKind::Straggler, self.path(), now()));
-            }
-            // Two graces: the child needs one of its own.
-            if self.emptied_by(now().after(GRACE * 2), None).await {
-                return;
-            }
+        for child in &children {
+            let reason = CancelReason::new(CancelKind::Straggler, self.path(), now());
+            child.cut.raise(reason);
         }
-        let (path, at) = (self.path(), now());
-        let records: Vec<_> = {
+        // Two graces: the child needs one of its own.
+        let empty = !children.is_empty() && self.emptied_by(now().after(GRACE * 2), None).await;
+        for child in children.iter().filter(|_| !empty) {
+            child.kill_processes();
+        }
+        empty
+    }
+
+    /// A region whose guard somebody keeps does not close, and yet its processes are not to outlive the bound.
+    fn kill_processes(&self) {
+        let (named, children) = {
             let mut state = lock(&self.state);
-            let records: Vec<_> = state.live.values().cloned().collect();
-            state.drain.stragglers = records.iter().map(|r| r.info(path.clone(), at)).collect();
-            records
+            let named = self.name_stragglers(&mut state, |kind| kind == TaskKind::Process);
+            let children: Vec<_> = state.children.values().filter_map(Weak::upgrade).collect();
+            (named, children)
         };
-        for record in &records {
-            tracing::warn!(task = record.name, region = %path, "task outlived its region's bound");
-            record.kill();
+        self.kill(&named);
+        for child in children {
+            child.kill_processes();
         }
-        if records.iter().any(|r| r.kind == TaskKind::Async) {
-            self.emptied_by(now().after(GRACE), None).await;
+    }
+
+    /// Names what outlived the bound, drops its futures and kills its processes. A task stuck inside a poll, or a
+    /// blocking call, cannot be dropped: it stays reported and the close does not wait for it.
+    async fn drop_stragglers(&self) {
+        let named = self.name_stragglers(&mut lock(&self.state), |_| true);
+        self.kill(&named);
+        if named.iter().any(|r| r.kind != TaskKind::Blocking) {
+            let at = self.rt.backend().now().after(GRACE);
+            self.emptied_by(at, None).await;
+        }
+    }
+
+    /// Puts into the report what is alive, of such a kind, and not there yet.
+    fn name_stragglers(&self, state: &mut State, which: impl Fn(TaskKind) -> bool) -> Vec<Arc<TaskRecord>> {
+        let (path, at) = (self.path(), self.rt.backend().now());
+        let named: Vec<_> = state.unnamed().filter(|r| which(r.kind)).cloned().collect();
+        let infos = named.iter().map(|record| record.info(path.clone(), at));
+        state.drain.stragglers.extend(infos);
+        named
+    }
+
+    fn kill(&self, stragglers: &[Arc<TaskRecord>]) {
+        for record in stragglers {
+            tracing::warn!(task = record.name, region = %self.path(), "task outlived its region's bound");
+            record.kill();
         }
     }
 
@@ -450,7 +494,9 @@ impl RegionInner {
     fn seal(self: &Arc<Self>, started: MonoTime) -> RegionReport {
         let open_permits = u64::try_from(self.permits.load(Ordering::Acquire)).unwrap_or(0);
         let mut state = lock(&self.state);
+        // From here on nobody begins a call; one that somebody began a moment ago is named like the others.
         state.phase = RegionState::Closed;
+        let named = self.name_stragglers(&mut state, |_| true);
         let mut drain = state.drain.clone();
         drain.elapsed = self.rt.backend().now().since(started);
         drain.open_permits = open_permits;
@@ -458,6 +504,7 @@ impl RegionInner {
         let mut tasks = std::mem::take(&mut state.reports);
         let worst = state.worst;
         drop(state);
+        self.kill(&named);
         tasks.sort_by_key(|t| t.index);
         let mut overall = worst;
         if drain.panicked > 0 {

@@ -200,11 +200,7 @@ impl Runtime {
     /// Every region alive, parents first.
     #[must_use]
     pub fn snapshot(&self) -> RegistrySnapshot {
-        let regions: Vec<_> = self.inner.registry().values().filter_map(Weak::upgrade).collect();
-        RegistrySnapshot {
-            runtime: self.inner.kind,
-            regions: regions.iter().map(|r| r.snapshot()).collect(),
-        }
+        self.inner.snapshot()
     }
 
     /// What happens to regions from now on. A reader that is more than 1,024 events behind loses the oldest; the
@@ -404,6 +400,14 @@ impl Inner {
 
     pub(crate) fn registry(&self) -> MutexGuard<'_, BTreeMap<u64, Weak<RegionInner>>> {
         lock(&self.registry)
+    }
+
+    pub(crate) fn snapshot(&self) -> RegistrySnapshot {
+        let regions: Vec<_> = self.registry().values().filter_map(Weak::upgrade).collect();
+        RegistrySnapshot {
+            runtime: self.kind,
+            regions: regions.iter().map(|r| r.snapshot()).collect(),
+        }
     }
 
     pub(crate) fn region_events(&self) -> &BroadcastSender<RegionEvent> {

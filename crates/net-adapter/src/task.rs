@@ -130,7 +130,7 @@ impl TaskRecord {
         }
     }
 
-    /// Has the driver drop the task's future at its next poll.
+    /// Has the driver drop the task's future at its next poll, or whoever asked to be woken end it.
     pub(crate) fn kill(&self) {
         self.killed.store(true, Ordering::Release);
         if let Some(waker) = lock(&self.waker).take() {
@@ -138,8 +138,16 @@ impl TaskRecord {
         }
     }
 
-    fn is_killed(&self) -> bool {
+    pub(crate) fn is_killed(&self) -> bool {
         self.killed.load(Ordering::Acquire)
+    }
+
+    /// For what no driver polls: wakes `waker` when the task is killed, at once if it was.
+    pub(crate) fn wake_on_kill(&self, waker: Waker) {
+        *lock(&self.waker) = Some(waker);
+        if self.is_killed() {
+            self.kill();
+        }
     }
 
     fn keep_waker(&self, context: &Context<'_>) {

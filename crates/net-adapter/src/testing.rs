@@ -7,8 +7,10 @@
 use std::convert::Infallible;
 
 use crate::backend::BackendKind;
+use crate::channel::BroadcastReceiver;
 use crate::lab::LabConfig;
 use crate::lab::replay::Replay;
+use crate::registry::{RegionEvent, RegistrySnapshot};
 use crate::runtime::{Runtime, RuntimeConfig};
 use crate::{Cx, Outcome};
 
@@ -58,7 +60,7 @@ pub fn lab<Fut: Future<Output = ()> + Send + 'static>(
         .ok()
         .and_then(|s| s.parse().ok())
         .unwrap_or(SEEDS);
-    let replay = Replay::asked();
+    let replay = Replay::asked().unwrap_or_else(|failure| panic!("{failure}"));
     if replay.is_some_and(|replay| replay.backend != kind) {
         return;
     }
@@ -72,6 +74,18 @@ pub fn lab<Fut: Future<Output = ()> + Send + 'static>(
             panic!("{failure}");
         }
     }
+}
+
+/// Every region of the host that a body runs on, as [`Runtime::snapshot`].
+#[must_use]
+pub fn snapshot(cx: &Cx) -> RegistrySnapshot {
+    cx.rt().snapshot()
+}
+
+/// What happens to the regions of that host from now on, as [`Runtime::region_events`].
+#[must_use]
+pub fn region_events(cx: &Cx) -> BroadcastReceiver<RegionEvent> {
+    cx.rt().region_events().subscribe()
 }
 
 /// One `#[test]` per runtime and per lab for each named body.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use annals_net_adapter::lab::LabConfig;
 use annals_net_adapter::{
-    BackendKind, Budget, CancelKind, CancelReason, Cancelled, Cx, MissedTick, MonoTime, Outcome, OutcomeKind,
-    RegionFailure, RegionSpec, Runtime, RuntimeConfig, SpawnError, on_every_host, on_every_runtime,
+    BackendKind, Budget, CancelKind, CancelReason, Cancelled, Cx, Interval, MissedTick, MonoTime, Outcome, OutcomeKind,
+    RegionFailure, RegionSpec, Runtime, RuntimeConfig, SpawnError, Stop, on_every_host, on_every_runtime,
 };
 use proptest::prelude::*;
 
@@ -112,41 +112,95 @@ async fn nested_masks_end_with_the_outer_one(cx: Cx) {
     assert_eq!(longest.await, Ok(Ok(())));
 }
 
-async fn interval_missed_ticks(cx: Cx) {
-    let every = Duration::from_millis(10);
-    let start = cx.now();
-    let [mut burst, mut delay, mut skip] =
-        [MissedTick::Burst, MissedTick::Delay, MissedTick::Skip].map(|missed| cx.interval(every, missed));
-    let made = cx.now().since(start);
+async fn a_budget_given_inside_a_mask_holds(cx: Cx) {
+    let held = cx.masked(Duration::from_secs(30), |cx| async move {
+        let an_hour = Duration::from_secs(3_600);
+        let near = || Budget::until(cx.now().after(Duration::from_millis(20)));
+        assert_eq!(
+            kind_of(cx.with_budget(near()).sleep(an_hour).await),
+            CancelKind::Deadline
+        );
+        let paused = cx.with_budget(near()).pause(an_hour).await;
+        assert!(matches!(paused, Err(Stop::Cancelled(r)) if r.kind == CancelKind::Deadline));
+        let timed = cx.with_budget(near());
+        while !timed.is_cancelled() {
+            cx.sleep(Duration::from_millis(1)).await.unwrap();
+        }
+        let polled = cx.with_budget(Budget::of_polls(3));
+        for _ in 0..4 {
+            cx.yield_now().await;
+        }
+        assert_eq!(kind_of(polled.checkpoint()), CancelKind::PollQuota);
+        assert_eq!(
+            kind_of(cx.with_budget(Budget::of_cost(1)).charge(2)),
+            CancelKind::CostQuota
+        );
+        cx.checkpoint()
+    });
+    assert_eq!(held.await, Ok(Ok(())), "none of it is the mask's own");
+}
+
+const EVERY: Duration = Duration::from_millis(10);
+
+/// One interval of each kind, three of whose ticks nobody waited for.
+async fn missed(cx: &Cx) -> [Interval; 3] {
+    let intervals = [MissedTick::Burst, MissedTick::Delay, MissedTick::Skip].map(|missed| cx.interval(EVERY, missed));
     cx.sleep_full(Duration::from_millis(35)).await;
-    let since = |at: MonoTime| at.since(start).saturating_sub(made);
+    intervals
+}
+
+async fn interval_missed_ticks(cx: Cx) {
+    let [mut burst, mut delay, mut skip] = missed(&cx).await;
     let mut last = None;
     for _ in 0..4 {
         let due = burst.tick(&cx).await.unwrap();
         assert!(
-            last.is_none_or(|last: MonoTime| due == last.after(every)),
+            last.is_none_or(|last: MonoTime| due == last.after(EVERY)),
             "none is left out"
         );
         last = Some(due);
     }
-    let first = delay.tick(&cx).await.unwrap();
     let asked = cx.now();
-    assert!(delay.tick(&cx).await.unwrap().since(first) >= Duration::from_millis(35));
-    assert!(cx.now().since(asked) >= Duration::from_millis(9), "a new rhythm");
+    delay.tick(&cx).await.unwrap();
+    assert!(delay.tick(&cx).await.unwrap() >= asked.after(EVERY), "a new rhythm");
+    let asked = cx.now();
     let first = skip.tick(&cx).await.unwrap();
     let second = skip.tick(&cx).await.unwrap();
-    assert!(since(second) >= Duration::from_millis(30));
-    assert_eq!(second.since(first).as_nanos() % every.as_nanos(), 0, "the old rhythm");
+    assert!(second > asked, "those that were missed are left out");
+    assert_eq!(second.since(first).as_nanos() % EVERY.as_nanos(), 0, "the old rhythm");
     let region = cx.open_region(RegionSpec::new("cancelled")).unwrap();
     region.cancel(reason(&cx));
     assert!(skip.tick(region.cx()).await.is_err());
     region.close(&cx).await;
 }
 
+/// In virtual time every tick can be told.
+#[test]
+fn interval_ticks_are_exact_in_the_lab() {
+    let body = |cx: Cx| async move {
+        let start = cx.now();
+        let mut ticks = Vec::new();
+        for (mut interval, count) in missed(&cx).await.into_iter().zip([4, 2, 2]) {
+            for _ in 0..count {
+                let due = interval.tick(&cx).await.unwrap();
+                ticks.push([due, cx.now()].map(|at| at.since(start).as_millis()));
+            }
+        }
+        let burst = [[10, 35], [20, 35], [30, 35], [40, 40]];
+        let delay = [[10, 40], [50, 50]];
+        let skip = [[10, 50], [60, 60]];
+        assert_eq!(ticks, [&burst[..], &delay, &skip].concat());
+    };
+    for &kind in BackendKind::compiled() {
+        annals_net_adapter::testing::lab(kind, body);
+    }
+}
+
 on_every_host!(
     poll_quota_cancels,
     cost_quota_cancels,
     nested_masks_end_with_the_outer_one,
+    a_budget_given_inside_a_mask_holds,
     interval_missed_ticks,
 );
 
@@ -179,7 +233,27 @@ async fn spawn_thread_ends_in_bound(cx: Cx) {
     assert_eq!(report.cause().unwrap().message.as_deref(), Some("unplugged"));
 }
 
-on_every_runtime!(spawn_thread_ends_in_bound);
+/// It blocks, nobody awaits with its context, and its region is not closed: its deadline wakes it all the same.
+async fn a_thread_hears_of_its_deadline(cx: Cx) {
+    let spec = RegionSpec {
+        budget: Budget::until(cx.now().after(Duration::from_millis(20))),
+        ..RegionSpec::collect_all("reader")
+    };
+    let region = cx.open_region(spec).unwrap();
+    let reader = |cx: &annals_net_adapter::BlockingCx| {
+        let (wake, woken) = std::sync::mpsc::channel();
+        let hook = cx.on_cancel(move || wake.send(()).unwrap());
+        let heard = woken.recv_timeout(Duration::from_secs(60)).is_ok();
+        drop(hook);
+        Ok::<_, Cancelled>((heard, cx.cancel_reason().map(|r| r.kind)))
+    };
+    let mut task = region.cx().spawn_thread("reader", reader).unwrap();
+    let ended = task.join(&cx).await.unwrap();
+    assert_eq!(ended, Outcome::Ok((true, Some(CancelKind::Deadline))));
+    assert!(region.close(&cx).await.drain.quiescent);
+}
+
+on_every_runtime!(spawn_thread_ends_in_bound, a_thread_hears_of_its_deadline);
 
 /// What the lab does not offer says so, as a value.
 #[test]

@@ -76,6 +76,20 @@ async fn process_killed_with_group_on_cancel(cx: Cx) {
     }
 }
 
+/// A process that runs, with a deadline that is near.
+async fn timed(cx: &Cx) -> ProcStream {
+    let mut near = Duration::from_millis(20);
+    loop {
+        let timed = cx.with_budget(Budget::until(cx.now().after(near)));
+        match timed.process_stream(shell("sleep 1000")).await {
+            Ok(process) => return process,
+            // Too near for this machine.
+            Err(ProcError::Cancelled(r)) if r.kind == CancelKind::Deadline => near *= 2,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
 async fn dropped_or_late_processes_are_killed(cx: Cx) {
     let region = cx.open_region(RegionSpec::collect_all("runs")).unwrap();
     let process = region.cx().process_stream(shell("sleep 1000")).await.unwrap();
@@ -90,10 +104,7 @@ async fn dropped_or_late_processes_are_killed(cx: Cx) {
     let late = region.cx().process(spec).await;
     assert!(matches!(late, Err(ProcError::Timeout(limit)) if limit == Duration::from_millis(20)));
     // Nobody looks at this one; its deadline ends it all the same.
-    let timed = region
-        .cx()
-        .with_budget(Budget::until(cx.now().after(Duration::from_millis(20))));
-    let unwatched = timed.process_stream(shell("sleep 1000")).await.unwrap();
+    let unwatched = timed(region.cx()).await;
     until_gone(&cx, unwatched.pid().into()).await;
     let report = region.close(&cx).await;
     assert!(report.drain.quiescent && report.drain.stragglers.is_empty());
@@ -165,6 +176,55 @@ async fn both_directions_at_once(cx: Cx) {
     }
 }
 
+/// The process is over; somebody it started holds its output, and would for a quarter of an hour.
+async fn a_descendant_that_keeps_a_pipe_does_not_hold_up_the_end(cx: Cx) {
+    let output = cx.process(shell("sleep 1000 & echo $!; exit 7")).await.unwrap();
+    assert_eq!(output.status, ProcStatus::Code(7));
+    let descendant = std::str::from_utf8(&output.stdout).unwrap().trim();
+    until_gone(&cx, descendant.parse().unwrap()).await;
+
+    // What the process itself wrote is all there, though nobody read it in time: the window is full, the rest in the pipe.
+    let script = "head -c 300000 /dev/zero; sleep 1000 & exit 5";
+    let process = cx.process_stream(shell(script)).await.unwrap();
+    until_gone(&cx, process.pid().into()).await;
+    let output = process.finish(&cx).await.unwrap();
+    assert_eq!((output.status, output.stdout.len()), (ProcStatus::Code(5), 300_000));
+    let capped = CommandSpec {
+        max_stdout: 299_999,
+        ..shell(script)
+    };
+    let over = cx.process(capped).await;
+    assert!(matches!(over, Err(ProcError::OutputTooLarge { limit: 299_999 })));
+}
+
+/// As above, and beyond the reach of a signal to the group.
+#[cfg(target_os = "linux")]
+async fn a_descendant_that_left_the_group_does_not_hold_up_the_end(cx: Cx) {
+    let script = "setsid sh -c 'echo $$; exec sleep 1000' & read go; exit 7";
+    let mut process = cx.process_stream(shell(script)).await.unwrap();
+    let descendant = line(&cx, &mut process).await;
+    process.write(&cx, Bytes::from_static(b"go\n")).await.unwrap();
+    let output = process.finish(&cx).await.unwrap();
+    assert_eq!(output.status, ProcStatus::Code(7));
+    assert!(
+        is_running(descendant.parse().unwrap(), 0),
+        "it is nobody's business here"
+    );
+    cx.process(shell(&format!("kill -9 {descendant}"))).await.unwrap();
+}
+
+async fn a_process_obeys_a_deadline_given_inside_a_mask(cx: Cx) {
+    let ended = cx.masked(Duration::from_secs(30), |cx| async move {
+        // By a context without a deadline: nobody but the process looks.
+        timed(&cx).await.finish(&cx).await
+    });
+    let ended = ended.await.unwrap();
+    assert!(
+        matches!(&ended, Err(ProcError::Cancelled(r)) if r.kind == CancelKind::Deadline),
+        "{ended:?}"
+    );
+}
+
 async fn process_missing_binary(cx: Cx) {
     for program in ["/no/such/program", "no-such-program-at-all"] {
         let missing = cx.process(CommandSpec::new(program)).await;
@@ -210,9 +270,51 @@ on_every_runtime!(
     process_output_cap,
     process_full_pipes,
     both_directions_at_once,
+    a_descendant_that_keeps_a_pipe_does_not_hold_up_the_end,
+    a_process_obeys_a_deadline_given_inside_a_mask,
     process_missing_binary,
     no_zombies_after_100_kills,
 );
+
+#[cfg(target_os = "linux")]
+on_every_runtime!(a_descendant_that_left_the_group_does_not_hold_up_the_end);
+
+/// Deaf to a kind word, with an hour of grace: they are named and killed when the bound is spent, whoever of their
+/// regions was closed.
+#[test]
+fn no_process_outlives_the_bound_of_its_region() {
+    const BOUND: Duration = Duration::from_millis(50);
+    for &kind in BackendKind::compiled() {
+        let body = |cx: Cx| async move {
+            for closes_outer in [false, true] {
+                let outer = cx.open_region(RegionSpec::collect_all("outer")).unwrap();
+                let inner = outer.cx().open_region(RegionSpec::collect_all("inner")).unwrap();
+                let spec = CommandSpec {
+                    grace: Duration::from_secs(3_600),
+                    ..shell("trap '' TERM; sleep 1000 & echo $!; wait; sleep 1000")
+                };
+                let mut process = inner.cx().process_stream(spec).await.unwrap();
+                let grandchild: i64 = line(&cx, &mut process).await.parse().unwrap();
+                let report = if closes_outer {
+                    let left = outer.close_within(BOUND).await;
+                    assert!(!left.drain.quiescent);
+                    inner.close_within(BOUND).await
+                } else {
+                    inner.close_within(BOUND).await
+                };
+                let named: Vec<_> = report.drain.stragglers.iter().map(|t| t.name).collect();
+                assert_eq!(named, ["process"]);
+                until_gone(&cx, process.pid().into()).await;
+                until_gone(&cx, grandchild).await;
+                assert!(matches!(process.finish(&cx).await, Err(ProcError::Cancelled(_))));
+            }
+            Ok::<_, Cancelled>(())
+        };
+        let main = Runtime::build(kind, &RuntimeConfig::default()).unwrap().run_main(body);
+        assert!(main.outcome.is_ok(), "{kind}: {:?}", main.outcome);
+        assert_eq!(main.drain.stragglers.len(), 2, "{kind}");
+    }
+}
 
 #[test]
 fn children_are_bounded() {

@@ -1,11 +1,13 @@
 //! The choice of runtime, and several of them in one process.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use annals_net_adapter::channel::{RecvError, mpsc};
 use annals_net_adapter::{
-    BackendKind, BuildError, Cancelled, OutcomeKind, Runtime, RuntimeConfig, RuntimeSection, Runtimes, Slice,
+    BackendKind, BuildError, Cancelled, Cx, OutcomeKind, RegionChange, RegionKind, RegionSnapshot, RegionSpec,
+    RegionState, Runtime, RuntimeConfig, RuntimeSection, Runtimes, Slice, on_every_host, testing,
 };
 
 fn build(kind: BackendKind) -> Runtime {
@@ -199,77 +201,94 @@ fn no_ambient_context() {
 }
 
 /// Played back, the events give the tree that a snapshot shows; each region's come in order and end with one `Closed`.
+async fn region_events_match_snapshots(cx: Cx) {
+    const TASKS: usize = 10;
+    const PASSING: usize = 20;
+    let before = testing::snapshot(&cx).regions;
+    let mut events = testing::region_events(&cx);
+    let tree = cx.open_region(RegionSpec::collect_all("tree")).unwrap();
+    let (tx, mut rx) = mpsc::<()>(TASKS.try_into().unwrap());
+    let level = move |cx: Cx| async move {
+        for _ in 0..PASSING {
+            let region = cx.open_region(RegionSpec::new("passing")).unwrap();
+            region.cx().spawn("leaf", |cx| async move { cx.checkpoint() }).unwrap();
+            region.close(&cx).await;
+        }
+        let kept = cx.open_region(RegionSpec::new("kept")).unwrap();
+        tx.send(&cx, ()).await.unwrap();
+        cx.cancelled().await;
+        kept.close(&cx).await;
+        Ok::<_, Cancelled>(())
+    };
+    for _ in 0..TASKS {
+        tree.cx().spawn("level", level.clone()).unwrap();
+    }
+    for _ in 0..TASKS {
+        rx.recv(&cx).await.unwrap();
+    }
+    let snapshot = testing::snapshot(&cx);
+    let shown = snapshot.named("tree").unwrap();
+    assert_eq!((shown.kind, shown.live_tasks.len()), (RegionKind::Scope, TASKS));
+    assert_eq!(
+        snapshot.children(shown.id).filter(|r| r.name == "kept").count(),
+        TASKS,
+        "and no more"
+    );
+    assert_eq!(snapshot.regions.len(), before.len() + 1 + TASKS);
+    assert!(tree.close_within(Duration::from_secs(60)).await.drain.quiescent);
+    let ids = |regions: &[RegionSnapshot]| regions.iter().map(|r| r.id).collect::<Vec<_>>();
+    assert_eq!(ids(&testing::snapshot(&cx).regions), ids(&before));
+
+    let mut open: BTreeMap<u64, (Option<u64>, RegionState)> = BTreeMap::new();
+    let (mut most, mut closed) = (0, 0);
+    while let Some(event) = events.try_recv() {
+        let event = event.expect("fewer events than are kept");
+        match event.change {
+            RegionChange::Opened => {
+                assert_eq!(open.insert(event.region, (event.parent, RegionState::Open)), None);
+                most = most.max(open.len());
+            }
+            RegionChange::State(state) => {
+                let (_, last) = open.get_mut(&event.region).unwrap();
+                assert!(state > *last, "a region never goes back");
+                *last = state;
+            }
+            RegionChange::Closed => {
+                assert!(open.remove(&event.region).is_some());
+                closed += 1;
+            }
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
+    assert_eq!(closed, 1 + TASKS * (PASSING + 1));
+    assert!(most > TASKS, "the snapshot's regions were open together");
+}
+
+on_every_host!(region_events_match_snapshots);
+
+/// From outside, a runtime shows its root and its slices, and their end.
 #[test]
-fn region_events_match_snapshots() {
-    use annals_net_adapter::{Cx, RegionChange, RegionKind, RegionSpec, RegionState};
-    use std::collections::BTreeMap;
+fn region_events_tell_of_slices() {
     for &kind in BackendKind::compiled() {
         let runtime = build(kind);
-        let root = runtime.snapshot().regions;
-        assert_eq!((root.len(), root[0].kind), (1, RegionKind::Root));
         let mut events = runtime.region_events();
-        let shown = runtime.clone();
         let slice = runtime.open_slice("slice").unwrap();
-        let (tx, mut rx) = mpsc::<()>(64.try_into().unwrap());
-        let level = move |cx: Cx| async move {
-            for _ in 0..20 {
-                let region = cx.open_region(RegionSpec::new("passing")).unwrap();
-                region.cx().spawn("leaf", |cx| async move { cx.checkpoint() }).unwrap();
-                region.close(&cx).await;
-            }
-            let kept = cx.open_region(RegionSpec::new("kept")).unwrap();
-            tx.send(&cx, ()).await.unwrap();
-            cx.cancelled().await;
-            kept.close(&cx).await;
-            Ok::<_, Cancelled>(())
-        };
-        for _ in 0..10 {
-            slice.cx().spawn("level", level.clone()).unwrap();
-        }
-        let main = runtime.run_main(|cx| async move {
-            for _ in 0..10 {
-                rx.recv(&cx).await.unwrap();
-            }
-            let snapshot = shown.snapshot();
-            assert_eq!(snapshot.runtime, kind);
-            let shown = snapshot.named("slice").unwrap();
-            assert_eq!((shown.kind, shown.live_tasks.len()), (RegionKind::Slice, 10));
-            assert_eq!(snapshot.children(shown.id).filter(|r| r.name == "kept").count(), 10);
-            drop(slice);
-            Ok::<_, Cancelled>(snapshot)
-        });
-        let snapshot = main.outcome.ok().unwrap();
-        assert!(runtime.shutdown(Duration::from_secs(5)).quiescent);
-
-        let mut open: BTreeMap<u64, (Option<u64>, RegionState)> = BTreeMap::new();
-        let mut most = 0;
-        let mut closed = 0;
-        while let Some(event) = events.try_recv() {
-            let event = event.expect("fewer events than are kept");
-            match event.change {
-                RegionChange::Opened => {
-                    assert_eq!(open.insert(event.region, (event.parent, RegionState::Open)), None);
-                    most = most.max(open.len());
-                }
-                RegionChange::State(state) if event.parent.is_some() => {
-                    let (_, before) = open.get_mut(&event.region).unwrap();
-                    assert!(state > *before, "a region never goes back");
-                    *before = state;
-                }
-                RegionChange::Closed if event.parent.is_some() => {
-                    assert!(open.remove(&event.region).is_some());
-                    closed += 1;
-                }
-                // The root was there before anybody listened.
-                RegionChange::State(_) | RegionChange::Closed => {}
-            }
-        }
-        assert!(open.is_empty(), "{kind}: {open:?}");
-        assert_eq!(closed, 1 + 10 * 21, "{kind}");
-        assert!(
-            most >= snapshot.regions.len() - 1,
-            "{kind}: the snapshot's regions were open together"
+        let snapshot = runtime.snapshot();
+        let kinds: Vec<_> = snapshot.regions.iter().map(|r| r.kind).collect();
+        assert_eq!(
+            (snapshot.runtime, kinds),
+            (kind, vec![RegionKind::Root, RegionKind::Slice])
         );
+        drop(slice);
+        assert!(runtime.shutdown(Duration::from_secs(5)).quiescent);
         assert!(runtime.snapshot().regions.is_empty());
+        let mut ends = Vec::new();
+        while let Some(event) = events.try_recv() {
+            let event = event.unwrap();
+            if event.change == RegionChange::Closed {
+                ends.push(event.name);
+            }
+        }
+        assert_eq!(ends, ["slice", "root"], "{kind}");
     }
 }

@@ -74,14 +74,14 @@ impl Check {
     /// not all alike. With `ANNALS_LAB` set, only the run it names.
     ///
     /// # Errors
-    /// The first [`LabFailure`].
+    /// The first [`LabFailure`]; [`LabFailure::NotCompiled`] when `ANNALS_LAB` names a lab that is not there.
     pub fn run<F, Fut, T>(&self, scenario: F) -> Result<CheckReport, LabFailure>
     where
         F: Fn(Cx) -> Fut + Clone + Send + 'static,
         Fut: Future<Output = T> + Send + 'static,
         T: Send + 'static,
     {
-        let replay = Replay::asked();
+        let replay = Replay::asked()?;
         let mut report = CheckReport {
             runs: 0,
             traces: usize::MAX,
@@ -94,6 +94,7 @@ impl Check {
             for seed in seeds.clone() {
                 let config = LabConfig {
                     yield_pct: self.yield_pct,
+                    cancel_at: replay.and_then(|r| r.cancel_at),
                     ..LabConfig::new(seed).on(backend)
                 };
                 let first = config.clone().run(scenario.clone());
@@ -137,7 +138,8 @@ where
 /// run it names.
 ///
 /// # Panics
-/// [`LabFailure::NothingToCancel`] when there are fewer than five points.
+/// [`LabFailure::NothingToCancel`] when there are fewer than five points, [`LabFailure::NotCompiled`] when `ANNALS_LAB`
+/// names a lab that is not there.
 #[expect(clippy::panic, reason = "a failed test")]
 pub fn cancel_everywhere<F, Fut, T>(config: &LabConfig, scenario: F, mut verify: impl FnMut(&LabReport<T>)) -> u64
 where
@@ -145,7 +147,7 @@ where
     Fut: Future<Output = T> + Send + 'static,
     T: Send + 'static,
 {
-    let replay = Replay::asked();
+    let replay = Replay::asked().unwrap_or_else(|failure| panic!("{failure}"));
     let seed = replay.map_or(config.seed, |replay| replay.seed);
     let mut run_at = |cancel_at| {
         let config = LabConfig {

@@ -1,6 +1,6 @@
 //! The line that replays a failed run, and how it is read again.
 
-use super::{CancelPoint, Injection, LabConfig};
+use super::{CancelPoint, Injection, LabConfig, LabFailure};
 use crate::backend::BackendKind;
 
 /// The variable that makes every check run the one run it names.
@@ -9,9 +9,17 @@ const VARIABLE: &str = "ANNALS_LAB";
 /// The command for this run of the test that is running.
 pub(super) fn line(config: &LabConfig) -> String {
     let package = std::env::var("CARGO_PKG_NAME").map_or_else(|_| String::new(), |name| format!("-p {name} "));
+    // The default build has tokio; whoever follows the line may not have more.
+    let feature = match config.backend {
+        BackendKind::Tokio => "",
+        BackendKind::Asupersync => "--features asupersync ",
+    };
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("<test>");
-    format!("{VARIABLE}=\"{}\" cargo test {package}-- {test} --exact", words(config))
+    format!(
+        "{VARIABLE}=\"{}\" cargo test {package}{feature}-- {test} --exact",
+        words(config)
+    )
 }
 
 fn words(config: &LabConfig) -> String {
@@ -38,15 +46,26 @@ pub(crate) struct Replay {
 }
 
 impl Replay {
-    /// # Panics
-    /// When the variable is set and not understood: a replay of something else would mislead.
-    #[expect(clippy::panic, reason = "only tests replay")]
-    pub(crate) fn asked() -> Option<Self> {
-        let words = std::env::var(VARIABLE).ok()?;
-        match Self::parse(&words) {
-            Some(replay) => Some(replay),
-            None => panic!("{VARIABLE}={words:?} is not \"backend=… seed=… [cancel=task:poll:request|drop]\""),
+    /// # Errors
+    /// [`LabFailure`] when the variable is not understood, or names a lab that is not there: to run something else, or
+    /// nothing, would mislead.
+    pub(crate) fn asked() -> Result<Option<Self>, LabFailure> {
+        match std::env::var(VARIABLE) {
+            Ok(words) => Self::read(&words, BackendKind::compiled()).map(Some),
+            Err(_) => Ok(None),
         }
+    }
+
+    fn read(words: &str, compiled: &[BackendKind]) -> Result<Self, LabFailure> {
+        let Some(replay) = Self::parse(words) else {
+            let words = words.to_owned();
+            return Err(LabFailure::BadReplay { words });
+        };
+        if !compiled.contains(&replay.backend) {
+            let asked = replay.backend;
+            return Err(LabFailure::NotCompiled { asked });
+        }
+        Ok(replay)
     }
 
     fn parse(words: &str) -> Option<Self> {
@@ -80,7 +99,7 @@ impl Replay {
 
 #[cfg(test)]
 mod tests {
-    use super::{CancelPoint, Injection, LabConfig, Replay, words};
+    use super::{CancelPoint, Injection, LabConfig, LabFailure, Replay, words};
     use crate::backend::BackendKind;
 
     #[test]
@@ -119,6 +138,19 @@ mod tests {
             "backend=tokio seed=1 x=y",
         ] {
             assert_eq!(Replay::parse(text), None, "{text}");
+            let refused = Replay::read(text, BackendKind::compiled());
+            assert!(matches!(refused, Err(LabFailure::BadReplay { words }) if words == text));
+        }
+    }
+
+    #[test]
+    fn a_run_of_a_lab_that_is_not_there_is_refused() {
+        let [here, gone] = [BackendKind::Tokio, BackendKind::Asupersync];
+        for (here, gone) in [(here, gone), (gone, here)] {
+            assert!(Replay::read(&format!("backend={here} seed=1"), &[here]).is_ok());
+            let refused = Replay::read(&format!("backend={gone} seed=1"), &[here]).unwrap_err();
+            assert!(matches!(refused, LabFailure::NotCompiled { asked } if asked == gone));
+            assert!(refused.to_string().contains(&format!("--features {gone}")), "{refused}");
         }
     }
 }

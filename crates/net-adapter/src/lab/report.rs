@@ -5,6 +5,7 @@ use std::time::Duration;
 use annals_core::{Outcome, TaskError};
 
 use super::{Injection, LabConfig};
+use crate::backend::BackendKind;
 use crate::region::DrainReport;
 use crate::task::TaskInfo;
 
@@ -46,6 +47,18 @@ pub enum LabFailure {
     /// Many seeds gave one and the same run: nothing was tried.
     #[error("every seed gave the same trace although there were choices: the check is vacuous")]
     Vacuous,
+    /// The run to replay is one of a lab that this binary does not have.
+    #[error("the {asked} lab is not compiled in: build with `--features {asked}`")]
+    NotCompiled {
+        /// The lab that was asked for.
+        asked: BackendKind,
+    },
+    /// What was asked to be replayed names no run.
+    #[error("{words:?} is not \"backend=… seed=… [cancel=task:poll:request|drop]\"")]
+    BadReplay {
+        /// What was asked.
+        words: String,
+    },
 }
 
 impl TaskError for LabFailure {}

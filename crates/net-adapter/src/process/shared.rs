@@ -2,14 +2,16 @@
 
 use std::collections::VecDeque;
 use std::io::{PipeReader, PipeWriter, Write};
-use std::sync::{Mutex, MutexGuard};
-use std::task::Waker;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use annals_core::{CancelReason, MonoTime};
+use annals_core::{CancelKind, CancelReason, MonoTime};
 use bytes::Bytes;
+use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
 
 use super::spec::{ProcError, ProcStatus};
+use crate::time::process_now;
 use crate::token::lock;
 
 /// Bytes on the way per direction before whoever produces them has to wait.
@@ -24,6 +26,10 @@ pub(super) struct Shared {
 pub(super) struct State {
     /// Its number, once it runs.
     pub(super) started: Option<u32>,
+    /// Its number from its start until it is reaped: as long as it is nobody else's.
+    pub(super) unreaped: Option<Pid>,
+    /// Its region waits no longer.
+    pub(super) killed: bool,
     pub(super) input: VecDeque<Bytes>,
     /// The caller may still write.
     pub(super) input_open: bool,
@@ -64,7 +70,7 @@ impl Stop {
         match self {
             Self::Cancelled(reason) => ProcError::Cancelled(reason.clone()),
             Self::Dropped(at) => {
-                let kind = annals_core::CancelKind::GuardDropped;
+                let kind = CancelKind::GuardDropped;
                 ProcError::Cancelled(CancelReason::new(kind, "process", *at))
             }
             Self::Timeout(limit) => ProcError::Timeout(*limit),
@@ -80,6 +86,8 @@ impl Shared {
         rustix::io::ioctl_fionbio(&bell, true)?;
         let state = State {
             started: None,
+            unreaped: None,
+            killed: false,
             input: if input.is_empty() {
                 VecDeque::new()
             } else {
@@ -123,6 +131,33 @@ impl Shared {
             [state.writer.take(), state.reader.take()]
         };
         woken.into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+/// The region's bound is spent: there and then the process is killed, whatever grace it had.
+impl Wake for Shared {
+    fn wake(self: Arc<Self>) {
+        {
+            let mut state = self.lock();
+            state.killed = true;
+            let reason = || CancelReason::new(CancelKind::Straggler, "process", process_now());
+            state.stop.get_or_insert_with(|| Stop::Cancelled(reason()));
+            if let Some(pid) = state.unreaped {
+                signal(pid, Signal::KILL);
+            }
+        }
+        self.ring();
+    }
+}
+
+/// Sends a signal to a process that is not reaped yet, and to its group.
+pub(super) fn signal(pid: Pid, signal: Signal) {
+    let has_left = getpgid(Some(pid)).is_ok_and(|group| group != pid);
+    // Nobody there is no error.
+    let (Ok(()) | Err(_)) = kill_process_group(pid, signal);
+    // One that has left its group, by its own number; never twice kindly, for the second time often means at once.
+    if has_left || signal == Signal::KILL {
+        let (Ok(()) | Err(_)) = kill_process(pid, signal);
     }
 }
 

@@ -14,13 +14,19 @@ use std::time::Duration;
 use annals_core::{MonoTime, OutcomeKind};
 use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpgid, kill_process, kill_process_group, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 
-use super::shared::{Reading, Shared, Stop, WINDOW};
+use super::shared::{Reading, Shared, Stop, WINDOW, signal};
 use super::spec::{CommandSpec, ProcError, ProcStatus};
 use crate::Cx;
 use crate::region::Live;
 use crate::sync::SemPermit;
+
+/// How long somebody may take to let go of the pipes of a process that is over.
+const REST: Duration = Duration::from_millis(500);
+
+/// The most a pipe holds (pipe(7)).
+const FULLEST_PIPE: usize = 1 << 20;
 
 /// What holds until the child is reaped.
 pub(super) struct Duties {
@@ -39,14 +45,17 @@ pub(super) fn start(
     let thread = thread::Builder::new().name("annals-child".into());
     let work = move || {
         let begun = cx.now();
-        let child = spawn(&spec);
+        duties.live.record.wake_on_kill(shared.clone().into());
+        let child = spawn(&spec, &shared);
         let ended = child.and_then(|child| {
             let ended = supervise(cx.clone(), spec, &shared, ear, child);
             ended.map_err(ProcError::Io)
         });
         let outcome = match &ended {
             Ok((_, None)) => OutcomeKind::Ok,
-            Ok((_, Some(Stop::Cancelled(_) | Stop::Dropped(_)))) => OutcomeKind::Cancelled,
+            Ok((_, Some(Stop::Cancelled(_) | Stop::Dropped(_)))) | Err(ProcError::Cancelled(_)) => {
+                OutcomeKind::Cancelled
+            }
             Ok((_, Some(Stop::Timeout(_) | Stop::TooLarge(_)))) | Err(_) => OutcomeKind::Err,
         };
         let elapsed = cx.now().since(begun);
@@ -61,7 +70,11 @@ pub(super) fn start(
     thread.spawn(work).map(drop).map_err(ProcError::Spawn)
 }
 
-fn spawn(spec: &CommandSpec) -> Result<Child, ProcError> {
+fn spawn(spec: &CommandSpec, shared: &Shared) -> Result<Child, ProcError> {
+    // Nobody wants it any more.
+    if let Some(stop) = &shared.lock().stop {
+        return Err(stop.error());
+    }
     let mut command = Command::new(&spec.program);
     command.args(&spec.args).env_clear();
     command.envs(spec.env.iter().map(|(name, value)| (name, value)));
@@ -117,6 +130,7 @@ fn supervise(
     mut child: Child,
 ) -> io::Result<(ProcStatus, Option<Stop>)> {
     let pid = Pid::from_child(&child);
+    shared.lock().unreaped = Some(pid);
     let now = cx.now();
     let mut supervisor = Supervisor {
         stdin: child.stdin.take(),
@@ -127,7 +141,7 @@ fn supervise(
         shared,
         written: 0,
         timeout_at: now.after(spec.timeout),
-        ending: None,
+        phase: Phase::Running,
         cx,
         spec,
     };
@@ -136,7 +150,9 @@ fn supervise(
         supervisor.run()
     });
     // What is left of the group has no reason to be: its leader is over, or is to be.
-    supervisor.signal(Signal::KILL);
+    signal(pid, Signal::KILL);
+    // Reaped, its number may be another's: from here on nobody sends it anything.
+    shared.lock().unreaped = None;
     let status = child.wait()?;
     supervised?;
     let status = match (status.code(), status.signal()) {
@@ -144,7 +160,7 @@ fn supervise(
         (None, signal) => ProcStatus::Signal(signal.unwrap_or(0)),
     };
     // A stop that nobody obeyed came too late.
-    let stopped = shared.lock().stop.clone().filter(|_| supervisor.ending.is_some());
+    let stopped = shared.lock().stop.clone().filter(|_| supervisor.is_ending());
     Ok((status, stopped))
 }
 
@@ -159,15 +175,17 @@ struct Supervisor<'a> {
     stderr: Option<ChildStderr>,
     written: u64,
     timeout_at: MonoTime,
-    ending: Option<Ending>,
+    phase: Phase,
 }
 
-/// It was asked to end.
 #[derive(Clone, Copy)]
-enum Ending {
-    /// And has until then.
+enum Phase {
+    Running,
+    /// It was asked to end, and has until then.
     Asked(MonoTime),
     Killed,
+    /// It ended by itself; its pipes are read until then.
+    Over(MonoTime),
 }
 
 impl Supervisor<'_> {
@@ -192,26 +210,45 @@ impl Supervisor<'_> {
             .map(drop)
     }
 
-    fn signal(&self, signal: Signal) {
-        let has_left = getpgid(Some(self.pid)).is_ok_and(|group| group != self.pid);
-        // Nobody there is no error.
-        let (Ok(()) | Err(_)) = kill_process_group(self.pid, signal);
-        // One that has left its group, by its own number; never twice kindly, for the second time often means at once.
-        if has_left || signal == Signal::KILL {
-            let (Ok(()) | Err(_)) = kill_process(self.pid, signal);
-        }
+    fn is_ending(&self) -> bool {
+        matches!(self.phase, Phase::Asked(_) | Phase::Killed)
     }
 
     /// Until the process is over and everything it wrote was read, or nobody wants it any more.
     fn run(&mut self) -> io::Result<()> {
         loop {
             self.obey();
-            let read = self.stdout.is_none() && self.stderr.is_none();
-            if self.shared.lock().exited && (read || self.ending.is_some()) {
-                return Ok(());
+            if self.shared.lock().exited {
+                break;
             }
             self.move_bytes()?;
         }
+        if self.is_ending() {
+            return Ok(());
+        }
+        self.read_the_rest()
+    }
+
+    /// The process has ended by itself: what it wrote is in the pipes, whether or not its caller has room for it. Who is
+    /// left of its group and still holds them is killed; who has left the group may hold them as long as he likes.
+    fn read_the_rest(&mut self) -> io::Result<()> {
+        signal(self.pid, Signal::KILL);
+        self.stdin = None;
+        self.shared.tell(|state| state.input_refused = true);
+        let until = self.cx.now().after(REST);
+        self.phase = Phase::Over(until);
+        let mut buffer = vec![0; 64 << 10];
+        for _ in 0..FULLEST_PIPE / buffer.len() {
+            self.hear(&mut buffer);
+            self.hear_errors(&mut buffer);
+        }
+        while (self.stdout.is_some() || self.stderr.is_some()) && self.cx.now() < until {
+            self.move_bytes()?;
+        }
+        if matches!(self.shared.lock().stop, Some(Stop::TooLarge(_))) {
+            self.phase = Phase::Killed;
+        }
+        Ok(())
     }
 
     /// Ends the process when it has to end, first kindly.
@@ -225,28 +262,36 @@ impl Supervisor<'_> {
             let timeout = Stop::Timeout(self.spec.timeout);
             self.shared.lock().stop.get_or_insert(timeout);
         }
-        let stop = self.shared.lock().stop.is_some();
-        match self.ending {
-            None if stop => {
-                self.signal(Signal::TERM);
-                self.ending = Some(Ending::Asked(now.after(self.spec.grace)));
-                self.stdin = None;
-                self.shared.tell(|state| state.input_refused = true);
+        let (stop, killed) = {
+            let state = self.shared.lock();
+            (state.stop.is_some(), state.killed)
+        };
+        match self.phase {
+            Phase::Running | Phase::Asked(_) if killed => self.end(Signal::KILL, Phase::Killed),
+            Phase::Running if stop => {
+                // Half of what a shutdown still has: its regions wait longer than that, and see it reaped.
+                let shutdown = self.cx.shutdown();
+                let grace = shutdown.clamp(self.spec.grace.saturating_mul(2), now) / 2;
+                self.end(Signal::TERM, Phase::Asked(now.after(grace)));
             }
-            Some(Ending::Asked(until)) if now >= until => {
-                self.signal(Signal::KILL);
-                self.ending = Some(Ending::Killed);
-            }
-            None | Some(_) => {}
+            Phase::Asked(until) if now >= until => self.end(Signal::KILL, Phase::Killed),
+            Phase::Running | Phase::Asked(_) | Phase::Killed | Phase::Over(_) => {}
         }
+    }
+
+    fn end(&mut self, how: Signal, next: Phase) {
+        signal(self.pid, how);
+        self.phase = next;
+        self.stdin = None;
+        self.shared.tell(|state| state.input_refused = true);
     }
 
     /// How long nothing has to be looked at unless a pipe says so.
     fn patience(&self) -> Option<Duration> {
-        let until = match self.ending {
-            Some(Ending::Killed) => return None,
-            Some(Ending::Asked(until)) => until,
-            None => self
+        let until = match self.phase {
+            Phase::Killed => return None,
+            Phase::Asked(until) | Phase::Over(until) => until,
+            Phase::Running => self
                 .cx
                 .budget()
                 .deadline
@@ -262,6 +307,7 @@ impl Supervisor<'_> {
             let full = state.reading == Reading::Pieces && state.unread() >= WINDOW;
             (!state.input.is_empty(), state.input_open, full)
         };
+        let is_running = matches!(self.phase, Phase::Running);
         if !has_input && !input_open {
             self.stdin = None;
         }
@@ -272,7 +318,7 @@ impl Supervisor<'_> {
                 let when = if has_input { PollFlags::OUT } else { PollFlags::empty() };
                 ends.push((End::Input, PollFd::new(stdin, when)));
             }
-            if let Some(stdout) = self.stdout.as_ref().filter(|_| !full || self.ending.is_some()) {
+            if let Some(stdout) = self.stdout.as_ref().filter(|_| !full || !is_running) {
                 ends.push((End::Output, PollFd::new(stdout, PollFlags::IN)));
             }
             if let Some(stderr) = &self.stderr {
@@ -333,7 +379,7 @@ impl Supervisor<'_> {
                 if self.written > self.spec.max_stdout {
                     let limit = self.spec.max_stdout;
                     self.shared.lock().stop.get_or_insert(Stop::TooLarge(limit));
-                } else if self.ending.is_none() {
+                } else if !self.is_ending() {
                     let bytes = Bytes::copy_from_slice(buffer.get(..n).unwrap_or_default());
                     self.shared.tell(|state| state.output.push_back(bytes));
                 }

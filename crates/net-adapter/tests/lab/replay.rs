@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use annals_net_adapter::lab::{Check, LabConfig, cancel_everywhere};
-use annals_net_adapter::{BackendKind, Cancelled, Cx, Outcome};
+use annals_net_adapter::lab::{CancelPoint, Check, Injection, LabConfig, LabFailure, cancel_everywhere};
+use annals_net_adapter::{BackendKind, Cancelled, Cx, Outcome, testing};
 
 /// Two tasks read, wait and write: under some schedules an update is lost.
 async fn lost_update(cx: Cx) {
@@ -101,5 +101,71 @@ fn a_cancellation_is_replayed_where_it_was_injected() {
         assert!(line.contains(" cancel="), "{line}");
         let said = follow(&line, "replay::a_cancellation_is_replayed_where_it_was_injected");
         assert!(said.contains(&format!("lost at {line}")), "{kind}: {said}");
+    }
+}
+
+/// A check that is asked for a run with a cancellation makes that run, not one without.
+#[test]
+fn a_check_replays_a_cancellation_too() {
+    async fn needs_its_task(cx: Cx) {
+        let mut task = cx.spawn("needed", |cx| async move { cx.sleep(Duration::from_millis(1)).await });
+        let ended = task.as_mut().unwrap().join(&cx).await.unwrap();
+        assert!(ended.is_ok(), "the task was lost: {ended:?}");
+    }
+    if let Ok(asked) = std::env::var("ANNALS_LAB") {
+        let kind: BackendKind = asked.split(['=', ' ']).nth(1).unwrap().parse().unwrap();
+        panic!("{}", Check::new(0..1).on(kind).run(needs_its_task).unwrap_err());
+    }
+    for &kind in BackendKind::compiled() {
+        let config = LabConfig::new(5).on(kind);
+        let whole = config.clone().run(needs_its_task);
+        whole.clean().unwrap();
+        let (task, _) = *whole.polls.last().unwrap();
+        let cancel_at = Some(CancelPoint {
+            task,
+            poll: 1,
+            injection: Injection::Drop,
+        });
+        let failure = LabConfig { cancel_at, ..config }.run(needs_its_task).clean();
+        let failure = failure.unwrap_err().to_string();
+        let (_, line) = failure.split_once("replay: ").unwrap();
+        let said = follow(line, "replay::a_check_replays_a_cancellation_too");
+        assert!(said.contains(&failure), "{kind}: {failure}\n{said}");
+    }
+}
+
+/// Asked for a run of a lab that this program does not have, every way to run one refuses, and says what to build.
+#[test]
+fn a_replay_on_a_lab_that_is_not_compiled_in_fails() {
+    async fn never(_: Cx) {
+        panic!("this is another run");
+    }
+    const TEST: &str = "replay::a_replay_on_a_lab_that_is_not_compiled_in_fails";
+    const HOW: &str = "ANNALS_TEST_HOW";
+    let here = BackendKind::compiled()[0];
+    match std::env::var(HOW).as_deref() {
+        Ok("check") => {
+            let refused = Check::new(0..1).run(never).unwrap_err();
+            assert!(matches!(refused, LabFailure::NotCompiled { .. }), "{refused}");
+            panic!("{refused}");
+        }
+        Ok("cancel_everywhere") => drop(cancel_everywhere(&LabConfig::new(1).on(here), never, |_| {})),
+        Ok(_) => testing::lab(here, never),
+        Err(_) => {
+            let all = [BackendKind::Tokio, BackendKind::Asupersync];
+            for gone in all.into_iter().filter(|kind| !BackendKind::compiled().contains(kind)) {
+                for how in ["check", "cancel_everywhere", "lab"] {
+                    let refused = Command::new(std::env::current_exe().unwrap())
+                        .args([TEST, "--exact", "--nocapture"])
+                        .env("ANNALS_LAB", format!("backend={gone} seed=1"))
+                        .env(HOW, how)
+                        .output()
+                        .unwrap();
+                    let said = String::from_utf8(refused.stderr).unwrap();
+                    assert!(!refused.status.success(), "{how} passed without a run");
+                    assert!(said.contains(&format!("--features {gone}")), "{how}: {said}");
+                }
+            }
+        }
     }
 }
