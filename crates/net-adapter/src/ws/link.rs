@@ -1,18 +1,17 @@
-//! One WebSocket connection, shared by its two halves.
+//! One WebSocket connection, shared by its two halves and by who says goodbye.
 
-use std::pin::Pin;
+use std::io::{ErrorKind, Read as _};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
 
 use annals_core::NetworkErrorKind;
 use bytes::Bytes;
-use futures_io::{AsyncRead as _, AsyncWrite as _};
 use tungstenite::error::ProtocolError;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig, WebSocketContext};
 
 use super::message::{WsEnd, WsError, WsMsg};
-use super::shim::{Half, Shim, Waiting};
+use super::shim::{Half, Shim, Waiting, Wire};
 use crate::Stream;
 use crate::http::kind_of_stream_error;
 use crate::token::lock;
@@ -21,6 +20,8 @@ use crate::token::lock;
 const READ: usize = 4 * 1024;
 /// Answers to pings that wait to be sent may not take more than this.
 const OWN_FRAMES: usize = 64 * 1024;
+/// A ping, a pong and a goodbye hold so many bytes.
+const SIGN: usize = 125;
 /// A close frame holds so many bytes of reason.
 const REASON: usize = 123;
 
@@ -34,10 +35,9 @@ pub(super) struct Link {
 }
 
 struct State {
-    stream: Stream,
+    wire: Wire,
     frames: WebSocketContext,
     max_message: usize,
-    heard: u64,
     /// The peer's goodbye was read; the connection is about to end.
     farewell: Option<WsEnd>,
     /// This end gives up: it says why, then waits for the peer to close.
@@ -85,14 +85,14 @@ impl Link {
             .write_buffer_size(0)
             .max_write_buffer_size(OWN_FRAMES)
             .max_message_size(Some(max_message))
-            .max_frame_size(Some(max_message));
+            // A message is measured as a whole; a frame may also be a sign of life.
+            .max_frame_size(Some(max_message.max(SIGN)));
         let waiting = Arc::<Waiting>::default();
         Self {
             state: Mutex::new(State {
-                stream,
+                wire: Wire::new(stream),
                 frames: WebSocketContext::from_partially_read(early.to_vec(), role, Some(config)),
                 max_message,
-                heard: 0,
                 farewell: None,
                 fault: None,
                 ended: None,
@@ -102,15 +102,24 @@ impl Link {
         }
     }
 
-    /// Polls with the waker that reaches both halves. When the connection ends the other half learns it.
+    /// Polls with the waker that reaches all who wait. When the connection ends, or is about to, the others learn it.
     fn with<T>(&self, half: Half, context: &Context<'_>, poll: impl FnOnce(&mut State, &mut Context<'_>) -> T) -> T {
         self.waiting.wait(half, context.waker());
+        self.change(|state| {
+            state.wire.begin();
+            poll(state, &mut Context::from_waker(&self.waker))
+        })
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = lock(&self.state);
-        let had_ended = state.ended.is_some();
-        let result = poll(&mut state, &mut Context::from_waker(&self.waker));
-        let ends = !had_ended && state.ended.is_some();
+        let before = (state.is_leaving(), state.ended.is_some());
+        let result = change(&mut state);
+        let after = (state.is_leaving(), state.ended.is_some());
+        let stream = if after.1 { state.wire.take() } else { None };
         drop(state);
-        if ends {
+        drop(stream);
+        if before != after {
             self.waker.wake_by_ref();
         }
         result
@@ -129,8 +138,10 @@ impl Link {
     }
 
     /// Says goodbye and waits for the peer's; messages that still come are dropped.
-    pub(super) fn poll_close(&self, context: &Context<'_>, half: Half, code: u16, reason: &str) -> Poll<WsEnd> {
-        self.with(half, context, |state, context| state.poll_close(context, code, reason))
+    pub(super) fn poll_close(&self, context: &Context<'_>, code: u16, reason: &str) -> Poll<WsEnd> {
+        self.with(Half::Closer, context, |state, context| {
+            state.poll_close(context, code, reason)
+        })
     }
 
     /// Queues a ping; a connection that cannot take it is silent anyway.
@@ -145,33 +156,28 @@ impl Link {
 
     /// Gives the connection up where it stands; what is known of its end is more than `otherwise` says.
     pub(super) fn give_up(&self, otherwise: NetworkErrorKind) -> WsEnd {
-        let mut state = lock(&self.state);
-        let end = state.farewell.take().unwrap_or(WsEnd::Abnormal(otherwise));
-        let end = state.ended.get_or_insert(end).clone();
-        drop(state);
-        self.waker.wake_by_ref();
-        end
+        self.change(|state| state.give_up(otherwise))
     }
 
     /// How many bytes have come.
     pub(super) fn heard(&self) -> u64 {
-        lock(&self.state).heard
+        lock(&self.state).wire.heard()
     }
 
     /// Whether only the peer's end of the connection is waited for.
     pub(super) fn is_leaving(&self) -> bool {
-        let state = lock(&self.state);
-        state.farewell.is_some() || state.fault.is_some()
+        lock(&self.state).is_leaving()
     }
 
-    /// The error of a fault whose peer did not close in time.
+    /// The error when the peer's end of the connection did not come in time.
     pub(super) fn late(&self) -> WsError {
-        let fault = lock(&self.state).fault;
-        let end = self.give_up(NetworkErrorKind::Protocol);
-        match fault {
-            Some(fault) => lock(&self.state).error_of(fault.kind),
-            None => WsError::Ended(end),
-        }
+        self.change(|state| match state.fault {
+            Some(fault) => {
+                state.give_up(NetworkErrorKind::Protocol);
+                state.error_of(fault.kind)
+            }
+            None => WsError::Ended(state.give_up(NetworkErrorKind::ReadTimeout)),
+        })
     }
 
     pub(super) fn has_ended(&self) -> Option<WsEnd> {
@@ -179,7 +185,32 @@ impl Link {
     }
 }
 
+/// A goodbye in progress, or a WebSocket that somebody else answers for. Whatever way that ends, be it said, cancelled,
+/// dropped or a panic, the WebSocket is given up with it.
+pub(super) struct Leaving<'a>(pub(super) &'a Link);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.give_up(NetworkErrorKind::Cancelled);
+    }
+}
+
 impl State {
+    fn is_leaving(&self) -> bool {
+        self.farewell.is_some() || self.fault.is_some() || self.wire.unsent().is_some() || !self.frames.can_write()
+    }
+
+    fn give_up(&mut self, otherwise: NetworkErrorKind) -> WsEnd {
+        let lost = self.lost(otherwise);
+        let end = self.farewell.take().unwrap_or(lost);
+        self.ended.get_or_insert(end).clone()
+    }
+
+    /// What went wrong first is why.
+    fn lost(&self, kind: NetworkErrorKind) -> WsEnd {
+        WsEnd::Abnormal(self.wire.unsent().unwrap_or(kind))
+    }
+
     fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Result<WsMsg, WsError>> {
         loop {
             if let Some(end) = &self.ended {
@@ -218,6 +249,7 @@ impl State {
                         (frame.code.into(), frame.reason.as_str().to_owned())
                     });
                     self.farewell = Some(WsEnd::Clean { code, reason });
+                    self.bound(usize::MAX);
                 }
                 // Only ever given to be sent.
                 Message::Frame(_) => {}
@@ -243,13 +275,8 @@ impl State {
 
     fn poll_close(&mut self, context: &mut Context<'_>, code: u16, reason: &str) -> Poll<WsEnd> {
         if self.ended.is_none() && self.fault.is_none() && self.frames.can_write() {
-            let frame = CloseFrame {
-                code: sendable(code),
-                reason: cut(reason).into(),
-            };
-            let (frames, mut shim) = self.lend(context);
-            let sent = frames.close(&mut shim, Some(frame));
-            self.take_note(context, sent);
+            let said = self.say_goodbye(context, sendable(code), cut(reason));
+            self.take_note(context, said);
         }
         loop {
             if let Some(end) = &self.ended {
@@ -262,6 +289,27 @@ impl State {
         }
     }
 
+    /// Queues the goodbye, behind whatever waits there: as the last frame of all it needs no bound.
+    fn say_goodbye(&mut self, context: &mut Context<'_>, code: CloseCode, reason: &str) -> tungstenite::Result<()> {
+        self.bound(usize::MAX);
+        let frame = CloseFrame {
+            code,
+            reason: reason.into(),
+        };
+        let (frames, mut shim) = self.lend(context);
+        // An answer to a ping that had found no room goes before it.
+        match frames.flush(&mut shim) {
+            Err(error) if !would_block(&error) => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        frames.close(&mut shim, Some(frame))
+    }
+
+    /// How much may wait to be sent.
+    fn bound(&mut self, bytes: usize) {
+        self.frames.set_config(|config| config.max_write_buffer_size = bytes);
+    }
+
     /// Puts one whole frame in the queue, whatever the stream takes of it now.
     fn queue(&mut self, context: &mut Context<'_>, message: Message) -> Result<(), WsError> {
         if let Some(end) = &self.ended {
@@ -271,13 +319,16 @@ impl State {
             let leaving = WsEnd::Abnormal(NetworkErrorKind::ClosedEarly);
             return Err(WsError::Ended(self.farewell.clone().unwrap_or(leaving)));
         }
+        if let Message::Ping(bytes) | Message::Pong(bytes) = &message
+            && bytes.len() > SIGN
+        {
+            return Err(WsError::TooBig { limit: SIGN });
+        }
         // The bound is for answers to pings, which a peer can ask for without end; a message is the caller's.
-        self.frames
-            .set_config(|config| config.max_write_buffer_size = usize::MAX);
+        self.bound(usize::MAX);
         let (frames, mut shim) = self.lend(context);
         let written = frames.write(&mut shim, message);
-        self.frames
-            .set_config(|config| config.max_write_buffer_size = OWN_FRAMES);
+        self.bound(OWN_FRAMES);
         self.take_note(context, written);
         Ok(())
     }
@@ -293,7 +344,10 @@ impl State {
             }
             let (frames, mut shim) = self.lend(context);
             match frames.flush(&mut shim) {
-                Ok(()) => return Poll::Ready(Ok(())),
+                Ok(()) => {
+                    let lost = self.wire.unsent().map(WsEnd::Abnormal);
+                    return Poll::Ready(lost.map_or(Ok(()), |end| Err(WsError::Ended(end))));
+                }
                 Err(error) if would_block(&error) => return Poll::Pending,
                 Err(error) => self.fail(context, error),
             }
@@ -321,19 +375,19 @@ impl State {
         tracing::debug!(%error, "a WebSocket ends");
         if let Some(farewell) = self.farewell.take() {
             // After the goodbyes any end is a good one. Nothing can fail any more that matters.
-            drop(Pin::new(&mut self.stream).poll_close(context));
+            drop(self.wire.poll_close(context));
             self.ended = Some(farewell);
             return;
         }
         let kind = match error {
             Error::Io(error) => {
-                self.ended = Some(WsEnd::Abnormal(kind_of_stream_error(&error)));
+                self.ended = Some(self.lost(kind_of_stream_error(&error)));
                 return;
             }
             Error::ConnectionClosed
             | Error::AlreadyClosed
             | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
-                self.ended = Some(WsEnd::Abnormal(NetworkErrorKind::ClosedEarly));
+                self.ended = Some(self.lost(NetworkErrorKind::ClosedEarly));
                 return;
             }
             Error::Capacity(_) => FaultKind::TooBig,
@@ -349,17 +403,10 @@ impl State {
         loop {
             self.fault = Some(Fault { step, ..fault });
             step = match step {
-                Step::Say => {
-                    let frame = CloseFrame {
-                        code: fault.kind.code(),
-                        reason: "".into(),
-                    };
-                    let (frames, mut shim) = self.lend(context);
-                    match frames.close(&mut shim, Some(frame)) {
-                        Err(error) if !would_block(&error) => return Poll::Ready(()),
-                        Ok(()) | Err(_) => Step::Flush,
-                    }
-                }
+                Step::Say => match self.say_goodbye(context, fault.kind.code(), "") {
+                    Err(error) if !would_block(&error) => return Poll::Ready(()),
+                    Ok(()) | Err(_) => Step::Flush,
+                },
                 Step::Flush => {
                     let (frames, mut shim) = self.lend(context);
                     match frames.flush(&mut shim) {
@@ -368,14 +415,16 @@ impl State {
                         Err(_) => return Poll::Ready(()),
                     }
                 }
-                Step::Close => match ready!(Pin::new(&mut self.stream).poll_close(context)) {
+                Step::Close => match ready!(self.wire.poll_close(context)) {
                     Ok(()) => Step::Discard,
                     Err(_) => return Poll::Ready(()),
                 },
                 Step::Discard => {
                     // Closing over unread bytes would be a reset, and the peer perhaps never read why.
                     let mut piece = [0; READ];
-                    match ready!(Pin::new(&mut self.stream).poll_read(context, &mut piece)) {
+                    let (_, mut shim) = self.lend(context);
+                    match shim.read(&mut piece) {
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => return Poll::Pending,
                         Ok(0) | Err(_) => return Poll::Ready(()),
                         Ok(_) => Step::Discard,
                     }
@@ -395,16 +444,15 @@ impl State {
 
     fn lend<'a, 'b>(&'a mut self, context: &'a mut Context<'b>) -> (&'a mut WebSocketContext, Shim<'a, 'b>) {
         let shim = Shim {
-            stream: &mut self.stream,
+            wire: &mut self.wire,
             context,
-            heard: &mut self.heard,
         };
         (&mut self.frames, shim)
     }
 }
 
 fn would_block(error: &tungstenite::Error) -> bool {
-    matches!(error, tungstenite::Error::Io(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+    matches!(error, tungstenite::Error::Io(error) if error.kind() == ErrorKind::WouldBlock)
 }
 
 /// A code that may stand in a close frame.

@@ -62,7 +62,7 @@ pub enum WsError {
         /// The status it answered with.
         status: Option<u16>,
     },
-    /// A message was larger than allowed; the peer was told with 1009.
+    /// A message was larger than allowed; the peer was told with 1009. Or one to be sent does not fit in its frame.
     #[error("a WebSocket message larger than {limit} bytes")]
     TooBig {
         /// The limit.

@@ -2,8 +2,9 @@
 //!
 //! Promises: a message is received whole or not at all; a cancelled [`recv`](WebSocket::recv) loses none, a cancelled
 //! [`send`](WebSocket::send) has queued the whole frame or nothing; a connection that was lost never looks like one that was
-//! closed; pings are answered while somebody receives; and a message that is too large, is not UTF-8 or breaks the protocol is
-//! answered with the code that says so before the error is returned.
+//! closed; pings are answered while somebody receives; a message that is too large, is not UTF-8 or breaks the protocol is
+//! answered with the code that says so before the error is returned; and a goodbye goes out behind all that was queued, ends in
+//! time, and leaves no socket behind.
 //!
 //! `tungstenite` does the frames and nothing else: `shim` lends it the stream for one poll, `link` is the connection that both
 //! halves share, `socket` what callers hold. The handshakes are our own HTTP: `client` asks for one, `server` grants it.

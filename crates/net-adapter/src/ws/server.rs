@@ -13,8 +13,8 @@ use http::{HeaderValue, Method, StatusCode, Version};
 use tungstenite::protocol::Role;
 
 use super::handshake::{VERSION, WEBSOCKET, accept, is_key, items, speaks_websocket};
+use super::link::Leaving;
 use super::message::{WsError, WsOpts};
-use super::shim::Half;
 use super::socket::{WebSocket, farewell};
 use crate::Cx;
 use crate::http::server::refusal::plain;
@@ -124,6 +124,8 @@ impl WsUpgrade {
             Box::pin(async move {
                 let socket = WebSocket::new(&cx, upgraded.stream, &upgraded.early, Role::Server, &opts);
                 let link = socket.link();
+                // The connection is this server's: it does not outlive its say, whoever still holds a half.
+                let _leaving = Leaving(&link);
                 let done = crate::cx::caught("websocket", f(cx.clone(), socket)).await;
                 let code = match &done {
                     Err(_) => INTERNAL,
@@ -132,9 +134,7 @@ impl WsUpgrade {
                 };
                 let wait = opts.close_wait;
                 let said = cx
-                    .masked(wait, async |cx| {
-                        farewell(&cx, &link, Half::Sender, wait, code, "").await
-                    })
+                    .masked(wait, async |cx| farewell(&cx, &link, wait, code, "").await)
                     .await;
                 match (done, said) {
                     (Err(panic), _) => return Err(panic),

@@ -9,9 +9,8 @@ use std::time::Duration;
 use annals_core::{Cancelled, MonoTime, NetworkErrorKind};
 use tungstenite::protocol::Role;
 
-use super::link::Link;
+use super::link::{Leaving, Link};
 use super::message::{WsEnd, WsError, WsMsg, WsOpts};
-use super::shim::Half;
 use crate::http::server::timer::Timer;
 use crate::{Cx, Stream, TimeoutError};
 
@@ -90,7 +89,8 @@ impl WebSocket {
     /// Sends one message; returns when the system has taken it.
     ///
     /// # Errors
-    /// [`WsError::Ended`], [`WsError::Cancelled`].
+    /// [`WsError::Ended`]: nothing more can be sent, but what the peer said before can still be received.
+    /// [`WsError::TooBig`] for a ping or pong of more than 125 bytes, which was not sent. [`WsError::Cancelled`].
     ///
     /// # Cancel safety
     /// Cancelled or dropped, it has queued the whole frame or nothing. A frame that was queued goes out with the next call of
@@ -117,7 +117,7 @@ impl WebSocket {
     /// [`WsError::Cancelled`]. That the peer did not answer in time is an end like another: `Abnormal`.
     ///
     /// # Cancel safety
-    /// Cancelled or dropped, it closes the connection.
+    /// Cancelled or dropped while it waits, it closes the connection.
     pub async fn close(self, cx: &Cx, code: u16, reason: &str) -> Result<WsEnd, WsError> {
         self.tx.close(cx, code, reason).await
     }
@@ -157,7 +157,7 @@ impl WsTx {
     /// As there.
     pub async fn close(self, cx: &Cx, code: u16, reason: &str) -> Result<WsEnd, WsError> {
         let wait = self.close_wait;
-        farewell(cx, &self.link, Half::Sender, wait, code, reason).await
+        farewell(cx, &self.link, wait, code, reason).await
     }
 }
 
@@ -217,16 +217,10 @@ impl WsRx {
     }
 }
 
-/// Say goodbye, wait for the peer's.
-pub(super) async fn farewell(
-    cx: &Cx,
-    link: &Link,
-    half: Half,
-    wait: Duration,
-    code: u16,
-    reason: &str,
-) -> Result<WsEnd, WsError> {
-    let said = poll_fn(|context| link.poll_close(context, half, code, reason));
+/// Say goodbye, wait for the peer's. The connection is over with it, whoever still holds a half.
+pub(super) async fn farewell(cx: &Cx, link: &Link, wait: Duration, code: u16, reason: &str) -> Result<WsEnd, WsError> {
+    let _leaving = Leaving(link);
+    let said = poll_fn(|context| link.poll_close(context, code, reason));
     match cx.timeout(wait, said).await {
         Ok(end) => Ok(end),
         Err(TimeoutError::Elapsed) => Ok(link.give_up(NetworkErrorKind::ReadTimeout)),

@@ -1,7 +1,15 @@
 //! H21: server-sent events.
 
-use annals_net_adapter::{CancelKind, CancelReason, Cx, RegionSpec};
+use std::num::NonZeroUsize;
+use std::time::Duration;
 
+use annals_net_adapter::channel::mpsc;
+use annals_net_adapter::http::server::{HttpServer, ReqCx, ServerLimits, SseEvent, sse};
+use annals_net_adapter::{Budget, CancelKind, CancelReason, Cancelled, Cx, RegionSpec};
+use axum::response::Response;
+use axum::routing::get;
+
+use crate::app::{self, Journal};
 use crate::client::Client;
 use crate::{Engine, Server, on_every_server};
 
@@ -10,6 +18,7 @@ on_every_server!(
     h21_a_client_that_leaves_ends_the_producer,
     h21_a_drain_ends_the_stream_cleanly,
     h21_a_cancelled_server_ends_the_stream,
+    h21_a_deadline_ends_the_stream_cleanly,
 );
 
 /// The stream, its first event read.
@@ -94,4 +103,49 @@ async fn h21_a_cancelled_server_ends_the_stream(cx: Cx, engine: Engine) {
     assert!(report.drain.quiescent, "left behind: {:?}", report.drain.stragglers);
     assert!(server.journal.all().iter().any(|note| note.starts_with("events ended")));
     client.everything(&cx).await;
+}
+
+/// An event that was sent before the deadline; then silence, which nothing fills.
+async fn until(ReqCx(cx): ReqCx) -> Response {
+    let (tx, rx) = mpsc::<SseEvent>(NonZeroUsize::MIN);
+    let first = tx.try_reserve(&cx).unwrap();
+    first.send(SseEvent::new("sent in time")).unwrap();
+    cx.spawn("sender", async move |cx| {
+        // As long as it lives, only the deadline ends the stream.
+        drop((cx.cancelled().await, tx));
+        Ok::<_, Cancelled>(())
+    })
+    .unwrap();
+    let brief = cx.with_budget(Budget::until(cx.now().after(Duration::from_millis(50))));
+    sse(&brief, rx, Duration::from_secs(3600))
+}
+
+async fn with_until(cx: &Cx, engine: Engine) -> Server {
+    let journal = Journal::default();
+    let routes = app::routes(journal.clone()).route("/until", get(until));
+    let mut server = HttpServer::new(routes, ServerLimits::default().sped_up(20));
+    if engine == Engine::Own {
+        server = server.with_own_loop();
+    }
+    let listener = cx.net().listen(cx, "127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let at = listener.local_addr();
+    let task = cx
+        .spawn("server", move |cx| async move { server.serve(&cx, listener).await })
+        .unwrap();
+    Server { at, journal, task }
+}
+
+async fn h21_a_deadline_ends_the_stream_cleanly(cx: Cx, engine: Engine) {
+    let server = with_until(&cx, engine).await;
+    let mut client = server.client(&cx).await;
+    client.send(&cx, "GET /until HTTP/1.1\r\nHost: test\r\n\r\n").await;
+    client.through(&cx, b"\r\n\r\n").await.unwrap();
+    assert_eq!(event(&cx, &mut client).await, "data: sent in time\n\n");
+    assert_eq!(event(&cx, &mut client).await, "", "a last chunk, not a cut");
+    assert_eq!(
+        client.get(&cx, "/hello").await.text(),
+        "hello",
+        "the connection is kept"
+    );
+    server.stop(&cx).await;
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use annals_core::NetworkErrorKind::{self, ClosedEarly, Protocol, ReadTimeout, Reset};
 use annals_net_adapter::ws::{WebSocket, WsEnd, WsError, WsMsg, WsOpts};
-use annals_net_adapter::{Cx, on_every_host};
+use annals_net_adapter::{Cx, on_every_host, on_every_runtime};
 
 use super::server::{Server, connect, direct};
 use super::site::{Raw, frame, raw_client, site};
@@ -16,6 +16,8 @@ on_every_host!(
     ws_a_silent_peer_is_noticed,
     ws_a_goodbye_is_waited_for_in_time,
 );
+// Virtual time stands still while somebody works.
+on_every_runtime!(ws_a_flood_holds_up_no_end);
 
 async fn ws_too_big_sends_1009(cx: Cx) {
     let server = Server::start(&cx).await;
@@ -199,5 +201,34 @@ async fn ws_a_goodbye_is_waited_for_in_time(cx: Cx) {
             }
         };
         assert!(matches!(end, WsEnd::Clean { code: 1001, .. }), "{end:?}");
+    }
+}
+
+async fn ws_a_flood_holds_up_no_end(cx: Cx) {
+    for fault in [true, false] {
+        let (at, mut served) = site(&cx, async move |_, mut raw: Raw| {
+            raw.grant().await;
+            if fault {
+                // A head that promises too much.
+                raw.say([0x82, 127, 0, 0, 1, 0, 0, 0, 0, 0]).await;
+            }
+            let water = frame(0x82, &[], false).repeat(32 * 1024);
+            while raw.say(&water).await {}
+        })
+        .await;
+        let opts = WsOpts {
+            close_wait: Duration::from_millis(60),
+            ..direct()
+        };
+        let mut socket = WebSocket::connect(&cx, &format!("ws://{at}/"), opts).await.unwrap();
+        if fault {
+            let end = socket.recv(&cx).await.unwrap_err();
+            assert!(matches!(end, WsError::TooBig { .. }), "{end:?}");
+        } else {
+            let end = socket.close(&cx, 1000, "").await.unwrap();
+            assert_eq!(end, WsEnd::Abnormal(ReadTimeout));
+        }
+        // The flood ends where nobody takes it any more.
+        served.join(&cx).await.unwrap().ok().unwrap();
     }
 }

@@ -3,6 +3,7 @@
 
 mod cancelling;
 mod ending;
+mod goodbyes;
 mod many;
 mod server;
 mod site;

@@ -16,7 +16,7 @@ use axum::routing::get;
 
 /// What a handler noted, in order.
 #[derive(Clone, Default)]
-pub struct Journal(Arc<(Mutex<Vec<String>>, Notify)>);
+pub struct Journal(Arc<(Mutex<Vec<String>>, Notify, Notify)>);
 
 impl Journal {
     pub fn note(&self, what: impl Into<String>) {
@@ -26,6 +26,16 @@ impl Journal {
 
     pub fn all(&self) -> Vec<String> {
         self.0.0.lock().unwrap().clone()
+    }
+
+    /// Let a handler that waits for it go one step on.
+    pub fn go_on(&self) {
+        self.0.2.notify_one();
+    }
+
+    /// Wait for the test to say so.
+    pub async fn told(&self, cx: &Cx) {
+        drop(self.0.2.notified(cx).await);
     }
 
     /// Wait for a note that begins so.
@@ -98,13 +108,17 @@ impl Server {
 
     /// `None` where being cancelled is not the test's failure.
     pub async fn try_start(cx: &Cx) -> Option<Self> {
-        let journal = Journal::default();
         let app = Router::new()
             .route("/echo", get(echo))
             .route("/large", get(large))
-            .route("/numbers", get(numbers))
-            .with_state(journal.clone());
-        let server = HttpServer::new(app, ServerLimits::default().sped_up(4));
+            .route("/numbers", get(numbers));
+        Self::with(cx, app, ServerLimits::default().sped_up(4)).await
+    }
+
+    /// With other routes and limits.
+    pub async fn with(cx: &Cx, app: Router<Journal>, limits: ServerLimits) -> Option<Self> {
+        let journal = Journal::default();
+        let server = HttpServer::new(app.with_state(journal.clone()), limits);
         let listener = cx.net().listen(cx, "127.0.0.1:0".parse().unwrap()).await.ok()?;
         let at = listener.local_addr();
         let task = cx

@@ -18,6 +18,8 @@ on_every_host!(
     a_request_holds_what_the_caller_says_and_no_more,
     halves_work_in_two_tasks,
     a_websocket_goes_through_a_tunnel,
+    ws_a_ping_that_no_frame_holds_is_not_sent,
+    ws_a_sign_of_life_is_no_message,
 );
 
 async fn ws_echo_fragments_ping_close(cx: Cx) {
@@ -258,5 +260,43 @@ async fn a_websocket_goes_through_a_tunnel(cx: Cx) {
     let mut socket = WebSocket::connect(&cx, "ws://relay.example/", opts).await.unwrap();
     assert_eq!(socket.recv(&cx).await.unwrap(), WsMsg::from("through"));
     drop(socket);
+    served.join(&cx).await.unwrap().ok().unwrap();
+}
+
+async fn ws_a_ping_that_no_frame_holds_is_not_sent(cx: Cx) {
+    let server = Server::start(&cx).await;
+    let mut socket = server.client(&cx, "/echo").await;
+    for sign in [WsMsg::Ping, WsMsg::Pong] {
+        let refused = socket.send(&cx, sign(Bytes::from(vec![0; 126]))).await.unwrap_err();
+        assert!(matches!(refused, WsError::TooBig { limit: 125 }), "{refused:?}");
+    }
+    let longest = Bytes::from(vec![0; 125]);
+    socket.send(&cx, WsMsg::Ping(longest.clone())).await.unwrap();
+    assert_eq!(socket.recv(&cx).await.unwrap(), WsMsg::Pong(longest));
+    let end = socket.close(&cx, 1000, "").await.unwrap();
+    assert!(matches!(end, WsEnd::Clean { code: 1000, .. }), "{end:?}");
+    server.stop(&cx).await;
+}
+
+/// The bound on messages is below what a ping and a goodbye may hold.
+async fn ws_a_sign_of_life_is_no_message(cx: Cx) {
+    let (at, mut served) = site(&cx, async |_, mut raw: Raw| {
+        raw.grant().await;
+        raw.say(frame(0x89, &[b'p'; 125], false)).await;
+        assert_eq!(raw.frame().await.unwrap(), (0x8a, vec![b'p'; 125]));
+        raw.say(frame(0x82, &[0; 10], false)).await;
+        raw.say(frame(0x82, &[0; 11], false)).await;
+        assert_eq!(raw.frame().await.unwrap(), (0x88, 1009_u16.to_be_bytes().to_vec()));
+    })
+    .await;
+    let opts = WsOpts {
+        max_message: 10,
+        ..direct()
+    };
+    let mut socket = WebSocket::connect(&cx, &format!("ws://{at}/"), opts).await.unwrap();
+    assert!(matches!(socket.recv(&cx).await, Ok(WsMsg::Ping(_))));
+    assert!(matches!(socket.recv(&cx).await, Ok(WsMsg::Binary(_))));
+    let end = socket.recv(&cx).await.unwrap_err();
+    assert!(matches!(end, WsError::TooBig { limit: 10 }), "{end:?}");
     served.join(&cx).await.unwrap().ok().unwrap();
 }

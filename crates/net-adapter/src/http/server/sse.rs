@@ -14,9 +14,10 @@ use http::{HeaderName, HeaderValue};
 use http_body::Frame;
 
 use super::timer::{Timer, Watch};
+use crate::backend::BoxFuture;
 use crate::channel::Receiver;
 use crate::token::Token;
-use crate::{Cx, MonoTime};
+use crate::{CancelReason, Cx, MonoTime};
 
 /// Proxies that collect answers before they pass them on are told not to.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -92,7 +93,7 @@ fn one_line(text: &str) -> String {
 /// An answer that sends what `rx` receives, as it comes, and a comment after each `heartbeat` of silence, so that neither a
 /// proxy nor the client takes it for dead.
 ///
-/// It ends when every sender is gone, when `cx` is cancelled, and when the server drains; what was sent to the channel by
+/// It ends when every sender is gone, when `cx` is cancelled or its deadline has passed, and when the server drains; what was sent to the channel by
 /// then still arrives, and the answer ends as a whole one. When the client leaves, senders learn it by
 /// [`Disconnected`](crate::channel::ReserveError::Disconnected).
 #[must_use]
@@ -100,7 +101,10 @@ pub fn sse(cx: &Cx, rx: Receiver<SseEvent>, heartbeat: Duration) -> Response {
     let drain = Arc::new(OnceLock::new());
     let body = Events {
         rx: Some(rx),
-        cancelled: Watch::new(cx.token()),
+        cancelled: Some(Box::pin({
+            let cx = cx.clone();
+            async move { cx.cancelled().await }
+        })),
         drain: drain.clone(),
         draining: None,
         heartbeat,
@@ -133,7 +137,8 @@ impl EndsWithDrain {
 struct Events {
     /// `None` once the stream has ended.
     rx: Option<Receiver<SseEvent>>,
-    cancelled: Watch,
+    /// Sees the deadline, too. `None` once it was cancelled.
+    cancelled: Option<BoxFuture<'static, CancelReason>>,
     drain: Arc<OnceLock<Arc<Token>>>,
     draining: Option<Watch>,
     heartbeat: Duration,
@@ -143,6 +148,16 @@ struct Events {
 }
 
 impl Events {
+    fn is_cancelled(&mut self, context: &mut Context<'_>) -> bool {
+        if let Some(cancelled) = &mut self.cancelled
+            // Asked for as well: whoever always has an event must not outrun its deadline.
+            && (self.cx.is_cancelled() || cancelled.as_mut().poll(context).is_ready())
+        {
+            self.cancelled = None;
+        }
+        self.cancelled.is_none()
+    }
+
     fn is_draining(&mut self, context: &mut Context<'_>) -> bool {
         if self.draining.is_none() {
             self.draining = self.drain.get().map(Watch::new);
@@ -160,7 +175,7 @@ impl http_body::Body for Events {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = &mut *self;
-        let (cancelled, draining) = (this.cancelled.poll(context), this.is_draining(context));
+        let (cancelled, draining) = (this.is_cancelled(context), this.is_draining(context));
         let Some(rx) = &mut this.rx else {
             return Poll::Ready(None);
         };
@@ -172,19 +187,17 @@ impl http_body::Body for Events {
             Poll::Ready(rx.try_recv().ok())
         } else {
             // A wait takes nothing before it is over, so it may begin anew with every poll.
-            pin!(rx.recv(&this.cx)).poll(context).map(Result::ok)
+            pin!(rx.next()).poll(context)
         };
         match event {
             Poll::Ready(Some(event)) => {
                 this.quiet_since = this.cx.now();
                 return Poll::Ready(Some(Ok(Frame::data(event.encode()))));
             }
-            Poll::Ready(None) if cancelled || !this.cx.is_cancelled() => {
+            Poll::Ready(None) => {
                 this.rx = None;
                 return Poll::Ready(None);
             }
-            // Cancelled in this moment: the next poll takes what is left.
-            Poll::Ready(None) => context.waker().wake_by_ref(),
             Poll::Pending => {}
         }
         let due = this.quiet_since.after(this.heartbeat);
