@@ -492,7 +492,7 @@ impl Cx {
     /// # Cancel safety
     /// Dropping it has no effect.
     pub async fn sleep_until(&self, t: MonoTime) -> Result<(), Cancelled> {
-        self.or_cancel(self.backend().sleep_until(t)).await
+        self.or_cancel(self.timer(t)).await
     }
 
     /// Sleeps for `d`, cancelled or not.
@@ -503,7 +503,7 @@ impl Cx {
     /// # Cancel safety
     /// Cancellation does not end it; dropping it has no effect.
     pub async fn sleep_full(&self, d: Duration) {
-        self.backend().sleep_until(self.now().after(d)).await;
+        self.timer(self.now().after(d)).await;
     }
 
     /// Sleeps for `d`, or less if the process begins to drain: for waits between units of work.
@@ -514,7 +514,7 @@ impl Cx {
     /// # Cancel safety
     /// Dropping it has no effect.
     pub async fn pause(&self, d: Duration) -> Result<(), Stop> {
-        self.or_stop(self.backend().sleep_until(self.now().after(d))).await
+        self.or_stop(self.timer(self.now().after(d))).await
     }
 
     /// Awaits a future that must not hold up a drain: waiting for a slot, a lock, a turn.
@@ -693,6 +693,21 @@ impl Cx {
     #[cfg(feature = "lab")]
     pub(crate) fn lab(&self) -> Option<&Arc<crate::lab::LabState>> {
         self.rt().lab()
+    }
+
+    /// Adds to the trace of a lab run.
+    #[cfg(feature = "lab")]
+    pub(crate) fn trace(&self, event: crate::lab::Event, argument: u64) {
+        if let Some(lab) = self.lab() {
+            lab.noted(self, event, argument);
+        }
+    }
+
+    /// A timer of the backend's; in a lab run it is part of the trace.
+    fn timer(&self, at: MonoTime) -> BoxFuture<'static, ()> {
+        #[cfg(feature = "lab")]
+        self.trace(crate::lab::Event::Timer, at.0);
+        self.backend().sleep_until(at)
     }
 }
 

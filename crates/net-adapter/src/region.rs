@@ -598,6 +598,8 @@ impl Region {
 
     /// Asks everything in the region to end.
     pub fn cancel(&self, reason: CancelReason) {
+        #[cfg(feature = "lab")]
+        self.cx.trace(crate::lab::Event::Cancel, self.cx.region_inner().id);
         self.cx.region_inner().token.raise(reason);
     }
 

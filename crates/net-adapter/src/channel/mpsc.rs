@@ -274,7 +274,11 @@ impl<T> Receiver<T> {
     /// A message that was not returned stays queued.
     pub async fn recv(&mut self, cx: &Cx) -> Result<T, RecvError> {
         match cx.or_cancel(self.next()).await {
-            Ok(Some(item)) => Ok(item),
+            Ok(Some(item)) => {
+                #[cfg(feature = "lab")]
+                cx.trace(crate::lab::Event::Received, 0);
+                Ok(item)
+            }
             Ok(None) => Err(RecvError::Closed),
             Err(Cancelled(reason)) => Err(RecvError::Cancelled(reason)),
         }

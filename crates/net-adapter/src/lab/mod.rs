@@ -13,7 +13,7 @@ pub use check::{Check, CheckReport, cancel_everywhere, check};
 pub use report::{LabFailure, LabReport};
 pub use run::{CancelPoint, LabConfig, run};
 pub use state::Injection;
-pub(crate) use state::{LabState, Step};
+pub(crate) use state::{Event, LabState, Step};
 
 use std::sync::Arc;
 

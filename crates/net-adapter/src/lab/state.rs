@@ -9,6 +9,7 @@ use std::time::Duration;
 use annals_core::{CancelKind, CancelReason, MonoTime, OutcomeKind, UnixMs};
 
 use super::LabConfig;
+use crate::Cx;
 use crate::net::VirtualNet;
 use crate::task::{TaskInfo, TaskRecord};
 use crate::token::{Token, lock};
@@ -55,13 +56,23 @@ impl Fnv {
     }
 }
 
+/// What a trace is made of.
 #[derive(Clone, Copy)]
-enum Event {
+pub(crate) enum Event {
     Spawn = 1,
     Poll = 2,
     Yield = 3,
     Inject = 4,
     End = 5,
+    /// With the time it is set for.
+    Timer = 6,
+    /// A place in a channel, or a permit of a semaphore, was taken.
+    Permit = 7,
+    Received = 8,
+    /// With the port of the other side.
+    Connected = 9,
+    /// A region was asked to end.
+    Cancel = 10,
 }
 
 impl LabState {
@@ -134,6 +145,11 @@ impl LabState {
         for value in [now.0, task, event as u64, argument] {
             trace.add(value);
         }
+    }
+
+    /// What a task did between two polls.
+    pub(crate) fn noted(&self, cx: &Cx, event: Event, argument: u64) {
+        self.record(cx.now(), cx.record().id, event, argument);
     }
 
     pub(crate) fn spawned(&self, record: &TaskRecord) {

@@ -19,6 +19,7 @@ use self::pipe::{Path, pick, pipe};
 use super::{Admission, HostPort, Listener, Net, NetError, Stream};
 use crate::Cx;
 use crate::backend::{BoxFuture, RawListener};
+use crate::lab::Event;
 use crate::token::lock;
 
 /// An in-memory network. IP literals name themselves, `localhost` is 127.0.0.1; no other name
@@ -121,6 +122,7 @@ impl VirtualNet {
             if let Some(waker) = waker {
                 waker.wake();
             }
+            cx.trace(Event::Connected, address.port().into());
             return Ok(near);
         }
         Err(NetError::io(to, io::ErrorKind::ConnectionRefused.into()))

@@ -253,6 +253,8 @@ impl RegionPermit {
     fn new(cx: &Cx) -> Self {
         let region = cx.region_inner().clone();
         region.permits.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
+        #[cfg(feature = "lab")]
+        cx.trace(crate::lab::Event::Permit, region.id);
         Self(region)
     }
 }

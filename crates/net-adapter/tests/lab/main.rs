@@ -8,6 +8,7 @@ mod replay;
 use std::time::Duration;
 
 use annals_net_adapter::lab::{Check, Injection, LabConfig, LabFailure, cancel_everywhere, check};
+use annals_net_adapter::sync::Semaphore;
 use annals_net_adapter::{BackendKind, Cancelled, Cx, HostPort, Outcome, RegionSpec};
 use futures_util::{AsyncReadExt, AsyncWriteExt};
 
@@ -85,6 +86,25 @@ fn lab_same_seed_same_hash() {
 fn lab_seeds_differ() {
     let report = Check::new(0..32).run(region_storm).unwrap();
     assert!(report.traces > 16 && report.choices > 0, "{report:?}");
+}
+
+#[test]
+fn lab_trace_tells_what_happened_between_two_polls() {
+    for &kind in BackendKind::compiled() {
+        let hash = |permits: u32| {
+            let report = LabConfig::new(3).on(kind).run(move |cx| async move {
+                let semaphore = Semaphore::new(4);
+                for _ in 0..permits {
+                    // Free: the task is not suspended, and no other event shows it.
+                    drop(semaphore.acquire(&cx, 1).await.unwrap());
+                }
+            });
+            report.clean().unwrap();
+            report.trace_hash
+        };
+        assert_eq!(hash(1), hash(1), "{kind}");
+        assert_ne!(hash(1), hash(2), "{kind}");
+    }
 }
 
 #[test]
