@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
+use anyhow::Context;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,7 @@ pub struct Inputs {
     pub storms: Vec<Storms>,
     /// Two processes that did the same.
     pub traces: [Vec<Trace>; 2],
+    pub replays: Vec<Replay>,
     /// Nothing where the package asupersync is not on this machine.
     pub coverage: Option<Coverage>,
     pub runtime: Option<runtime::Found>,
@@ -59,12 +61,23 @@ pub struct Trace {
     pub host: String,
     pub scenario: String,
     pub control: bool,
+    /// Wrong on purpose.
+    pub planted: bool,
     pub seed: u64,
     /// Lab runs that it stands for.
     pub runs: u64,
     pub hash: String,
     pub events: u64,
     pub unclean: Option<String>,
+}
+
+/// A seed that failed, and what came of the line that it printed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Replay {
+    pub host: String,
+    pub failure: String,
+    /// How the run failed that the line names; nothing where it did not fail.
+    pub again: Option<String>,
 }
 
 impl Inputs {
@@ -97,6 +110,15 @@ impl Inputs {
             Ok(traces)
         };
         let traces = [traces()?, traces()?];
+        let failing = traces.first().into_iter().flatten().filter(|trace| trace.planted);
+        let replay = |(host, failure): (String, String)| -> anyhow::Result<Replay> {
+            // ANNALS_LAB="…", as a shell would read it.
+            let words = failure.split('"').nth(1).context("a failure without its line")?;
+            let again = told(ask("traces", SEEDS).env("ANNALS_LAB", words))?;
+            Ok(Replay { host, failure, again })
+        };
+        let replays = failing.filter_map(|trace| Some((trace.host.clone(), trace.unclean.clone()?)));
+        let replays = replays.map(replay).collect::<anyhow::Result<_>>()?;
         let mut taken = Taken {
             shelf,
             stamp: stamp.clone(),
@@ -116,6 +138,7 @@ impl Inputs {
                 .collect(),
             storms: told(&mut ask("storms", STORMS))?,
             traces,
+            replays,
             coverage: audit::coverage(here)?,
             runtime: taken.get("runtime"),
             drill: taken.get("drill"),

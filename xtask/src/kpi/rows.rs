@@ -39,6 +39,7 @@ pub fn all(inputs: &Inputs) -> Vec<Kpi> {
         performance(inputs),
         coverage(inputs),
         rollback(inputs),
+        replay(inputs),
     ]
 }
 
@@ -172,7 +173,7 @@ fn determinism(inputs: &Inputs) -> Kpi {
         );
     }
     let mut scenarios: BTreeMap<(&str, &str, bool), Vec<_>> = BTreeMap::new();
-    for trace in first {
+    for trace in first.iter().filter(|trace| !trace.planted) {
         let key = (trace.host.as_str(), trace.scenario.as_str(), trace.control);
         let same =
             |other: &&Trace| (&other.host, &other.scenario, other.seed) == (&trace.host, &trace.scenario, trace.seed);
@@ -353,6 +354,31 @@ fn rollback(inputs: &Inputs) -> Kpi {
     }
     Kpi::measured(name, target, format!("{:.1} s", longest as f64 / 1000.0), details, met)
         .counting([("longest_ms", longest)])
+}
+
+fn replay(inputs: &Inputs) -> Kpi {
+    let (name, target) = ("replay", "100 %");
+    let mut absent = HOSTS
+        .iter()
+        .filter(|host| inputs.replays.iter().all(|replay| replay.host != **host));
+    let note = "seeds on which a planted lost update fails, each run again from the line it printed";
+    if let Some(host) = absent.next() {
+        return Kpi::unmeasured(
+            name,
+            target,
+            vec![format!("no failing seed on {host}"), note.to_owned()],
+        );
+    }
+    let all = inputs.replays.len();
+    let lost = inputs
+        .replays
+        .iter()
+        .filter(|replay| replay.again.as_ref() != Some(&replay.failure));
+    let lost: Vec<String> = lost.map(|replay| format!("not again: {}", replay.failure)).collect();
+    let same = all - lost.len();
+    let details = [vec![note.to_owned()], lost].concat();
+    Kpi::measured(name, target, percent(same, all), details, same == all)
+        .counting([("failing seeds", all as u64), ("failed again", same as u64)])
 }
 
 pub fn figures(inputs: &Inputs) -> Vec<String> {

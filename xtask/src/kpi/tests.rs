@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::inputs::{Inputs, SEEDS, Storms, Trace};
+use super::inputs::{Inputs, Replay, SEEDS, Storms, Trace};
 use super::page::markdown;
 use super::report::{Kpi, Report};
 use super::rows::{CONTROLS, SCENARIOS};
@@ -41,6 +41,7 @@ fn traces() -> Vec<Trace> {
                 host: host.to_owned(),
                 scenario: scenario.to_owned(),
                 control,
+                planted: false,
                 seed,
                 runs: 1,
                 hash: format!("{seed:x}"),
@@ -52,6 +53,15 @@ fn traces() -> Vec<Trace> {
         }
     }
     traces
+}
+
+fn replayed(host: &str) -> Replay {
+    let failure = format!("seed 3: an update was lost; replay: ANNALS_LAB=\"backend={host} seed=3\" cargo test");
+    Replay {
+        host: host.to_owned(),
+        again: Some(failure.clone()),
+        failure,
+    }
 }
 
 fn ratio(point: f64) -> Ratio {
@@ -116,6 +126,7 @@ fn whole() -> Inputs {
         ]),
         storms: vec![storms("tokio"), storms("asupersync")],
         traces: [first, second],
+        replays: ["tokio", "asupersync"].map(replayed).to_vec(),
         coverage: Some(Coverage {
             packages: vec![("annals-core".to_owned(), vec![]), ("annals-cli".to_owned(), vec![])],
         }),
@@ -167,7 +178,7 @@ fn golden_report_from_fixture_inputs() {
 
 #[test]
 fn a_missing_input_is_null_and_not_met() {
-    let without: [(&str, fn(&mut Inputs)); 11] = [
+    let without: [(&str, fn(&mut Inputs)); 12] = [
         ("compatibility", |inputs| drop(inputs.lanes.remove("both"))),
         ("cancel-correctness", |inputs| inputs.storms.truncate(1)),
         ("determinism", |inputs| {
@@ -188,6 +199,7 @@ fn a_missing_input_is_null_and_not_met() {
             inputs.runtime.as_mut().unwrap().workloads = None
         }),
         ("migration coverage", |inputs| inputs.coverage = None),
+        ("replay", |inputs| inputs.replays.truncate(1)),
         ("rollback time", |inputs| inputs.drill = None),
         ("rollback time", |inputs| {
             inputs.drill.as_mut().unwrap().records.truncate(3)
@@ -207,7 +219,7 @@ fn a_missing_input_is_null_and_not_met() {
 
 #[test]
 fn what_is_worse_than_its_target_is_not_met() {
-    let spoilt: [(&str, &str, fn(&mut Inputs)); 12] = [
+    let spoilt: [(&str, &str, fn(&mut Inputs)); 13] = [
         ("compatibility", "91.6 % (11 of 12)", |inputs| {
             drop(
                 inputs
@@ -262,6 +274,7 @@ fn what_is_worse_than_its_target_is_not_met() {
         ("migration coverage", "50.0 % (1 of 2)", |inputs| {
             inputs.coverage.as_mut().unwrap().packages[1].1.push("tokio".to_owned());
         }),
+        ("replay", "50.0 % (1 of 2)", |inputs| inputs.replays[0].again = None),
         ("rollback time", "61.0 s", |inputs| {
             inputs.drill.as_mut().unwrap().records[2].more = serde_json::json!({"edit_to_ready_ms": [61_000]});
         }),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use annals_core::backoff::Backoff;
 use annals_net_adapter::channel::mpsc;
 use annals_net_adapter::http::server::{HttpServer, ReqCx, ServerLimits};
-use annals_net_adapter::lab::{LabConfig, LabReport, cancel_everywhere};
+use annals_net_adapter::lab::{Check, LabConfig, LabReport, cancel_everywhere};
 use annals_net_adapter::{BackendKind, CancelKind, CancelReason, Cancelled, Cx, HostPort, RegionSpec};
 use axum::Router;
 use axum::routing::get;
@@ -22,6 +22,8 @@ struct Trace {
     scenario: &'static str,
     /// Something in it is not decided by the seed: its hashes must differ.
     control: bool,
+    /// It is wrong under some schedules, so that there are failing seeds to replay.
+    planted: bool,
     seed: u64,
     /// Lab runs that it stands for.
     runs: u64,
@@ -60,9 +62,17 @@ impl Runs {
     }
 }
 
-/// Prints a JSON list of every scenario and seed on every compiled host.
+/// Prints a JSON list of every scenario and seed on every compiled host; with `ANNALS_LAB` set, of the failure it names.
 pub fn print(seeds: u64) {
     let mut traces = Vec::new();
+    if std::env::var_os("ANNALS_LAB").is_some() {
+        let said = Check::new(0..1)
+            .run(lost_update)
+            .err()
+            .map(|failure| failure.to_string());
+        println!("{}", serde_json::to_string(&said).unwrap());
+        return;
+    }
     for &kind in BackendKind::compiled() {
         for seed in 0..seeds {
             let config = || LabConfig::new(seed).on(kind);
@@ -71,6 +81,7 @@ pub fn print(seeds: u64) {
                     host: kind.as_str(),
                     scenario,
                     control,
+                    planted: scenario.starts_with("planted: "),
                     seed,
                     runs: runs.runs,
                     hash: format!("{:016x}", runs.hash),
@@ -87,6 +98,7 @@ pub fn print(seeds: u64) {
             add("exchange over the network", false, Runs::of(&config().run(exchange)));
             add("control: wall clock", true, Runs::of(&config().run(wall_clock)));
             add("control: hash order", true, Runs::of(&config().run(hash_order)));
+            add("planted: lost update", false, Runs::of(&config().run(lost_update)));
         }
     }
     println!("{}", serde_json::to_string(&traces).unwrap());
@@ -281,4 +293,24 @@ async fn hash_order(cx: Cx) {
     for seconds in set {
         cx.sleep(Duration::from_secs(seconds)).await.unwrap();
     }
+}
+
+/// Two tasks read, wait and write: under some schedules an update is lost.
+async fn lost_update(cx: Cx) {
+    let counter = Arc::new(AtomicU64::new(0));
+    let add = |counter: Arc<AtomicU64>| {
+        move |cx: Cx| async move {
+            cx.sleep(Duration::from_millis(1)).await?;
+            let read = counter.load(Ordering::SeqCst);
+            cx.yield_now().await;
+            counter.store(read + 1, Ordering::SeqCst);
+            Ok::<_, Cancelled>(())
+        }
+    };
+    let mut tasks = [(); 2].map(|()| cx.spawn("adds", add(counter.clone())).unwrap());
+    for task in &mut tasks {
+        assert!(task.join(&cx).await.unwrap().is_ok());
+    }
+    let sum = counter.load(Ordering::SeqCst);
+    assert!(sum == 2, "an update was lost: {sum} at {:?}", cx.now());
 }
