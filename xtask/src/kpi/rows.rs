@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::inputs::{Inputs, SEEDS, Trace};
+use super::inputs::{Inputs, Replay, SEEDS, Trace};
 use super::lists::compare;
 use super::report::Kpi;
 use crate::bench::versus::{P95_BOUND, THROUGHPUT_BOUND, Versus};
@@ -358,27 +358,30 @@ fn rollback(inputs: &Inputs) -> Kpi {
 
 fn replay(inputs: &Inputs) -> Kpi {
     let (name, target) = ("replay", "100 %");
-    let mut absent = HOSTS
-        .iter()
-        .filter(|host| inputs.replays.iter().all(|replay| replay.host != **host));
-    let note = "seeds on which a planted lost update fails, each run again from the line it printed";
-    if let Some(host) = absent.next() {
-        return Kpi::unmeasured(
-            name,
-            target,
-            vec![format!("no failing seed on {host}"), note.to_owned()],
-        );
+    let mut details =
+        vec!["seeds on which a planted lost update fails, each run again from the line it printed".to_owned()];
+    let (mut absent, mut again) = (Vec::new(), 0);
+    for host in HOSTS {
+        let failing: Vec<_> = inputs.replays.iter().filter(|replay| replay.host == host).collect();
+        if failing.is_empty() {
+            absent.push(format!("no failing seed on {host}"));
+            continue;
+        }
+        let (same, lost): (Vec<&Replay>, Vec<&Replay>) = failing
+            .iter()
+            .partition(|replay| replay.again.as_ref() == Some(&replay.failure));
+        again += same.len();
+        details.push(format!("{host}: {} of {} failed again", same.len(), failing.len()));
+        details.extend(lost.iter().map(|replay| format!("not again: {}", replay.failure)));
     }
     let all = inputs.replays.len();
-    let lost = inputs
-        .replays
-        .iter()
-        .filter(|replay| replay.again.as_ref() != Some(&replay.failure));
-    let lost: Vec<String> = lost.map(|replay| format!("not again: {}", replay.failure)).collect();
-    let same = all - lost.len();
-    let details = [vec![note.to_owned()], lost].concat();
-    Kpi::measured(name, target, percent(same, all), details, same == all)
-        .counting([("failing seeds", all as u64), ("failed again", same as u64)])
+    let counts = [("failing seeds", all as u64), ("failed again", again as u64)];
+    if absent.is_empty() {
+        Kpi::measured(name, target, percent(again, all), details, again == all).counting(counts)
+    } else {
+        absent.extend(details);
+        Kpi::unmeasured(name, target, absent).counting(counts)
+    }
 }
 
 pub fn figures(inputs: &Inputs) -> Vec<String> {
