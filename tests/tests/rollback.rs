@@ -11,10 +11,12 @@
     reason = "a test may panic"
 )]
 
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use annals_tests::http::get;
@@ -63,45 +65,96 @@ fn record(step: u32, [from, to]: &[String; 2], more: &Value) {
     file.unwrap().write_all(line.as_bytes()).unwrap();
 }
 
+/// Where a run is killed: the forge holds back an answer, and says when.
+struct At {
+    what: &'static str,
+    fault: &'static str,
+    target: &'static str,
+    nth: u64,
+    /// Issues of the pages before it. More than these cannot be stored while it is under way; the last of them may be
+    /// under way too.
+    before: i64,
+}
+
+const PAGE: i64 = 5;
+
+const KILLS: [At; 3] = [
+    At {
+        what: "a page was asked for",
+        fault: "stall",
+        target: "*/issues?*",
+        nth: 4,
+        before: 15,
+    },
+    At {
+        what: "half a page has come",
+        fault: "slow-bytes",
+        target: "*/issues?*",
+        nth: 6,
+        before: 25,
+    },
+    At {
+        what: "every page of issues has come, and a set of comments was asked for",
+        fault: "stall",
+        target: "*/discussions?*",
+        nth: 5,
+        before: 40,
+    },
+];
+
+/// Kills a run where `at` says. Nothing where it was faster than the kill.
+fn killed_at(at: &At, forge: &Forge, desk: &Desk, from: &str) -> Option<()> {
+    let mut run = on(desk, from, &["sync", &forge.project_url()]);
+    wait_until(at.what, || {
+        assert!(!run.has_ended(), "{}: it ended by itself", at.what);
+        forge.stats()["faults"][at.fault] == 1
+    });
+    let killed = run.kill();
+    assert_eq!(killed.code(), 137, "{killed}");
+    let mirror = desk.mirror();
+    mirror.check();
+    let stored = mirror.count("issues", "1");
+    assert_eq!(stored % PAGE, 0, "killed when {}: a part of a page is stored", at.what);
+    (stored <= at.before).then_some(())
+}
+
 #[test]
 fn killed_mid_page_on_one_runtime_and_finished_on_the_other() {
-    let sized = || Forge::generated(40, 20, &["--latency-ms", "8"]);
+    let sized = |more: &[&str]| Forge::generated(40, 20, more);
     let configured = |forge: &Forge| {
         let desk = Desk::new();
-        desk.configure(&format!("{}\n[sync]\npage_size = 5\n", forge.config()));
+        desk.configure(&format!("{}\n[sync]\npage_size = {PAGE}\n", forge.config()));
         desk
     };
     for pair in moves(&Desk::new()) {
         let [from, to] = &pair;
-        let forge = sized();
+        let forge = sized(&[]);
         let desk = configured(&forge);
         let undisturbed = on(&desk, from, &["sync", &forge.project_url()]).wait().data();
         assert_eq!(undisturbed["status"], "done", "{undisturbed}");
         let expected = desk.mirror().canonical(forge.url());
-        let requests = forge.stats()["requests"].as_u64().unwrap();
 
-        for quarter in 1..4 {
-            let forge = sized();
-            let desk = configured(&forge);
-            let mut run = on(&desk, from, &["sync", &forge.project_url()]);
-            let mut watch = forge.watch();
-            // Four requests are always on their way, and each takes 8 ms: whenever it dies, it dies within a page.
-            wait_until("the run asks", || {
-                watch.requests() >= requests * quarter / 4 || run.has_ended()
-            });
-            let killed = run.kill();
-            assert_eq!(killed.code(), 137, "it was faster: {killed}");
-            desk.mirror().check();
-
+        for at in &KILLS {
+            let when = format!("nth:{}", at.nth);
+            let faulty = ["--fault-target", at.target, "--fault-when", &when, "--fault", at.fault];
+            // A page that comes slowly may have come before the kill does, on a machine that does more than this.
+            let (forge, desk) = loop {
+                let forge = sized(&faulty);
+                let desk = configured(&forge);
+                if killed_at(at, &forge, &desk, from).is_some() {
+                    break (forge, desk);
+                }
+            };
             let finished = on(&desk, to, &["sync", &forge.project_url()]).wait().data();
             assert_eq!(finished["status"], "done", "{finished}");
             let mirror = desk.mirror();
             mirror.check();
             assert_eq!(mirror.locks(), 0);
-            let what = format!("killed on {from} after {quarter}/4, finished on {to}");
+            let what = format!("killed on {from} when {}, finished on {to}", at.what);
             assert_same(&what, &expected, &mirror.canonical(forge.url()));
         }
-        record(1, &pair, &json!({"kills": 3}));
+        let kills: Vec<_> = KILLS.iter().map(|at| at.what).collect();
+        record(1, &pair, &json!({"killed when": kills}));
     }
 }
 
@@ -112,9 +165,13 @@ struct Site {
 }
 
 impl Site {
-    /// Started, and it has said that it is ready.
+    /// Started on any free port, and it has said that it is ready.
     fn open(desk: &Desk) -> Self {
-        let mut server = Running::start(&mut plain(desk.annals(&["serve", "--bind", "127.0.0.1:0"])));
+        Self::open_at(desk, "127.0.0.1:0")
+    }
+
+    fn open_at(desk: &Desk, address: &str) -> Self {
+        let mut server = Running::start(&mut plain(desk.annals(&["serve", "--bind", address])));
         let envelope: Value = serde_json::from_str(&server.line()).expect("an envelope");
         let address = envelope["data"]["address"].as_str().unwrap();
         let origin = address.trim_end_matches('/').to_owned();
@@ -124,18 +181,11 @@ impl Site {
 
     /// What does not depend on the moment of the question.
     fn answers(&self) -> Vec<Value> {
-        let targets = [
-            "/v1/projects",
-            "/v1/search?q=the&limit=20",
-            "/v1/projects/annals-sample%2Fgenerated/issues?limit=50",
-            "/v1/search?q=state:opne",
-        ];
-        let part = |target: &str| {
+        let asked = |target: &&str| {
             let answer = get(&self.origin, target);
-            let mut body = answer.json();
-            json!([answer.status, body["data"].take(), body["code"].take()])
+            json!([answer.status, lasting(answer.json())])
         };
-        targets.map(part).to_vec()
+        TARGETS.iter().chain(&["/v1/search?q=state:opne"]).map(asked).collect()
     }
 
     fn end(self) {
@@ -145,22 +195,118 @@ impl Site {
     }
 }
 
+const TARGETS: [&str; 4] = [
+    "/v1/projects",
+    "/v1/search?q=the&limit=20",
+    "/v1/projects/annals-sample%2Fgenerated/issues?limit=50",
+    "/v1/projects/annals-sample%2Fgenerated/issues/7",
+];
+
+/// Of an answer, what is the same whenever it is given.
+fn lasting(mut body: Value) -> Value {
+    json!([body["data"].take(), body["code"].take()])
+}
+
+/// A desk with a mirror whose slices are all on `runtime`, and the configuration with the server on another.
+fn mirrored<'a>(forge: &'a Forge, runtime: &'a str) -> (Desk, impl Fn(&str) -> String + 'a) {
+    let config = move |server: &str| {
+        let forge = forge.config();
+        format!("{forge}\n[runtime]\ndefault = \"{runtime}\"\n[runtime.slices]\nserver = \"{server}\"\n")
+    };
+    let desk = Desk::new();
+    desk.configure(&config(runtime));
+    let synced = Running::start(&mut plain(desk.annals(&["sync", &forge.project_url()])))
+        .wait()
+        .data();
+    assert_eq!(synced["status"], "done", "{synced}");
+    (desk, config)
+}
+
+/// Where each slice runs, as the doctor says.
+fn mix(desk: &Desk) -> BTreeMap<String, String> {
+    let doctor = Running::start(&mut plain(desk.annals(&["doctor", "--robot"]))).wait();
+    let data = doctor.data();
+    let checks = data["checks"].as_array().unwrap();
+    let runtimes = checks.iter().find(|check| check["name"] == "runtimes");
+    let detail = runtimes
+        .and_then(|check| check["detail"].as_str())
+        .expect("a check of the runtimes");
+    let slices = detail.split_whitespace().filter_map(|word| word.split_once('='));
+    slices
+        .map(|(slice, runtime)| (slice.to_owned(), runtime.to_owned()))
+        .collect()
+}
+
+/// Connections of step 3; each has always one request open.
+const CONNECTIONS: usize = 100;
+
+#[test]
+fn what_was_answered_before_the_move_is_answered_after_it() {
+    let forge = Forge::generated(40, 20, &[]);
+    for pair in moves(&Desk::new()) {
+        let [from, to] = &pair;
+        let (desk, config) = mirrored(&forge, from);
+        let site = Site::open(&desk);
+        let host = site.origin.trim_start_matches("http://").to_owned();
+        let (told, after) = (AtomicBool::new(false), AtomicU64::new(0));
+        let asking: Vec<AtomicU64> = (0..CONNECTIONS).map(|_| AtomicU64::new(0)).collect();
+        let given: Mutex<BTreeMap<&str, Value>> = Mutex::default();
+        std::thread::scope(|scope| {
+            for (number, count) in asking.iter().enumerate() {
+                let (host, told, after, given) = (&host, &told, &after, &given);
+                scope.spawn(move || {
+                    let mut stream = TcpStream::connect(host).unwrap();
+                    for target in TARGETS.iter().cycle().skip(number) {
+                        let Answered::Whole(body) = ask(&mut stream, host, target) else {
+                            return;
+                        };
+                        count.fetch_add(1, Ordering::Relaxed);
+                        after.fetch_add(u64::from(told.load(Ordering::Relaxed)), Ordering::Relaxed);
+                        let body = lasting(serde_json::from_str(&body).unwrap());
+                        let mut given = given.lock().unwrap();
+                        assert_eq!(given.entry(target).or_insert_with(|| body.clone()), &body, "{target}");
+                    }
+                });
+            }
+            // From its second request on, a connection is known to be served.
+            wait_until("every connection has been answered", || {
+                asking.iter().all(|count| count.load(Ordering::Relaxed) > 0)
+            });
+            site.server.signal(Signal::TERM);
+            told.store(true, Ordering::Relaxed);
+            let ended = site.server.wait();
+            assert_eq!(ended.code(), 0, "{ended}");
+        });
+        let after = after.load(Ordering::Relaxed);
+        assert!(after > 0, "who is asked before the signal still answers");
+        desk.configure(&config(to));
+        let site = Site::open_at(&desk, &host);
+        assert_eq!(site.origin, format!("http://{host}"));
+        assert_eq!(mix(&desk)["server"], *to);
+        let given = given.into_inner().unwrap();
+        assert_eq!(given.len(), TARGETS.len());
+        for (target, body) in given {
+            let answer = get(&site.origin, target);
+            assert_eq!((answer.status, lasting(answer.json())), (200, body), "{target}");
+        }
+        site.end();
+        desk.mirror().check();
+        let answered: u64 = asking.iter().map(|count| count.load(Ordering::Relaxed)).sum();
+        record(
+            3,
+            &pair,
+            &json!({"open": CONNECTIONS, "answered": answered, "after the signal": after}),
+        );
+    }
+}
+
 #[test]
 fn a_slice_moves_by_one_line_and_moves_back() {
     let forge = Forge::generated(40, 20, &[]);
     for pair in moves(&Desk::new()) {
         let [from, to] = &pair;
-        let desk = Desk::new();
-        let config = |server: &str| {
-            let forge = forge.config();
-            format!("{forge}\n[runtime]\ndefault = \"{from}\"\n[runtime.slices]\nserver = \"{server}\"\n")
-        };
-        desk.configure(&config(from));
-        let synced = Running::start(&mut plain(desk.annals(&["sync", &forge.project_url()])))
-            .wait()
-            .data();
-        assert_eq!(synced["status"], "done", "{synced}");
-
+        let (desk, config) = mirrored(&forge, from);
+        assert!(mix(&desk).values().all(|runtime| runtime == from), "all on {from}");
         let mut site = Site::open(&desk);
         let before = site.answers();
         let mut edit_to_ready_ms = Vec::new();
@@ -170,10 +316,10 @@ fn a_slice_moves_by_one_line_and_moves_back() {
             site.end();
             site = Site::open(&desk);
             edit_to_ready_ms.push(u64::try_from(edit.elapsed().as_millis()).unwrap());
-            let doctor = Running::start(&mut plain(desk.annals(&["doctor", "--robot"]))).wait();
-            let mix = format!("server={server}");
-            assert!(doctor.stdout.contains(&mix), "{mix}: {doctor}");
-            assert!(doctor.stdout.contains(&format!("ingest={from}")), "{doctor}");
+            for (slice, runtime) in mix(&desk) {
+                let expected = if slice == "server" { server } else { from };
+                assert_eq!(runtime, *expected, "{slice}");
+            }
             assert_eq!(before, site.answers(), "{from} to {to}: the answers differ on {server}");
         }
         site.end();
@@ -183,13 +329,14 @@ fn a_slice_moves_by_one_line_and_moves_back() {
 
 /// What became of a connection on which one request followed another.
 enum Answered {
-    Whole,
+    /// With its body.
+    Whole(String),
     /// The server hung up between two answers.
     Ended,
 }
 
-fn ask(stream: &mut TcpStream, host: &str) -> Answered {
-    let request = format!("GET /v1/search?q=cutover HTTP/1.1\r\nHost: {host}\r\n\r\n");
+fn ask(stream: &mut TcpStream, host: &str, target: &str) -> Answered {
+    let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
     if stream.write_all(request.as_bytes()).is_err() {
         return Answered::Ended;
     }
@@ -218,7 +365,7 @@ fn ask(stream: &mut TcpStream, host: &str) -> Answered {
             .lines()
             .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
         if body.len() >= length.unwrap_or_else(|| panic!("no length: {head}")) {
-            return Answered::Whole;
+            return Answered::Whole(body.to_owned());
         }
     }
 }
@@ -239,7 +386,7 @@ fn interrupted_under_load(ingest: &str, server: &str) -> (Ended, String) {
         for _ in 0..8 {
             scope.spawn(|| {
                 let mut stream = TcpStream::connect(&host).unwrap();
-                while matches!(ask(&mut stream, &host), Answered::Whole) {
+                while matches!(ask(&mut stream, &host, "/v1/search?q=cutover"), Answered::Whole(_)) {
                     answered.fetch_add(1, Ordering::Relaxed);
                 }
             });

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -78,19 +78,25 @@ fn whole() -> Vec<(&'static str, Value)> {
         name: name.to_owned(),
         target: String::new(),
         value: Some(String::new()),
+        before: None,
         met: true,
+        counts: BTreeMap::new(),
         details: Vec::new(),
     };
     let report = Report {
+        schema: 2,
         stamp: now(),
+        features: String::new(),
         seeds: 32,
         kpis: ["cancel-correctness", "migration coverage", "rollback time"]
             .map(kpi)
             .to_vec(),
         figures: Vec::new(),
         remarks: Vec::new(),
-        tests: BTreeSet::new(),
+        tests: BTreeMap::new(),
         workloads: None,
+        baseline: None,
+        previous: None,
     };
     let value = |value: &dyn erased::Json| value.json();
     vec![

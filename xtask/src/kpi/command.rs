@@ -4,7 +4,7 @@ use anyhow::bail;
 
 use super::inputs::Inputs;
 use super::page;
-use super::rows::Report;
+use super::report::Report;
 use crate::evidence::{Shelf, short};
 use crate::{Verdict, Workspace};
 

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
+use anyhow::Context;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::rows::Report;
+use super::report::Report;
 use crate::Workspace;
 use crate::audit::{self, Coverage};
 use crate::bench::programs::{Programs, told};
@@ -23,6 +24,7 @@ const STORMS: u64 = 200;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Inputs {
     pub stamp: Stamp,
+    pub features: String,
     /// Why evidence that is there was not taken.
     pub refused: Vec<String>,
     /// By name; one that is missing was not run.
@@ -30,20 +32,14 @@ pub struct Inputs {
     pub storms: Vec<Storms>,
     /// Two processes that did the same.
     pub traces: [Vec<Trace>; 2],
+    pub replays: Vec<Replay>,
     /// Nothing where the package asupersync is not on this machine.
     pub coverage: Option<Coverage>,
     pub runtime: Option<runtime::Found>,
     pub drill: Option<Drill>,
     pub idle: Vec<Idle>,
     pub builds: Vec<Build>,
-    pub previous: Option<Previous>,
-}
-
-/// What the report before this one said.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Previous {
-    pub machine: String,
-    pub report: Report,
+    pub previous: Option<Report>,
 }
 
 /// What `benches/adapter storms` prints for a runtime.
@@ -55,19 +51,33 @@ pub struct Storms {
     pub tasks: u64,
     pub orphans: Vec<String>,
     pub permits: u64,
-    pub control: u64,
+    /// What was left where a task was leaked on purpose.
+    pub control: Vec<String>,
 }
 
-/// What `benches/adapter traces` prints for a run in the lab.
+/// What `benches/adapter traces` and annals-sync's `benches/ingestion` print for a seed in the lab.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Trace {
     pub host: String,
     pub scenario: String,
     pub control: bool,
+    /// Wrong on purpose.
+    pub planted: bool,
     pub seed: u64,
+    /// Lab runs that it stands for.
+    pub runs: u64,
     pub hash: String,
     pub events: u64,
     pub unclean: Option<String>,
+}
+
+/// A seed that failed, and what came of the line that it printed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Replay {
+    pub host: String,
+    pub failure: String,
+    /// How the run failed that the line names; nothing where it did not fail.
+    pub again: Option<String>,
 }
 
 impl Inputs {
@@ -79,18 +89,43 @@ impl Inputs {
             command.args([what, &count.to_string()]);
             command
         };
+        let ingestion = || {
+            let mut cargo = here.cargo();
+            cargo.args([
+                "bench",
+                "--locked",
+                "--quiet",
+                "-p",
+                "annals-sync",
+                "--bench",
+                "ingestion",
+            ]);
+            cargo.args(features.iter().flat_map(|name| ["--features", name]));
+            cargo.args(["--", &SEEDS.to_string()]);
+            cargo
+        };
+        let traces = || -> anyhow::Result<Vec<Trace>> {
+            let mut traces: Vec<Trace> = told(&mut ask("traces", SEEDS))?;
+            traces.extend(told::<Vec<Trace>>(&mut ingestion())?);
+            Ok(traces)
+        };
+        let traces = [traces()?, traces()?];
+        let failing = traces.first().into_iter().flatten().filter(|trace| trace.planted);
+        let replay = |(host, failure): (String, String)| -> anyhow::Result<Replay> {
+            // ANNALS_LAB="…", as a shell would read it.
+            let words = failure.split('"').nth(1).context("a failure without its line")?;
+            let again = told(ask("traces", SEEDS).env("ANNALS_LAB", words))?;
+            Ok(Replay { host, failure, again })
+        };
+        let replays = failing.filter_map(|trace| Some((trace.host.clone(), trace.unclean.clone()?)));
+        let replays = replays.map(replay).collect::<anyhow::Result<_>>()?;
         let mut taken = Taken {
             shelf,
             stamp: stamp.clone(),
             refused: Vec::new(),
         };
-        let previous = shelf.get("kpi").and_then(|evidence| {
-            let report = serde_json::from_value(evidence.found).ok()?;
-            Some(Previous {
-                machine: evidence.stamp.machine,
-                report,
-            })
-        });
+        let last = shelf.get("kpi");
+        let last = last.and_then(|evidence| serde_json::from_value::<Report>(evidence.found).ok());
         let lanes = ["tokio", "asupersync", "both"];
         let lanes = lanes.map(|lane| (lane.to_owned(), taken.get::<Ran>(&format!("test-{lane}"))));
         let sets = ["default", "asupersync"];
@@ -102,13 +137,15 @@ impl Inputs {
                 .filter_map(|(name, lane)| Some((name, lane?)))
                 .collect(),
             storms: told(&mut ask("storms", STORMS))?,
-            traces: [told(&mut ask("traces", SEEDS))?, told(&mut ask("traces", SEEDS))?],
+            traces,
+            replays,
             coverage: audit::coverage(here)?,
             runtime: taken.get("runtime"),
             drill: taken.get("drill"),
             idle: idle.into_iter().flatten().flatten().collect(),
             builds: builds.into_iter().flatten().collect(),
-            previous,
+            previous: last.and_then(|last| last.before(&stamp.commit)),
+            features: features.unwrap_or("default").to_owned(),
             refused: taken.refused,
             stamp,
         })

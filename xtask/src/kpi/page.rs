@@ -1,6 +1,6 @@
 //! The report as Markdown.
 
-use super::rows::Report;
+use super::report::Report;
 use crate::evidence::short;
 
 pub fn markdown(report: &Report) -> String {
@@ -9,20 +9,29 @@ pub fn markdown(report: &Report) -> String {
         format!("# KPIs of {}", short(&stamp.commit)),
         String::new(),
         format!(
-            "{}; {}; Cargo.lock {}; {} seeds",
+            "{}; {}; Cargo.lock {}; features {}; {} seeds",
             stamp.toolchain,
             stamp.machine,
             short(&stamp.lock),
+            report.features,
             report.seeds
         ),
+        report.previous.as_ref().map_or_else(
+            || "before: no report".to_owned(),
+            |before| format!("before: {}, features {}", short(&before.stamp.commit), before.features),
+        ),
         String::new(),
-        "| KPI | target | measured | met |".to_owned(),
-        "|---|---|---|---|".to_owned(),
+        "| KPI | target | measured | before | met |".to_owned(),
+        "|---|---|---|---|---|".to_owned(),
     ];
     for kpi in &report.kpis {
         let value = kpi.value.as_deref().unwrap_or("null");
         let met = if kpi.met { "yes" } else { "no" };
-        lines.push(format!("| {} | {} | {value} | {met} |", kpi.name, kpi.target));
+        let before = kpi.before.as_deref().unwrap_or("null");
+        lines.push(format!(
+            "| {} | {} | {value} | {before} | {met} |",
+            kpi.name, kpi.target
+        ));
     }
     for kpi in &report.kpis {
         section(&mut lines, &kpi.name, &kpi.details);

@@ -2,101 +2,45 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
-
-use super::inputs::{Inputs, SEEDS};
+use super::inputs::{Inputs, Replay, SEEDS, Trace};
 use super::lists::compare;
+use super::report::Kpi;
 use crate::bench::versus::{P95_BOUND, THROUGHPUT_BOUND, Versus};
-use crate::evidence::Stamp;
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Report {
-    pub stamp: Stamp,
-    pub seeds: u64,
-    pub kpis: Vec<Kpi>,
-    /// Measured, but without a target here.
-    pub figures: Vec<String>,
-    /// Evidence that was not taken, and tests that the report before this one still had.
-    pub remarks: Vec<String>,
-    /// Every test that was listed, for the next report.
-    pub tests: BTreeSet<String>,
-    pub workloads: Option<Vec<Versus>>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Kpi {
-    pub name: String,
-    pub target: String,
-    /// `null` when it was not measured.
-    pub value: Option<String>,
-    pub met: bool,
-    pub details: Vec<String>,
-}
 
 const HOSTS: [&str; 2] = ["tokio", "asupersync"];
+/// What the lab must have run.
+pub const SCENARIOS: [&str; 5] = [
+    "region storm",
+    "channel under cancel at every poll",
+    "reconnect schedule",
+    "HTTP drain",
+    "ingestion cancelled at every await",
+];
+/// What it cannot run before there is something to run.
+const AWAITED: [&str; 3] = [
+    "socket refresh with duplicate delivery",
+    "queue with two workers, crash and recovery",
+    "agent loop with budget and cancel",
+];
+/// What must be seen to differ.
+pub const CONTROLS: [&str; 2] = ["control: wall clock", "control: hash order"];
 /// A slower tokio would hide a loss; beyond this ratio to its last report it is a miss.
 const BASELINE: f64 = 1.10;
 const ROLLBACK_MS: u64 = 60_000;
 /// A trace with fewer events shows nothing.
 const EVENTS: u64 = 20;
 
-impl Report {
-    pub fn of(inputs: &Inputs) -> Self {
-        let tests: BTreeSet<String> = inputs
-            .lanes
-            .values()
-            .flat_map(|lane| lane.lists.values().flatten())
-            .cloned()
-            .collect();
-        let mut remarks = inputs.refused.clone();
-        let before = inputs.previous.as_ref().map(|previous| &previous.report.tests);
-        let gone = before.into_iter().flat_map(|before| before.difference(&tests));
-        if !tests.is_empty() {
-            remarks.extend(gone.map(|name| format!("gone since the last report: {name}")));
-        }
-        Self {
-            stamp: inputs.stamp.clone(),
-            seeds: SEEDS,
-            kpis: vec![
-                compatibility(inputs),
-                cancel_correctness(inputs),
-                determinism(inputs),
-                performance(inputs),
-                coverage(inputs),
-                rollback(inputs),
-            ],
-            figures: figures(inputs),
-            remarks,
-            tests,
-            workloads: inputs.runtime.as_ref().and_then(|runtime| runtime.workloads.clone()),
-        }
-    }
-
-    pub fn is_met(&self) -> bool {
-        self.kpis.iter().all(|kpi| kpi.met)
-    }
-}
-
-impl Kpi {
-    fn unmeasured(name: &str, target: &str, why: impl Into<String>) -> Self {
-        Self {
-            name: name.to_owned(),
-            target: target.to_owned(),
-            value: None,
-            met: false,
-            details: vec![why.into()],
-        }
-    }
-
-    fn measured(name: &str, target: &str, value: String, details: Vec<String>, met: bool) -> Self {
-        Self {
-            name: name.to_owned(),
-            target: target.to_owned(),
-            value: Some(value),
-            met,
-            details,
-        }
-    }
+/// Every KPI, measured or not.
+pub fn all(inputs: &Inputs) -> Vec<Kpi> {
+    vec![
+        compatibility(inputs),
+        cancel_correctness(inputs),
+        determinism(inputs),
+        performance(inputs),
+        coverage(inputs),
+        rollback(inputs),
+        replay(inputs),
+    ]
 }
 
 /// Never 100.0 unless it is all of them.
@@ -112,7 +56,11 @@ fn compatibility(inputs: &Inputs) -> Kpi {
         .filter(|lane| !inputs.lanes.contains_key(*lane))
         .collect();
     if !absent.is_empty() {
-        return Kpi::unmeasured(name, target, format!("lanes without evidence: {}", absent.join(", ")));
+        return Kpi::unmeasured(
+            name,
+            target,
+            vec![format!("lanes without evidence: {}", absent.join(", "))],
+        );
     }
     let compared = compare(&inputs.lanes);
     let mut details = Vec::new();
@@ -135,106 +83,143 @@ fn compatibility(inputs: &Inputs) -> Kpi {
     details.extend(compared.missing);
     let value = percent(all.saturating_sub(bad), all);
     Kpi::measured(name, target, value, details, bad == 0 && all > 0)
+        .counting([("tests", all as u64), ("not passed", bad as u64)])
 }
 
 fn cancel_correctness(inputs: &Inputs) -> Kpi {
     let (name, target) = ("cancel-correctness", "0 orphans");
+    let (mut absent, mut left, mut details) = (Vec::new(), Vec::new(), Vec::new());
+    let mut snapshots = 0;
     for host in HOSTS {
         let Some(storms) = inputs.storms.iter().find(|storms| storms.host == host) else {
-            return Kpi::unmeasured(name, target, format!("no storms on {host}"));
+            absent.push(format!("no storms on {host}"));
+            continue;
         };
-        if storms.control != 1 {
-            let why = format!(
-                "{host}: the task leaked on purpose was counted {} times",
-                storms.control
-            );
-            return Kpi::unmeasured(name, target, why);
+        if storms.control.len() != 1 {
+            let counted = storms.control.len();
+            absent.push(format!(
+                "{host}: the task leaked on purpose was counted {counted} times"
+            ));
         }
         if storms.rounds == 0 || storms.snapshots != storms.rounds {
-            let why = format!("{host}: {} snapshots of {} rounds", storms.snapshots, storms.rounds);
-            return Kpi::unmeasured(name, target, why);
+            absent.push(format!(
+                "{host}: {} snapshots of {} rounds",
+                storms.snapshots, storms.rounds
+            ));
         }
-    }
-    let mut left: Vec<String> = Vec::new();
-    let mut details = Vec::new();
-    for storms in &inputs.storms {
-        left.extend(storms.orphans.iter().map(|task| format!("{}: {task}", storms.host)));
-        left.extend((0..storms.permits).map(|_| format!("{}: a permit", storms.host)));
+        snapshots += storms.snapshots;
+        left.extend(storms.orphans.iter().map(|task| format!("{host}: {task}")));
+        left.extend((0..storms.permits).map(|_| format!("{host}: a permit")));
         details.push(format!(
-            "{}: {} tasks in {} storms, the control counted as {}",
-            storms.host, storms.tasks, storms.rounds, storms.control
+            "{host}: {} tasks in {} storms; the control counted as {}: {}",
+            storms.tasks,
+            storms.rounds,
+            storms.control.len(),
+            storms.control.join(", ")
         ));
     }
-    for (lane, ran) in &inputs.lanes {
-        left.extend(ran.left_behind.iter().map(|said| format!("tests, {lane}: {said}")));
+    for host in HOSTS.iter().filter(|host| !inputs.lanes.contains_key(**host)) {
+        absent.push(format!("no tests on {host}"));
     }
-    let lanes: Vec<&str> = inputs.lanes.keys().map(String::as_str).collect();
-    details.push(format!(
-        "besides, every conformance test judges its runtime's end; lanes with evidence: {}",
-        if lanes.is_empty() {
-            "none".to_owned()
-        } else {
-            lanes.join(", ")
+    for (lane, ran) in &inputs.lanes {
+        let telling = ran.lists.values().flatten().filter(|name| tells(name)).count();
+        snapshots += telling as u64;
+        details.push(format!(
+            "tests, {lane}: {telling} end with a snapshot of their runtime or lab"
+        ));
+        left.extend(ran.left_behind.iter().map(|said| format!("tests, {lane}: {said}")));
+        // Whoever fails for another reason has not told.
+        if telling == 0 || (ran.failed + ran.broken.len() > 0 && ran.left_behind.is_empty()) {
+            absent.push(format!("tests, {lane}: not every snapshot was told"));
         }
-    ));
-    let (value, met) = (format!("{} orphans", left.len()), left.is_empty());
+    }
+    let orphans = left.len();
     details.extend(left);
-    Kpi::measured(name, target, value, details, met)
+    let counts = [("snapshots", snapshots), ("orphans", orphans as u64)];
+    if absent.is_empty() || orphans > 0 {
+        details.extend(absent);
+        Kpi::measured(name, target, format!("{orphans} orphans"), details, orphans == 0).counting(counts)
+    } else {
+        absent.extend(details);
+        Kpi::unmeasured(name, target, absent).counting(counts)
+    }
+}
+
+/// Whether a test is one of those that `on_every_host!` and `on_every_runtime!` make: they judge what is left at the end.
+fn tells(name: &str) -> bool {
+    let (_, last) = name.rsplit_once("::").unwrap_or_default();
+    matches!(last, "tokio" | "asupersync" | "lab_tokio" | "lab_asupersync")
 }
 
 fn determinism(inputs: &Inputs) -> Kpi {
     let (name, target) = ("determinism", "100 %");
     let [first, second] = &inputs.traces;
-    if let Some(host) = HOSTS.iter().find(|host| first.iter().all(|trace| trace.host != **host)) {
-        return Kpi::unmeasured(name, target, format!("no lab runs on {host}"));
+    let mut absent = Vec::new();
+    for host in HOSTS {
+        if first.iter().all(|trace| trace.host != host) {
+            absent.push(format!("no lab runs on {host}"));
+            continue;
+        }
+        let ran = |name: &str, control: bool| {
+            let mut traces = first.iter();
+            traces.any(|trace| (&*trace.host, &*trace.scenario, trace.control) == (host, name, control))
+        };
+        let scenarios = SCENARIOS.iter().filter(|name| !ran(name, false));
+        let controls = CONTROLS.iter().filter(|name| !ran(name, true));
+        absent.extend(
+            scenarios
+                .chain(controls)
+                .map(|name| format!("{host}: {name}: did not run")),
+        );
     }
     let mut scenarios: BTreeMap<(&str, &str, bool), Vec<_>> = BTreeMap::new();
-    for trace in first {
+    for trace in first.iter().filter(|trace| !trace.planted) {
         let key = (trace.host.as_str(), trace.scenario.as_str(), trace.control);
-        let same = |other: &&super::inputs::Trace| {
-            (&other.host, &other.scenario, other.seed) == (&trace.host, &trace.scenario, trace.seed)
-        };
-        scenarios
-            .entry(key)
-            .or_default()
-            .push((trace, second.iter().find(same)));
+        let same =
+            |other: &&Trace| (&other.host, &other.scenario, other.seed) == (&trace.host, &trace.scenario, trace.seed);
+        let other = second.iter().find(same);
+        scenarios.entry(key).or_default().push((trace, other));
     }
     let (mut all, mut equal, mut met, mut details) = (0, 0, true, Vec::new());
-    for ((host, scenario, control), runs) in scenarios {
-        let same = runs
+    for ((host, scenario, control), traces) in scenarios {
+        let same = traces
             .iter()
             .filter(|(one, other)| other.is_some_and(|other| other.hash == one.hash))
             .count();
         if control {
-            let noticed = same < runs.len();
+            let noticed = same < traces.len();
             let verdict = if noticed { "noticed" } else { "NOT noticed" };
             met &= noticed;
             details.push(format!("{host}: {scenario}: {verdict}"));
             continue;
         }
-        all += runs.len();
+        all += traces.len();
         equal += same;
-        let distinct = runs.iter().map(|(trace, _)| &trace.hash).collect::<BTreeSet<_>>().len();
-        let events = runs.iter().map(|(trace, _)| trace.events).min().unwrap_or_default();
-        let sound = runs.len() as u64 == SEEDS && distinct >= 2 && events >= EVENTS;
+        let distinct = traces.iter().map(|(trace, _)| &trace.hash).collect::<BTreeSet<_>>();
+        let events = traces.iter().map(|(trace, _)| trace.events).min().unwrap_or_default();
+        let runs: u64 = traces.iter().map(|(trace, _)| trace.runs).sum();
+        let sound = traces.len() as u64 == SEEDS && distinct.len() >= 2 && events >= EVENTS;
         met &= sound;
         details.push(format!(
-            "{host}: {scenario}: {same} of {} equal, {distinct} different traces, at least {events} events{}",
-            runs.len(),
+            "{host}: {scenario}: {same} of {} equal, {} different traces of {runs} runs, at least {events} events{}",
+            traces.len(),
+            distinct.len(),
             if sound { "" } else { " (shows too little)" }
         ));
-        let unclean = runs.iter().filter_map(|(trace, _)| trace.unclean.as_ref());
+        let unclean = traces.iter().filter_map(|(trace, _)| trace.unclean.as_ref());
         let before = details.len();
         details.extend(unclean.map(|what| format!("{host}: {scenario}: {what}")));
         met &= details.len() == before;
     }
-    Kpi::measured(
-        name,
-        target,
-        percent(equal, all),
-        details,
-        met && all > 0 && equal == all,
-    )
+    details.extend(AWAITED.iter().map(|name| format!("not there yet: {name}")));
+    let counts = [("traces", all as u64), ("equal", equal as u64)];
+    if absent.is_empty() {
+        let met = met && all > 0 && equal == all;
+        Kpi::measured(name, target, percent(equal, all), details, met).counting(counts)
+    } else {
+        absent.extend(details);
+        Kpi::unmeasured(name, target, absent).counting(counts)
+    }
 }
 
 fn performance(inputs: &Inputs) -> Kpi {
@@ -242,7 +227,7 @@ fn performance(inputs: &Inputs) -> Kpi {
     let target = format!("p95 ≤ {P95_BOUND:.2}, throughput ≥ {THROUGHPUT_BOUND} of tokio");
     let workloads = inputs.runtime.as_ref().and_then(|runtime| runtime.workloads.as_ref());
     let Some(workloads) = workloads.filter(|workloads| !workloads.is_empty()) else {
-        return Kpi::unmeasured(name, &target, "no `bench runtime` with both runtimes");
+        return Kpi::unmeasured(name, &target, vec!["no `bench runtime` with both runtimes".to_owned()]);
     };
     let mut details = Vec::new();
     let mut met = true;
@@ -255,11 +240,7 @@ fn performance(inputs: &Inputs) -> Kpi {
             workload.throughput,
             if workload.meets() { "" } else { " (missed)" }
         ));
-        let slower = inputs
-            .previous
-            .as_ref()
-            .and_then(|previous| slower_baseline(inputs, previous, workload));
-        if let Some(ratio) = slower {
+        if let Some(ratio) = slower_baseline(inputs, workload) {
             met = false;
             details.push(format!(
                 "{}: tokio's own p95 is {ratio:.2} times its last",
@@ -288,23 +269,37 @@ fn performance(inputs: &Inputs) -> Kpi {
     )
 }
 
-fn slower_baseline(inputs: &Inputs, previous: &super::inputs::Previous, workload: &Versus) -> Option<f64> {
-    if previous.machine != inputs.stamp.machine {
-        return None;
-    }
-    let mut before = previous.report.workloads.iter().flatten();
-    let before = before.find(|before| before.workload == workload.workload)?;
-    let ([_, now], [_, then]) = (workload.p95_us, before.p95_us);
+/// Tokio's own p95 of a workload.
+pub fn tokio_p95(workload: &Versus) -> (String, f64) {
+    let [_, tokio] = workload.p95_us;
+    (workload.workload.clone(), tokio)
+}
+
+fn slower_baseline(inputs: &Inputs, workload: &Versus) -> Option<f64> {
+    let before = inputs.previous.as_ref()?.baseline.as_ref()?;
+    let (name, now) = tokio_p95(workload);
+    let then = before
+        .p95_us
+        .get(&name)
+        .filter(|_| before.machine == inputs.stamp.machine)?;
     Some(now / then).filter(|ratio| *ratio > BASELINE)
 }
 
 fn coverage(inputs: &Inputs) -> Kpi {
     let (name, target) = ("migration coverage", "100 %");
     let Some(coverage) = &inputs.coverage else {
-        return Kpi::unmeasured(name, target, "the package asupersync is not on this machine");
+        return Kpi::unmeasured(
+            name,
+            target,
+            vec!["the package asupersync is not on this machine".to_owned()],
+        );
     };
     let Some(lane) = inputs.lanes.get("asupersync") else {
-        return Kpi::unmeasured(name, target, "the tests were not run with asupersync alone");
+        return Kpi::unmeasured(
+            name,
+            target,
+            vec!["the tests were not run with asupersync alone".to_owned()],
+        );
     };
     let free = coverage
         .packages
@@ -339,23 +334,57 @@ fn coverage(inputs: &Inputs) -> Kpi {
         details,
         free == all && all > 0 && lane.is_whole(),
     )
+    .counting([("packages", all as u64), ("free", free as u64)])
 }
 
 fn rollback(inputs: &Inputs) -> Kpi {
     let (name, target) = ("rollback time", "≤ 60 s");
     let Some(drill) = &inputs.drill else {
-        return Kpi::unmeasured(name, target, "no drill");
+        return Kpi::unmeasured(name, target, vec!["no drill".to_owned()]);
     };
     let missing = drill.missing();
     let Some(longest) = drill.longest_ms().filter(|_| missing.is_empty()) else {
-        return Kpi::unmeasured(name, target, format!("the drill lacks {}", missing.join(", ")));
+        let missing = missing.iter().map(|step| format!("the drill lacks {step}"));
+        return Kpi::unmeasured(name, target, missing.collect());
     };
     let met = drill.passed && longest <= ROLLBACK_MS;
-    let details = vec!["from the edit of one line to the first ready answer, the longest of all moves".to_owned()];
+    let mut details = vec!["from the edit of one line to the first ready answer, the longest of all moves".to_owned()];
+    if !drill.passed {
+        details.push("a test of the drill failed".to_owned());
+    }
     Kpi::measured(name, target, format!("{:.1} s", longest as f64 / 1000.0), details, met)
+        .counting([("longest_ms", longest)])
 }
 
-fn figures(inputs: &Inputs) -> Vec<String> {
+fn replay(inputs: &Inputs) -> Kpi {
+    let (name, target) = ("replay", "100 %");
+    let mut details =
+        vec!["seeds on which a planted lost update fails, each run again from the line it printed".to_owned()];
+    let (mut absent, mut again) = (Vec::new(), 0);
+    for host in HOSTS {
+        let failing: Vec<_> = inputs.replays.iter().filter(|replay| replay.host == host).collect();
+        if failing.is_empty() {
+            absent.push(format!("no failing seed on {host}"));
+            continue;
+        }
+        let (same, lost): (Vec<&Replay>, Vec<&Replay>) = failing
+            .iter()
+            .partition(|replay| replay.again.as_ref() == Some(&replay.failure));
+        again += same.len();
+        details.push(format!("{host}: {} of {} failed again", same.len(), failing.len()));
+        details.extend(lost.iter().map(|replay| format!("not again: {}", replay.failure)));
+    }
+    let all = inputs.replays.len();
+    let counts = [("failing seeds", all as u64), ("failed again", again as u64)];
+    if absent.is_empty() {
+        Kpi::measured(name, target, percent(again, all), details, again == all).counting(counts)
+    } else {
+        absent.extend(details);
+        Kpi::unmeasured(name, target, absent).counting(counts)
+    }
+}
+
+pub fn figures(inputs: &Inputs) -> Vec<String> {
     let mut figures = Vec::new();
     for idle in &inputs.idle {
         figures.push(format!(

@@ -4,9 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use super::inputs::{Inputs, Previous, SEEDS, Storms, Trace};
+use super::inputs::{Inputs, Replay, SEEDS, Storms, Trace};
 use super::page::markdown;
-use super::rows::{Kpi, Report};
+use super::report::{Kpi, Report};
+use super::rows::{CONTROLS, SCENARIOS};
 use crate::audit::Coverage;
 use crate::bench::versus::Versus;
 use crate::bench::{Build, Idle, runtime};
@@ -40,15 +41,27 @@ fn traces() -> Vec<Trace> {
                 host: host.to_owned(),
                 scenario: scenario.to_owned(),
                 control,
+                planted: false,
                 seed,
+                runs: 1,
                 hash: format!("{seed:x}"),
                 events: 40 + seed,
                 unclean: None,
             };
-            traces.extend([trace("region storm", false), trace("control: wall clock", true)]);
+            traces.extend(SCENARIOS.map(|scenario| trace(scenario, false)));
+            traces.extend(CONTROLS.map(|control| trace(control, true)));
         }
     }
     traces
+}
+
+fn replayed(host: &str) -> Replay {
+    let failure = format!("seed 3: an update was lost; replay: ANNALS_LAB=\"backend={host} seed=3\" cargo test");
+    Replay {
+        host: host.to_owned(),
+        again: Some(failure.clone()),
+        failure,
+    }
 }
 
 fn ratio(point: f64) -> Ratio {
@@ -83,9 +96,10 @@ fn whole() -> Inputs {
         tasks: 222_000,
         orphans: Vec::new(),
         permits: 0,
-        control: 1,
+        control: vec!["leak on purpose".to_owned()],
     };
     Inputs {
+        features: "asupersync".to_owned(),
         stamp: Stamp {
             commit: "0123456789abcdef0123456789abcdef01234567".to_owned(),
             lock: "fedcba9876543210fedcba9876543210fedcba98".to_owned(),
@@ -112,6 +126,7 @@ fn whole() -> Inputs {
         ]),
         storms: vec![storms("tokio"), storms("asupersync")],
         traces: [first, second],
+        replays: ["tokio", "asupersync"].map(replayed).to_vec(),
         coverage: Some(Coverage {
             packages: vec![("annals-core".to_owned(), vec![]), ("annals-cli".to_owned(), vec![])],
         }),
@@ -163,17 +178,28 @@ fn golden_report_from_fixture_inputs() {
 
 #[test]
 fn a_missing_input_is_null_and_not_met() {
-    let without: [(&str, fn(&mut Inputs)); 8] = [
+    let without: [(&str, fn(&mut Inputs)); 12] = [
         ("compatibility", |inputs| drop(inputs.lanes.remove("both"))),
         ("cancel-correctness", |inputs| inputs.storms.truncate(1)),
         ("determinism", |inputs| {
             inputs.traces[0].retain(|trace| trace.host == "tokio")
+        }),
+        ("determinism", |inputs| {
+            inputs.traces[0].retain(|trace| trace.scenario != "HTTP drain")
+        }),
+        ("determinism", |inputs| {
+            inputs.traces[0].retain(|trace| trace.scenario != "control: hash order")
+        }),
+        ("cancel-correctness", |inputs| {
+            // No test of this lane says what it left.
+            inputs.lanes.get_mut("both").unwrap().lists.get_mut("").unwrap().clear();
         }),
         ("performance", |inputs| inputs.runtime = None),
         ("performance", |inputs| {
             inputs.runtime.as_mut().unwrap().workloads = None
         }),
         ("migration coverage", |inputs| inputs.coverage = None),
+        ("replay", |inputs| inputs.replays.truncate(1)),
         ("rollback time", |inputs| inputs.drill = None),
         ("rollback time", |inputs| {
             inputs.drill.as_mut().unwrap().records.truncate(3)
@@ -193,7 +219,7 @@ fn a_missing_input_is_null_and_not_met() {
 
 #[test]
 fn what_is_worse_than_its_target_is_not_met() {
-    let spoilt: [(&str, &str, fn(&mut Inputs)); 12] = [
+    let spoilt: [(&str, &str, fn(&mut Inputs)); 13] = [
         ("compatibility", "91.6 % (11 of 12)", |inputs| {
             drop(
                 inputs
@@ -223,14 +249,14 @@ fn what_is_worse_than_its_target_is_not_met() {
                 .left_behind
                 .push("x: left behind: [..]".to_owned());
         }),
-        ("determinism", "98.4 % (63 of 64)", |inputs| {
-            inputs.traces[1][2].hash.push('x')
+        ("determinism", "99.6 % (319 of 320)", |inputs| {
+            inputs.traces[1][0].hash.push('x')
         }),
-        ("determinism", "100.0 % (64 of 64)", |inputs| {
+        ("determinism", "100.0 % (320 of 320)", |inputs| {
             // The control is not noticed.
             inputs.traces[1] = inputs.traces[0].clone();
         }),
-        ("determinism", "100.0 % (64 of 64)", |inputs| {
+        ("determinism", "100.0 % (320 of 320)", |inputs| {
             for trace in inputs.traces.iter_mut().flatten().filter(|trace| !trace.control) {
                 trace.hash = "same".to_owned();
             }
@@ -243,14 +269,12 @@ fn what_is_worse_than_its_target_is_not_met() {
         ("performance", "p95 1.040, throughput 0.970", |inputs| {
             let mut before = whole();
             before.runtime.as_mut().unwrap().workloads.as_mut().unwrap()[0].p95_us[1] = 80.0;
-            inputs.previous = Some(Previous {
-                machine: inputs.stamp.machine.clone(),
-                report: Report::of(&before),
-            });
+            inputs.previous = Some(Report::of(&before));
         }),
         ("migration coverage", "50.0 % (1 of 2)", |inputs| {
             inputs.coverage.as_mut().unwrap().packages[1].1.push("tokio".to_owned());
         }),
+        ("replay", "50.0 % (1 of 2)", |inputs| inputs.replays[0].again = None),
         ("rollback time", "61.0 s", |inputs| {
             inputs.drill.as_mut().unwrap().records[2].more = serde_json::json!({"edit_to_ready_ms": [61_000]});
         }),
@@ -270,28 +294,97 @@ fn what_is_worse_than_its_target_is_not_met() {
 
 #[test]
 fn a_control_that_is_not_counted_once_makes_the_count_worthless() {
-    for count in [0, 2] {
+    for names in [vec![], vec!["leak on purpose".to_owned(), "somebody else".to_owned()]] {
         let mut inputs = whole();
-        inputs.storms[0].control = count;
+        inputs.storms[0].control = names;
         let found = kpi(&inputs, "cancel-correctness");
         assert_eq!((found.value, found.met), (None, false));
     }
 }
 
 #[test]
+fn tests_that_fail_without_a_snapshot_make_the_count_worthless() {
+    let mut inputs = whole();
+    inputs.lanes.get_mut("asupersync").unwrap().failed = 1;
+    let found = kpi(&inputs, "cancel-correctness");
+    assert_eq!((found.value, found.met), (None, false), "{:?}", found.details);
+}
+
+#[test]
+fn the_control_leak_and_the_wall_clock_each_turn_their_kpi_red() {
+    let mut inputs = whole();
+    inputs.storms[0].orphans = inputs.storms[0].control.clone();
+    let found = kpi(&inputs, "cancel-correctness");
+    assert_eq!((found.value.as_deref(), found.met), (Some("1 orphans"), false));
+    assert!(found.details.contains(&"tokio: leak on purpose".to_owned()));
+
+    let mut inputs = whole();
+    for traces in &mut inputs.traces {
+        let clock: Vec<Trace> = traces
+            .iter()
+            .filter(|trace| trace.scenario == CONTROLS[0])
+            .cloned()
+            .collect();
+        traces.retain(|trace| trace.scenario != SCENARIOS[0]);
+        traces.extend(clock.into_iter().map(|trace| Trace {
+            scenario: SCENARIOS[0].to_owned(),
+            control: false,
+            ..trace
+        }));
+    }
+    let found = kpi(&inputs, "determinism");
+    assert_eq!(
+        (found.value.as_deref(), found.met),
+        (Some("80.0 % (256 of 320)"), false)
+    );
+}
+
+#[test]
+fn what_waits_for_its_part_is_named() {
+    let details = kpi(&whole(), "determinism").details;
+    let waiting: Vec<_> = details
+        .iter()
+        .filter(|line| line.starts_with("not there yet: "))
+        .collect();
+    assert_eq!(waiting.len(), 3, "{details:?}");
+}
+
+#[test]
+fn the_previous_report_stands_beside_it() {
+    let mut before = whole();
+    before.stamp.commit = "a".repeat(40);
+    before.drill = None;
+    let before = Report::of(&before);
+    let mut inputs = whole();
+    inputs.previous = before.clone().before(&inputs.stamp.commit);
+    let report = Report::of(&inputs);
+    let values: Vec<_> = report.kpis.iter().map(|kpi| kpi.before.as_deref()).collect();
+    assert_eq!(values[0], Some("100.0 % (12 of 12)"));
+    assert_eq!(values[5], None, "it was not measured");
+    assert!(markdown(&report).contains("before: aaaaaaaaaaaa, "));
+    // Said again for the same commit, it stands beside what it stood beside before.
+    let again = report.clone().before(&report.stamp.commit).unwrap();
+    assert_eq!((again.stamp.commit, again.previous), (before.stamp.commit, None));
+}
+
+#[test]
 fn tests_that_disappeared_are_named() {
     let mut inputs = whole();
-    inputs.previous = Some(Previous {
-        machine: String::new(),
-        report: Report::of(&whole()),
-    });
+    inputs.previous = Some(Report::of(&whole()));
+    // A lane that was not run has lost nothing, and is not forgotten.
+    inputs.lanes.remove("asupersync");
     for lane in inputs.lanes.values_mut() {
         for list in lane.lists.values_mut() {
             list.retain(|name| !name.ends_with(": z"));
         }
     }
+    let report = Report::of(&inputs);
     assert_eq!(
-        Report::of(&inputs).remarks,
-        ["gone since the last report: a (src/lib.rs): z"]
+        report.remarks,
+        [
+            "gone from both since the last report: a (src/lib.rs): z",
+            "gone from tokio since the last report: a (src/lib.rs): z"
+        ]
     );
+    assert_eq!(report.tests["asupersync"].len(), 3);
 }

@@ -18,8 +18,8 @@ struct Storms {
     /// Tasks that were left, by name.
     orphans: Vec<&'static str>,
     permits: u64,
-    /// The same count for the run that leaves one behind.
-    control: u64,
+    /// The same for the run that leaves one behind.
+    control: Vec<&'static str>,
 }
 
 /// Prints a JSON list, one entry per compiled runtime.
@@ -41,10 +41,7 @@ fn storms(kind: BackendKind, rounds: u64) -> Storms {
         let drain = drained(kind, |cx| storm(cx, Duration::from_micros(round % 200 * 37)));
         storms.snapshots += 1;
         storms.tasks += drain.completed + drain.failed + drain.cancelled + drain.panicked;
-        storms.orphans.extend(drain.stragglers.iter().map(|task| task.name));
-        if !drain.quiescent && drain.stragglers.is_empty() {
-            storms.orphans.push("(without a name)");
-        }
+        storms.orphans.extend(left(&drain));
         storms.permits += drain.open_permits;
     }
     let leak = drained(kind, |cx| async move {
@@ -60,8 +57,17 @@ fn storms(kind: BackendKind, rounds: u64) -> Storms {
         region.cancel(CancelReason::new(CancelKind::User, "control", cx.now()));
         region.close(&cx).await;
     });
-    storms.control = leak.stragglers.len() as u64;
+    storms.control = left(&leak);
     storms
+}
+
+/// What a runtime left behind, by name.
+fn left(drain: &DrainReport) -> Vec<&'static str> {
+    let mut names: Vec<_> = drain.stragglers.iter().map(|task| task.name).collect();
+    if !drain.quiescent && names.is_empty() {
+        names.push("(without a name)");
+    }
+    names
 }
 
 fn drained<Fut: Future<Output = ()>>(kind: BackendKind, body: impl FnOnce(Cx) -> Fut) -> DrainReport {
