@@ -125,7 +125,7 @@ impl Running {
     /// Waits for its end no longer than this.
     ///
     /// # Panics
-    /// When it still runs then.
+    /// When it still runs then, or says that it left something running behind.
     #[must_use]
     pub fn wait_within(mut self, patience: Duration) -> Ended {
         let start = Instant::now();
@@ -147,6 +147,13 @@ impl Running {
             self.stdout.push_str(&line);
         }
         let (what, stdout) = (std::mem::take(&mut self.what), std::mem::take(&mut self.stdout));
+        // What a runtime could not end it names: an error of a failure, a warning of a success.
+        for said in [&stderr, &stdout] {
+            let line = said
+                .lines()
+                .find(|line| line.contains("ended without waiting any longer for"));
+            assert_eq!(line, None, "left behind by {what}");
+        }
         Ended {
             what,
             status,
