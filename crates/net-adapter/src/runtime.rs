@@ -21,7 +21,7 @@ use crate::net::{Net, RealNet};
 use crate::region::{DrainReport, Policy, Region, RegionInner, RegionSpec, RegionState};
 use crate::registry::{RegionEvent, RegionKind, RegistrySnapshot};
 use crate::shutdown::{Rescue, ShutdownSignal};
-use crate::sync::Semaphore;
+use crate::sync::{SemPermit, Semaphore};
 use crate::task::SpawnError;
 use crate::token::lock;
 
@@ -162,7 +162,8 @@ impl Runtime {
         self.inner.kind
     }
 
-    /// Runs `f` on this thread until it ends, then cancels and drains what it left behind.
+    /// Runs `f` on this thread until it ends, then cancels and drains what it left behind. Once the runtime ends or has
+    /// ended, `f` is not run and counts as cancelled.
     pub fn run_main<F, Fut, T, E>(&self, f: F) -> MainOutcome<T, E>
     where
         F: FnOnce(Cx) -> Fut,
@@ -172,18 +173,21 @@ impl Runtime {
         let cleanup = RegionSpec::new("main").cleanup;
         let mut ended = None;
         let body = async {
-            let root = self.inner.root();
-            let outcome = match root {
-                Some(root) => {
-                    // A shutdown from another thread waits for the body.
-                    let _place = self.inner.mains.slots(1).await;
+            let outcome = match self.inner.admit_main() {
+                Some((root, place)) => {
                     let cx = Cx::root(root, "main");
                     let driven = cx.clone();
-                    driven
+                    let outcome = driven
                         .counted(crate::cx::settle("main", async move { f(cx).await }))
-                        .await
+                        .await;
+                    drop(place);
+                    outcome
                 }
-                None => Outcome::Cancelled(self.inner.gone()),
+                None => {
+                    // What it holds may be what the end waits for.
+                    drop(f);
+                    Outcome::Cancelled(self.inner.gone())
+                }
             };
             let drained = self.inner.drain_alone(cleanup).await;
             ended = Some((outcome, drained.unwrap_or_else(|| self.inner.left_alive())));
@@ -373,6 +377,13 @@ impl Inner {
         if let Some(root) = self.root() {
             root.token.raise(reason);
         }
+    }
+
+    /// A place for a body of `run_main`, for which a shutdown from another thread waits. None once the end has begun.
+    fn admit_main(&self) -> Option<(Arc<RegionInner>, SemPermit)> {
+        let place = self.mains.try_acquire(1)?;
+        let is_ended = lock(&self.report).is_some();
+        self.root().filter(|_| !is_ended).map(|root| (root, place))
     }
 
     /// Closes the root region; the first report stays. One at a time: a region has one closer.

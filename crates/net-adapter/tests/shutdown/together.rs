@@ -122,3 +122,24 @@ fn a_shutdown_waits_for_the_body_of_run_main() {
         assert_eq!((report.completed, main.drain.completed), (1, 1), "{kind}");
     }
 }
+
+/// A body that comes when the end has come is not run, and lets go at once of what the end waits for.
+#[test]
+fn a_body_that_comes_too_late_is_cancelled() {
+    for &kind in BackendKind::compiled() {
+        let runtime = build(kind);
+        let slice = runtime.open_slice("slice").unwrap();
+        let other = runtime.clone();
+        let stops = thread::spawn(move || other.shutdown(BOUND));
+        while runtime.snapshot().named("root").unwrap().state == RegionState::Open {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let main = runtime.run_main(|cx| async move {
+            drop(slice);
+            cx.checkpoint()
+        });
+        assert!(matches!(main.outcome, Outcome::Cancelled(_)), "{kind}");
+        let report = stops.join().unwrap();
+        assert!(report.quiescent && main.drain.quiescent, "{kind}: {report:?}");
+    }
+}

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use annals_net_adapter::{
-    BackendKind, CancelKind, CancelReason, Cx, RegionSpec, RuntimeSection, Runtimes, Slice, Stage,
+    BackendKind, CancelKind, CancelReason, Cx, Outcome, RegionSpec, RuntimeSection, Runtimes, Slice, Stage,
 };
 
 use crate::harness::{alone, lab, moments, rounds};
@@ -53,7 +53,7 @@ fn shutdown_during_shutdown() {
             let counts = one_end(kind, Some(at)).counts();
             let why = format!("round {n}, event {at}: {counts:?}");
             assert_eq!(counts.delivered + counts.cancelled, counts.started, "{why}");
-            assert!(host::sockets() <= before + 1, "{why}: sockets are left");
+            host::is_closed(before, &why);
             total = total.plus(counts);
         }
         assert!(rounds() < 50 || total.cancelled > 0, "the cuts hit nothing: {total:?}");
@@ -100,7 +100,9 @@ fn one_end(kind: BackendKind, cut_at: Option<u64>) -> Probe {
                 Ok::<_, Infallible>(())
             };
             let main = runtimes.default().run_main(run);
-            assert!(main.outcome.is_ok(), "{:?}", main.outcome);
+            // It may come too late to begin.
+            let is_cancelled = matches!(main.outcome, Outcome::Cancelled(_)) && probe.is_cut();
+            assert!(main.outcome.is_ok() || is_cancelled, "{:?}", main.outcome);
             main.drain
         });
         cut.recv().unwrap();

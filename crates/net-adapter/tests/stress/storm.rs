@@ -50,10 +50,10 @@ async fn leaf(cx: Cx, probe: Probe, room: Semaphore, number: u64) {
     let unit = probe.start();
     let work = async {
         let permit = room.acquire(&cx, 1).await?;
-        match number % 8 {
+        match number % 32 {
             0 => cx.sleep(Duration::from_millis(1)).await?,
-            1 => blocking(&cx).await?,
-            2..5 => cx.yield_now().await,
+            1..4 => blocking(&cx).await?,
+            4..16 => cx.yield_now().await,
             _ => {}
         }
         drop(permit);
