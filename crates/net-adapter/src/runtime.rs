@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use annals_core::{CancelKind, CancelReason, Outcome, TaskError};
@@ -16,10 +18,10 @@ use crate::backend::{self, Backend, BackendKind};
 use crate::blocking::Pool;
 use crate::channel::{BroadcastReceiver, BroadcastSender};
 use crate::net::{Net, RealNet};
-use crate::region::{DrainReport, Policy, Region, RegionInner, RegionSpec};
+use crate::region::{DrainReport, Policy, Region, RegionInner, RegionSpec, RegionState};
 use crate::registry::{RegionEvent, RegionKind, RegistrySnapshot};
-use crate::shutdown::ShutdownSignal;
-use crate::sync::Semaphore;
+use crate::shutdown::{Rescue, ShutdownSignal};
+use crate::sync::{SemPermit, Semaphore};
 use crate::task::SpawnError;
 use crate::token::lock;
 
@@ -160,7 +162,8 @@ impl Runtime {
         self.inner.kind
     }
 
-    /// Runs `f` on this thread until it ends, then cancels and drains what it left behind.
+    /// Runs `f` on this thread until it ends, then cancels and drains what it left behind. Once the runtime ends or has
+    /// ended, `f` is not run and counts as cancelled.
     pub fn run_main<F, Fut, T, E>(&self, f: F) -> MainOutcome<T, E>
     where
         F: FnOnce(Cx) -> Fut,
@@ -170,18 +173,24 @@ impl Runtime {
         let cleanup = RegionSpec::new("main").cleanup;
         let mut ended = None;
         let body = async {
-            let root = self.inner.root();
-            let outcome = match root {
-                Some(root) => {
+            let outcome = match self.inner.admit_main() {
+                Some((root, place)) => {
                     let cx = Cx::root(root, "main");
                     let driven = cx.clone();
-                    driven
+                    let outcome = driven
                         .counted(crate::cx::settle("main", async move { f(cx).await }))
-                        .await
+                        .await;
+                    drop(place);
+                    outcome
                 }
-                None => Outcome::Cancelled(self.inner.gone()),
+                None => {
+                    // What it holds may be what the end waits for.
+                    drop(f);
+                    Outcome::Cancelled(self.inner.gone())
+                }
             };
-            ended = Some((outcome, self.inner.drain(cleanup).await));
+            let drained = self.inner.drain_alone(cleanup).await;
+            ended = Some((outcome, drained.unwrap_or_else(|| self.inner.left_alive())));
         };
         self.inner.backend.block_on(pin!(body));
         let (outcome, drain) = ended.unwrap_or_else(|| (Outcome::Cancelled(self.inner.gone()), DrainReport::default()));
@@ -210,17 +219,19 @@ impl Runtime {
         self.inner.events.subscribe()
     }
 
-    /// Cancels everything, waits at most `bound` for it, and stops the workers. A second call
-    /// returns the first report.
+    /// Cancels everything, waits at most `bound` for it, and stops the workers. A second call returns the first report,
+    /// also one that comes meanwhile; whoever still drains when its own bound is spent stops the workers. Not for the
+    /// runtime's own tasks, for which it would wait.
     pub fn shutdown(&self, bound: Duration) -> DrainReport {
-        if let Some(report) = lock(&self.inner.report).clone() {
-            self.inner.stop(bound);
-            return report;
-        }
         let begun = self.inner.backend.now();
-        let mut report = DrainReport::default();
-        let drained = async { report = self.inner.drain(bound).await };
-        self.inner.backend.block_on(pin!(drained));
+        let mut report = lock(&self.inner.report).clone();
+        if report.is_none() {
+            let drained = async { report = self.inner.drain_alone(bound).await };
+            self.inner.backend.block_on(pin!(drained));
+        }
+        let Some(report) = report else {
+            return self.inner.left_alive();
+        };
         self.inner
             .stop(bound.saturating_sub(self.inner.backend.now().since(begun)));
         report
@@ -245,6 +256,21 @@ const EVENTS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
 /// Stragglers that a runtime's report names; a server that runs for months must stay flat.
 const NAMED_STRAGGLERS: usize = 64;
 
+/// Whether a region is this one or somewhere below it.
+fn lies_in(region: &RegionInner, of: &RegionInner) -> bool {
+    let mut at = Some(region);
+    while let Some(region) = at {
+        if region.id == of.id {
+            return true;
+        }
+        at = region.parent.as_deref();
+    }
+    false
+}
+
+/// Bodies of `run_main` at once; whoever drains takes all the places.
+const MAINS: usize = 1024;
+
 /// What contexts and regions share.
 pub(crate) struct Inner {
     kind: BackendKind,
@@ -266,6 +292,7 @@ pub(crate) struct Inner {
     /// Stragglers and open permits of regions that closed before the root.
     leaks: Mutex<DrainReport>,
     report: Mutex<Option<DrainReport>>,
+    mains: Semaphore,
     #[cfg(feature = "lab")]
     lab: Option<Arc<crate::lab::LabState>>,
 }
@@ -318,6 +345,7 @@ impl Inner {
             children: Semaphore::new(64),
             leaks: Mutex::default(),
             report: Mutex::default(),
+            mains: Semaphore::new(MAINS),
             #[cfg(feature = "lab")]
             lab: None,
         }
@@ -347,7 +375,14 @@ impl Inner {
         }
     }
 
-    /// Closes the root region; the first report stays.
+    /// A place for a body of `run_main`, for which a shutdown from another thread waits. None once the end has begun.
+    fn admit_main(&self) -> Option<(Arc<RegionInner>, SemPermit)> {
+        let place = self.mains.try_acquire(1)?;
+        let is_ended = lock(&self.report).is_some();
+        self.root().filter(|_| !is_ended).map(|root| (root, place))
+    }
+
+    /// Closes the root region; the first report stays. One at a time: a region has one closer.
     pub(crate) async fn drain(self: &Arc<Self>, bound: Duration) -> DrainReport {
         if let Some(report) = lock(&self.report).clone() {
             return report;
@@ -361,6 +396,67 @@ impl Inner {
         // A straggler of a region that closed long ago, and has ended since, is not left behind.
         report.quiescent = own.quiescent && self.live_tasks.load(Ordering::Acquire) == 0;
         lock(&self.report).get_or_insert(report).clone()
+    }
+
+    /// Drains when nobody else does and the bodies of `run_main` have ended, which must not be left without a clock.
+    /// `None` if that does not come to pass within `bound`. Ends also when every worker is stuck inside a poll, so that
+    /// none is left to tell the time or to run a finalizer.
+    async fn drain_alone(self: &Arc<Self>, bound: Duration) -> Option<DrainReport> {
+        let begun = self.backend.now();
+        if let Some(root) = self.root() {
+            let reason = CancelReason::new(CancelKind::Shutdown, root.path(), begun);
+            root.token.raise(reason);
+        }
+        let backend = self.backend.clone();
+        let rescue = Rescue::after(bound, move |probe| backend.spawn(probe));
+        let mut places = pin!(self.mains.slots(MAINS));
+        // Not the runtime's clock: whoever is drained by somebody else has none any more.
+        let mut late = pin!(rescue.late());
+        let alone = poll_fn(|context| match places.as_mut().poll(context) {
+            Poll::Ready(alone) => Poll::Ready(alone.ok()),
+            Poll::Pending => late.as_mut().poll(context).map(|()| None),
+        });
+        let _alone = alone.await?;
+        let mut drained = pin!(self.drain(bound.saturating_sub(self.backend.now().since(begun))));
+        let mut stuck = pin!(rescue.stuck());
+        let report = poll_fn(|context| match drained.as_mut().poll(context) {
+            Poll::Ready(report) => Poll::Ready(report),
+            Poll::Pending => stuck
+                .as_mut()
+                .poll(context)
+                .map(|()| lock(&self.report).get_or_insert_with(|| self.left_alive()).clone()),
+        });
+        Some(report.await)
+    }
+
+    /// The report of a drain that is not waited for any longer.
+    fn left_alive(&self) -> DrainReport {
+        let regions: Vec<_> = self.registry().values().filter_map(Weak::upgrade).collect();
+        let regions: Vec<_> = regions.iter().map(|region| region.snapshot()).collect();
+        let mut report = lock(&self.leaks).clone();
+        report.quiescent = false;
+        report.open_permits += regions.iter().map(|region| region.permits).sum::<u64>();
+        let alive = regions.into_iter().flat_map(|region| region.live_tasks);
+        let room = NAMED_STRAGGLERS.saturating_sub(report.stragglers.len());
+        report.stragglers.extend(alive.take(room));
+        report
+    }
+
+    /// The slices of this name.
+    pub(crate) fn slices(&self, name: &str) -> Vec<Arc<RegionInner>> {
+        let regions: Vec<_> = self.registry().values().filter_map(Weak::upgrade).collect();
+        let is_asked = |region: &RegionInner| region.snapshot().kind == RegionKind::Slice;
+        let named = regions.into_iter().filter(|region| region.spec.name == name);
+        named.filter(|region| is_asked(region)).collect()
+    }
+
+    /// Whether no task is alive in this region or below it, and nothing there is being closed.
+    pub(crate) fn is_quiet(&self, region: &RegionInner) -> bool {
+        let regions: Vec<_> = self.registry().values().filter_map(Weak::upgrade).collect();
+        regions.iter().filter(|inner| lies_in(inner, region)).all(|inner| {
+            let shown = inner.snapshot();
+            shown.live_tasks.is_empty() && shown.state == RegionState::Open
+        })
     }
 
     pub(crate) fn stop(&self, bound: Duration) {

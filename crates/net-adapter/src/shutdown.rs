@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
+use std::thread;
 use std::time::Duration;
 
 use annals_core::{CancelKind, CancelReason, Cancelled, MonoTime, Signal};
 
 use crate::Cx;
+use crate::backend::BoxFuture;
 use crate::token::lock;
 
 /// How far a shutdown has come.
@@ -166,5 +168,111 @@ impl Drop for Registered<'_> {
         if let Some(key) = self.key {
             lock(&self.signal.0).wakers.remove(&key);
         }
+    }
+}
+
+/// How long a worker may take to answer before it counts as stuck.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A watch over a drain, on a thread of its own: the runtime's clock stands still when all of its workers are stuck.
+pub(crate) struct Rescue(Arc<Watched>);
+
+#[derive(Default)]
+struct Watched {
+    state: Mutex<WatchState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct WatchState {
+    is_over: bool,
+    has_answered: bool,
+    /// The bound is spent.
+    is_late: bool,
+    /// No worker answers.
+    is_stuck: bool,
+    waker: Option<Waker>,
+}
+
+impl Rescue {
+    /// Once `bound` has passed, `spawn` is asked every now and then to run a task on any worker.
+    pub(crate) fn after(bound: Duration, spawn: impl Fn(BoxFuture<'static, ()>) + Send + 'static) -> Self {
+        let watched = Arc::new(Watched::default());
+        let watching = watched.clone();
+        let named = thread::Builder::new().name("annals-rescue".into());
+        if named.spawn(move || watching.watch(bound, &spawn)).is_err() {
+            // The drain then ends as the workers let it.
+            tracing::debug!("no thread to watch over the drain");
+        }
+        Self(watched)
+    }
+
+    /// Resolves when the bound is spent.
+    pub(crate) async fn late(&self) {
+        self.once(|state| state.is_late).await;
+    }
+
+    /// Resolves when, after that, no worker answers.
+    pub(crate) async fn stuck(&self) {
+        self.once(|state| state.is_stuck).await;
+    }
+
+    async fn once(&self, holds: impl Fn(&WatchState) -> bool) {
+        poll_fn(|context| {
+            let mut state = lock(&self.0.state);
+            if holds(&state) {
+                return Poll::Ready(());
+            }
+            state.waker = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+impl Drop for Rescue {
+    fn drop(&mut self) {
+        lock(&self.0.state).is_over = true;
+        self.0.changed.notify_all();
+    }
+}
+
+impl Watched {
+    fn watch(self: &Arc<Self>, bound: Duration, spawn: &impl Fn(BoxFuture<'static, ()>)) {
+        let mut state = self.wait(lock(&self.state), bound, |_| false);
+        state.is_late = true;
+        while !state.is_over {
+            state.has_answered = false;
+            let waker = state.waker.take();
+            drop(state);
+            waker.into_iter().for_each(Waker::wake);
+            let asked = self.clone();
+            spawn(Box::pin(async move {
+                lock(&asked.state).has_answered = true;
+                asked.changed.notify_all();
+            }));
+            state = self.wait(lock(&self.state), PATIENCE, |state| state.has_answered);
+            if !state.is_over && !state.has_answered {
+                state.is_stuck = true;
+                let waker = state.waker.take();
+                drop(state);
+                waker.into_iter().for_each(Waker::wake);
+                return;
+            }
+            state = self.wait(state, PATIENCE, |_| false);
+        }
+    }
+
+    /// Until it is over, `enough`, or late.
+    fn wait<'a>(
+        &self,
+        state: MutexGuard<'a, WatchState>,
+        limit: Duration,
+        enough: impl Fn(&WatchState) -> bool,
+    ) -> MutexGuard<'a, WatchState> {
+        let waited = self
+            .changed
+            .wait_timeout_while(state, limit, |state| !state.is_over && !enough(state));
+        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }

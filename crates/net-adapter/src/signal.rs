@@ -5,7 +5,6 @@
 //! ends it at once: no destructor runs, and the database recovers from its log.
 
 use std::io;
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -13,8 +12,8 @@ use annals_core::{CancelKind, CancelReason, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::runtime::Inner;
 use crate::shutdown::{ShutdownSignal, Stage};
+use crate::slices::DrainOrder;
 use crate::time::process_now;
 
 /// How long each stage of a shutdown may take.
@@ -39,25 +38,28 @@ impl Default for ShutdownBudget {
 }
 
 /// Starts the signal thread of the process.
-pub(crate) fn install(shutdown: ShutdownSignal, runtimes: Vec<Arc<Inner>>, budget: ShutdownBudget) -> io::Result<()> {
+pub(crate) fn install(shutdown: ShutdownSignal, order: DrainOrder, budget: ShutdownBudget) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     thread::Builder::new().name("annals-signals".into()).spawn(move || {
-        let mut escalation = Some((shutdown, runtimes));
+        let mut first = Some((shutdown, order));
         for number in signals.forever() {
             let signal = match number {
                 SIGTERM => Signal::Term,
                 SIGHUP => Signal::Hup,
                 _ => Signal::Int,
             };
-            let Some((shutdown, runtimes)) = escalation.take() else {
+            let Some((shutdown, order)) = first.take() else {
                 end_process(signal)
             };
-            let reason = CancelReason::new(CancelKind::Signal(signal), "signal", process_now());
-            shutdown.begin(reason.clone());
-            let escalated = thread::Builder::new()
-                .name("annals-stop".into())
-                .spawn(move || escalate(signal, &reason, &shutdown, &runtimes, budget));
-            if escalated.is_err() {
+            // Two threads: whom a cancellation wakes is not our code, and must not keep the process from its end. Nor
+            // may it keep this thread from the next signal.
+            let named = |name: &str| thread::Builder::new().name(name.into());
+            let ending = named("annals-end").spawn(move || {
+                thread::sleep(budget.grace + budget.cancel + budget.hard);
+                end_process(signal)
+            });
+            let stopping = named("annals-stop").spawn(move || escalate(signal, &shutdown, &order, budget));
+            if ending.is_err() || stopping.is_err() {
                 end_process(signal);
             }
         }
@@ -65,20 +67,13 @@ pub(crate) fn install(shutdown: ShutdownSignal, runtimes: Vec<Arc<Inner>>, budge
     Ok(())
 }
 
-fn escalate(
-    signal: Signal,
-    reason: &CancelReason,
-    shutdown: &ShutdownSignal,
-    runtimes: &[Arc<Inner>],
-    budget: ShutdownBudget,
-) -> ! {
+fn escalate(signal: Signal, shutdown: &ShutdownSignal, order: &DrainOrder, budget: ShutdownBudget) {
+    let reason = CancelReason::new(CancelKind::Signal(signal), "signal", process_now());
+    shutdown.begin(reason.clone());
     thread::sleep(budget.grace);
-    shutdown.advance(Stage::Cancelling, Some(process_now().after(budget.cancel)));
-    for runtime in runtimes {
-        runtime.cancel_root(reason.clone());
-    }
-    thread::sleep(budget.cancel + budget.hard);
-    end_process(signal)
+    let end = process_now().after(budget.cancel);
+    shutdown.advance(Stage::Cancelling, Some(end));
+    order.cancel(&reason, end);
 }
 
 fn end_process(signal: Signal) -> ! {

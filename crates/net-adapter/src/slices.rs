@@ -1,9 +1,17 @@
 //! Which runtime runs which part of the process: one line of configuration each.
 
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use annals_core::{CancelKind, CancelReason, MonoTime};
+
 use crate::backend::BackendKind;
-use crate::runtime::{BuildError, Environment, Runtime, RuntimeConfig};
-use crate::shutdown::ShutdownSignal;
+use crate::region::{DrainReport, RegionInner};
+use crate::runtime::{BuildError, Environment, Inner, Runtime, RuntimeConfig};
+use crate::shutdown::{ShutdownSignal, Stage};
 use crate::signal::{self, ShutdownBudget};
+use crate::time::process_now;
 
 /// A part of the process whose runtime can be chosen on its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,11 +127,44 @@ impl Runtimes {
     /// # Errors
     /// [`BuildError::Os`] if the handler cannot be installed.
     pub fn handle_signals(&self) -> Result<(), BuildError> {
-        let runtimes = std::iter::once(&self.default)
-            .chain(&self.others)
-            .map(|r| r.inner().clone())
-            .collect();
-        signal::install(self.shutdown.clone(), runtimes, self.budget).map_err(BuildError::Os)
+        signal::install(self.shutdown.clone(), self.drain_order(), self.budget).map_err(BuildError::Os)
+    }
+
+    /// Ends everything: the slices one after the other, then what else runs. `bound` is for all of it together. For the
+    /// main thread, once its own work is done; a second call returns the first report.
+    pub fn shutdown(&self, bound: Duration) -> DrainReport {
+        let begun = process_now();
+        let end = begun.after(bound);
+        let reason = CancelReason::new(CancelKind::Shutdown, "runtimes", begun);
+        self.shutdown.begin(reason.clone());
+        self.shutdown.advance(Stage::Cancelling, Some(end));
+        self.drain_order().cancel(&reason, end);
+        let mut total = DrainReport {
+            quiescent: true,
+            ..DrainReport::default()
+        };
+        for runtime in self.others.iter().chain([&self.default]) {
+            let report = runtime.shutdown(end.since(process_now()));
+            total.quiescent &= report.quiescent;
+            total.completed += report.completed;
+            total.failed += report.failed;
+            total.cancelled += report.cancelled;
+            total.panicked += report.panicked;
+            total.open_permits += report.open_permits;
+            total.stragglers.extend(report.stragglers);
+        }
+        total.elapsed = process_now().since(begun);
+        self.shutdown.advance(Stage::Done, None);
+        total
+    }
+
+    fn drain_order(&self) -> DrainOrder {
+        let slices = Slice::ALL.map(|slice| (slice, self.of(slice).inner().clone()));
+        let runtimes = self.others.iter().chain([&self.default]);
+        DrainOrder {
+            slices: slices.to_vec(),
+            runtimes: runtimes.map(|runtime| runtime.inner().clone()).collect(),
+        }
     }
 
     /// The runtime of a slice.
@@ -159,5 +200,47 @@ impl Runtimes {
             .iter()
             .find(|(s, _)| *s == slice)
             .map_or(self.default.kind(), |(_, kind)| *kind)
+    }
+}
+
+/// Who ends before whom: what others still use ends after them.
+pub(crate) struct DrainOrder {
+    slices: Vec<(Slice, Arc<Inner>)>,
+    runtimes: Vec<Arc<Inner>>,
+}
+
+impl DrainOrder {
+    /// Cancels slice after slice, each when the one before it has ended, then everything. A slice that does not end
+    /// holds up the others for its share of the time only.
+    pub(crate) fn cancel(&self, reason: &CancelReason, end: MonoTime) {
+        let mut waiting = u32::try_from(self.slices.len()).unwrap_or(u32::MAX);
+        for (slice, runtime) in &self.slices {
+            let regions = runtime.slices(slice.as_str());
+            for region in &regions {
+                region.token.raise(reason.clone());
+            }
+            let now = process_now();
+            wait_for(runtime, &regions, now.after(end.since(now) / (waiting + 1)));
+            waiting -= 1;
+        }
+        for runtime in &self.runtimes {
+            runtime.cancel_root(reason.clone());
+        }
+    }
+}
+
+/// Waits until nothing runs in these regions. Looking takes a tenth of the time at most.
+fn wait_for(runtime: &Inner, regions: &[Arc<RegionInner>], end: MonoTime) {
+    loop {
+        let begun = process_now();
+        if regions.iter().all(|region| runtime.is_quiet(region)) {
+            return;
+        }
+        let now = process_now();
+        if now >= end {
+            return;
+        }
+        let pause = (now.since(begun) * 9).max(Duration::from_millis(1));
+        thread::sleep(pause.min(end.since(now)));
     }
 }

@@ -2,12 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use annals_net_adapter::channel::{RecvError, mpsc};
 use annals_net_adapter::{
     BackendKind, BuildError, Cancelled, Cx, OutcomeKind, RegionChange, RegionKind, RegionSnapshot, RegionSpec,
-    RegionState, Runtime, RuntimeConfig, RuntimeSection, Runtimes, Slice, on_every_host, testing,
+    RegionState, Runtime, RuntimeConfig, RuntimeSection, Runtimes, Slice, Stage, on_every_host, testing,
 };
 
 fn build(kind: BackendKind) -> Runtime {
@@ -177,6 +178,106 @@ fn cx_methods_work_from_any_thread() {
         }
         drop(region);
         assert!(owning.shutdown(Duration::from_secs(5)).quiescent);
+    }
+}
+
+/// Each slice hears of the end when the one before it has ended, on whichever runtime it is; what is no slice hears last.
+/// With one backend compiled in, all of them are on it.
+#[test]
+fn mixed_slices_drain_in_order() {
+    let kinds = BackendKind::compiled();
+    let (first, last) = (kinds[0], *kinds.last().unwrap());
+    for (default, other) in [(first, last), (last, first)] {
+        let section = RuntimeSection {
+            default,
+            slices: vec![(Slice::Server, other), (Slice::Queue, other)],
+            workers: 2,
+            ..RuntimeSection::default()
+        };
+        let runtimes = Runtimes::start(&section).unwrap();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let listens = |name: &'static str| {
+            let heard = heard.clone();
+            move |cx: Cx| async move {
+                let reason = cx.cancelled().await;
+                heard.lock().unwrap().push(name);
+                // Long enough for the next one to come first, if it did not wait.
+                cx.sleep_full(Duration::from_millis(10)).await;
+                heard.lock().unwrap().push(name);
+                Err::<(), _>(Cancelled(reason))
+            }
+        };
+        let open = |name: Slice| {
+            let region = runtimes.of(name).open_slice(name.as_str()).unwrap();
+            region.cx().spawn(name.as_str(), listens(name.as_str())).unwrap();
+            // Also what is deeper counts.
+            let inner = region
+                .cx()
+                .open_region(annals_net_adapter::RegionSpec::new("inner"))
+                .unwrap();
+            inner.cx().spawn(name.as_str(), listens(name.as_str())).unwrap();
+            let keeps = |cx: Cx| async move {
+                inner.close(&cx).await;
+                Ok::<_, Cancelled>(())
+            };
+            region.cx().spawn("keeps", keeps).unwrap();
+            region
+        };
+        let rest = runtimes.default().open_slice("rest").unwrap();
+        rest.cx().spawn("rest", listens("rest")).unwrap();
+        let slices = [Slice::Ingest, Slice::Queue, Slice::Slack, Slice::Server].map(open);
+        // The guards are held by whoever ends the process; they go when the slices have heard of it.
+        let shutdown = runtimes.shutdown_signal().clone();
+        let watched = heard.clone();
+        let lets_go = std::thread::spawn(move || {
+            while watched.lock().unwrap().len() < 4 * 4 + 2 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            drop((slices, rest));
+        });
+        let drain = runtimes.shutdown(Duration::from_secs(60));
+        lets_go.join().unwrap();
+        assert!(drain.quiescent, "{drain:?}");
+        assert_eq!((drain.cancelled, drain.completed), (9, 4), "{drain:?}");
+        assert_eq!(shutdown.stage(), Stage::Done);
+        let expected = ["server", "slack", "queue", "ingest"].map(|name| [name; 4]).concat();
+        let expected = [&expected[..], &["rest"; 2]].concat();
+        assert_eq!(*heard.lock().unwrap(), expected, "default {default}, others {other}");
+        assert!(runtimes.shutdown(Duration::from_secs(60)).quiescent);
+    }
+}
+
+/// One that does not end has its share of the time, and no more.
+#[test]
+fn a_stuck_slice_holds_nobody_up_for_ever() {
+    for &kind in BackendKind::compiled() {
+        let section = RuntimeSection {
+            default: kind,
+            workers: 2,
+            ..RuntimeSection::default()
+        };
+        let runtimes = Runtimes::start(&section).unwrap();
+        let open = |name: Slice| runtimes.of(name).open_slice(name.as_str()).unwrap();
+        let (server, ingest) = (open(Slice::Server), open(Slice::Ingest));
+        server
+            .cx()
+            .spawn("deaf", |_| std::future::pending::<Result<(), Cancelled>>())
+            .unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let obeys = |cx: Cx| async move {
+            let reason = cx.cancelled().await;
+            sender.send(()).unwrap();
+            Err::<(), _>(Cancelled(reason))
+        };
+        ingest.cx().spawn("obeys", obeys).unwrap();
+        let lets_go = std::thread::spawn(move || {
+            receiver.recv().unwrap();
+            drop((server, ingest));
+        });
+        let drain = runtimes.shutdown(Duration::from_secs(1));
+        lets_go.join().unwrap();
+        let names: Vec<_> = drain.stragglers.iter().map(|task| task.name).collect();
+        assert_eq!(names, ["deaf"], "{kind}: {drain:?}");
     }
 }
 

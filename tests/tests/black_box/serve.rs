@@ -239,22 +239,21 @@ fn is_dressed(what: &str, answer: &Answer) {
 }
 
 #[test]
-fn sigterm_drains_and_ends_with_success() {
-    let site = Site::open();
-    let mut kept = Connection::open(&site.origin);
-    assert_eq!(kept.get("/health/live", &[]).status, 200);
-    let mut begun = Connection::open(&site.origin);
-    assert_eq!(begun.get("/", &[]).status, 200);
-    let before = site.desk.mirror().raw();
-    let desk = {
-        site.server.signal(Signal::TERM);
+fn server_exit_code_zero_on_clean_drain() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let site = Site::open();
+        let mut kept = Connection::open(&site.origin);
+        assert_eq!(kept.get("/health/live", &[]).status, 200);
+        let mut begun = Connection::open(&site.origin);
+        assert_eq!(begun.get("/", &[]).status, 200);
+        let before = site.desk.mirror().raw();
+        site.server.signal(signal);
         let Site { desk, server, .. } = site;
         let ended = server.wait();
-        assert_eq!(ended.code(), 0, "{ended}");
-        desk
-    };
-    assert!(kept.is_closed() && begun.is_closed(), "kept connections are let go");
-    assert_eq!(before, desk.mirror().raw(), "serving writes nothing");
+        assert_eq!(ended.code(), 0, "{signal:?}: {ended}");
+        assert!(kept.is_closed() && begun.is_closed(), "kept connections are let go");
+        assert_eq!(before, desk.mirror().raw(), "serving writes nothing");
+    }
 }
 
 #[test]
