@@ -410,20 +410,17 @@ impl Inner {
         let backend = self.backend.clone();
         let rescue = Rescue::after(bound, move |probe| backend.spawn(probe));
         let mut places = pin!(self.mains.slots(MAINS));
-        // Not the runtime's clock: whoever is drained by somebody else has none any more.
-        let mut late = pin!(rescue.late());
+        // Not by the runtime's clock: whoever waits for somebody else's drain may have none any more.
         let alone = poll_fn(|context| match places.as_mut().poll(context) {
             Poll::Ready(alone) => Poll::Ready(alone.ok()),
-            Poll::Pending => late.as_mut().poll(context).map(|()| None),
+            Poll::Pending => rescue.poll_late(context).map(|()| None),
         });
         let _alone = alone.await?;
         let mut drained = pin!(self.drain(bound.saturating_sub(self.backend.now().since(begun))));
-        let mut stuck = pin!(rescue.stuck());
         let report = poll_fn(|context| match drained.as_mut().poll(context) {
             Poll::Ready(report) => Poll::Ready(report),
-            Poll::Pending => stuck
-                .as_mut()
-                .poll(context)
+            Poll::Pending => rescue
+                .poll_stuck(context)
                 .map(|()| lock(&self.report).get_or_insert_with(|| self.left_alive()).clone()),
         });
         Some(report.await)

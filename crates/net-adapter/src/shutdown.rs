@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -207,26 +207,23 @@ impl Rescue {
         Self(watched)
     }
 
-    /// Resolves when the bound is spent.
-    pub(crate) async fn late(&self) {
-        self.once(|state| state.is_late).await;
+    /// Ready when the bound is spent.
+    pub(crate) fn poll_late(&self, context: &Context<'_>) -> Poll<()> {
+        self.poll(context, |state| state.is_late)
     }
 
-    /// Resolves when, after that, no worker answers.
-    pub(crate) async fn stuck(&self) {
-        self.once(|state| state.is_stuck).await;
+    /// Ready when, after that, no worker answers.
+    pub(crate) fn poll_stuck(&self, context: &Context<'_>) -> Poll<()> {
+        self.poll(context, |state| state.is_stuck)
     }
 
-    async fn once(&self, holds: impl Fn(&WatchState) -> bool) {
-        poll_fn(|context| {
-            let mut state = lock(&self.0.state);
-            if holds(&state) {
-                return Poll::Ready(());
-            }
-            state.waker = Some(context.waker().clone());
-            Poll::Pending
-        })
-        .await;
+    fn poll(&self, context: &Context<'_>, holds: impl Fn(&WatchState) -> bool) -> Poll<()> {
+        let mut state = lock(&self.0.state);
+        if holds(&state) {
+            return Poll::Ready(());
+        }
+        state.waker = Some(context.waker().clone());
+        Poll::Pending
     }
 }
 

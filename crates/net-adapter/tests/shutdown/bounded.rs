@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use annals_core::{CancelKind, CancelReason, Cancelled, Outcome};
-use annals_net_adapter::{BackendKind, Cx, DrainReport, Runtime, RuntimeConfig, ShutdownBudget};
+use annals_net_adapter::{BackendKind, BlockingCx, Cx, DrainReport, Runtime, RuntimeConfig, ShutdownBudget};
 use rustix::process::Signal;
 
 use crate::child::{Child, FOR_EVER, role, runtimes, say};
@@ -18,7 +18,8 @@ use crate::signals::{block_a_thread, block_workers};
 
 const STAGE: Duration = Duration::from_millis(100);
 
-/// Nothing in it listens: a task inside a poll, one that awaits what never comes, a blocking call, and the main task.
+/// Nothing in it listens: a task inside a poll, one that awaits what never comes, blocking calls, what a cancellation
+/// runs to interrupt one of them, and the main task.
 #[test]
 fn exit_is_bounded_with_stubborn_task() {
     if let Some((kind, _)) = role() {
@@ -28,6 +29,7 @@ fn exit_is_bounded_with_stubborn_task() {
             hard: STAGE,
         };
         let main = runtimes(kind, budget).default().run_main(|cx| async move {
+            block_the_canceller(&cx);
             be_stubborn(&cx);
             say("stubborn");
             pending::<Result<(), Cancelled>>().await
@@ -75,6 +77,25 @@ fn whoever_outlives_the_cancelling_stage_is_named() {
         child.hear("blocked blocks deaf stuck");
         assert_eq!(child.end(), (Some(1), vec![]), "{kind}");
     }
+}
+
+/// Whoever raises the cancellation comes no further than this.
+fn block_the_canceller(cx: &Cx) {
+    let (hooks, is_hooked) = channel();
+    let interrupts = |cx: Cx| async move {
+        let hooked = move |blocking: &BlockingCx| -> Result<(), Cancelled> {
+            let _hook = blocking.on_cancel(|| thread::sleep(FOR_EVER));
+            hooks.send(()).unwrap();
+            thread::sleep(FOR_EVER);
+            Ok(())
+        };
+        match cx.blocking("hooked", hooked).await {
+            Outcome::Cancelled(reason) => Err::<(), _>(Cancelled(reason)),
+            other => panic!("{other:?}"),
+        }
+    };
+    cx.spawn("interrupts", interrupts).unwrap();
+    is_hooked.recv().unwrap();
 }
 
 /// One of the two workers is left to tell the time.
