@@ -391,10 +391,16 @@ impl Inner {
             return DrainReport::default();
         };
         let own = root.close(None, bound).await.drain;
-        let mut report = lock(&self.leaks).clone();
-        report.elapsed = own.elapsed;
         // A straggler of a region that closed long ago, and has ended since, is not left behind.
-        report.quiescent = own.quiescent && self.live_tasks.load(Ordering::Acquire) == 0;
+        let quiescent = own.quiescent && self.live_tasks.load(Ordering::Acquire) == 0;
+        // Whose region is held open by its guard nobody has named yet.
+        let mut report = if quiescent {
+            lock(&self.leaks).clone()
+        } else {
+            self.left_alive()
+        };
+        report.elapsed = own.elapsed;
+        report.quiescent = quiescent;
         lock(&self.report).get_or_insert(report).clone()
     }
 

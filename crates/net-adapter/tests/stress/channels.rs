@@ -13,7 +13,11 @@ stress!(channel_pipeline);
 
 /// Four stages, each with room for one item more than the one before it.
 async fn channel_pipeline(cx: Cx, probe: Probe) {
-    flows(&cx, &cx, &probe);
+    let Ok(region) = cx.open_region(RegionSpec::collect_all("pipeline")) else {
+        return;
+    };
+    flows(region.cx(), region.cx(), &probe);
+    region.close(&cx).await;
 }
 
 /// The first and the last stage are here, those between there.
