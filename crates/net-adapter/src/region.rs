@@ -21,7 +21,7 @@ use crate::backend::BoxFuture;
 use crate::budget::Ledger;
 use crate::registry::{RegionChange, RegionEvent, RegionKind, RegionSnapshot};
 use crate::runtime::Inner;
-use crate::task::{Owner, SpawnError, TaskKind, TaskRecord, Verdict};
+use crate::task::{Owner, SpawnError, TaskInfo, TaskKind, TaskRecord, Verdict};
 use crate::token::{Token, lock};
 
 pub use report::{
@@ -147,12 +147,19 @@ impl RegionInner {
     }
 
     fn refuse_unless_open(&self, phase: RegionState) -> Result<(), SpawnError> {
-        match phase {
-            RegionState::Open => Ok(()),
-            RegionState::Closed => Err(SpawnError::RegionClosed { region: self.path() }),
-            RegionState::Closing | RegionState::Draining | RegionState::Finalizing => {
-                Err(SpawnError::RegionClosing { region: self.path() })
-            }
+        if phase == RegionState::Open {
+            Ok(())
+        } else {
+            Err(self.refusal(phase))
+        }
+    }
+
+    fn refusal(&self, phase: RegionState) -> SpawnError {
+        let region = self.path();
+        if phase == RegionState::Closed {
+            SpawnError::RegionClosed { region }
+        } else {
+            SpawnError::RegionClosing { region }
         }
     }
 
@@ -165,14 +172,18 @@ impl RegionInner {
         spec: RegionSpec,
         ledger: Option<Arc<Ledger>>,
     ) -> Result<Arc<Self>, SpawnError> {
-        let state = lock(&self.state);
-        if state.phase >= RegionState::Finalizing {
-            self.refuse_unless_open(state.phase)?;
-        }
-        drop(state);
         let child = Self::new(&self.rt, Some(self), kind, token, spec, ledger);
-        lock(&self.state).children.insert(child.id, Arc::downgrade(&child));
-        Ok(child)
+        let phase = {
+            let mut state = lock(&self.state);
+            if state.phase < RegionState::Finalizing {
+                state.children.insert(child.id, Arc::downgrade(&child));
+                return Ok(child);
+            }
+            state.phase
+        };
+        self.rt.registry().remove(&child.id);
+        child.tell(RegionChange::Closed);
+        Err(self.refusal(phase))
     }
 
     /// Registers a task; the region waits for the returned guard.
@@ -262,9 +273,24 @@ impl RegionInner {
         }
     }
 
-    fn child_closed(&self, id: u64) {
+    /// A child is over. What was still open in it is from now on a child of the next one that is not over itself.
+    fn child_closed(&self, id: u64, orphans: BTreeMap<u64, Weak<Self>>) {
         let closer = {
             let mut state = lock(&self.state);
+            if state.phase == RegionState::Closed {
+                drop(state);
+                if let Some(parent) = &self.parent {
+                    parent.child_closed(id, orphans);
+                }
+                return;
+            }
+            let open = |orphan: &Weak<Self>| {
+                let orphan = orphan.upgrade();
+                orphan.is_some_and(|orphan| lock(&orphan.state).phase != RegionState::Closed)
+            };
+            state
+                .children
+                .extend(orphans.into_iter().filter(|(_, orphan)| open(orphan)));
             state.children.remove(&id);
             state.closer.take()
         };
@@ -359,10 +385,10 @@ impl RegionInner {
         {
             let mut state = lock(&self.state);
             let over = state.live.is_empty() && state.children.is_empty() && state.finalizers.is_empty();
-            if !over || state.phase != RegionState::Open {
+            if !over || state.phase != RegionState::Open || self.permits.load(Ordering::Acquire) != 0 {
                 return None;
             }
-            state.phase = RegionState::Finalizing;
+            state.phase = RegionState::Closed;
             state.finalized = Finalized::Yes;
         }
         self.tell(RegionChange::State(RegionState::Closing));
@@ -396,29 +422,37 @@ impl RegionInner {
         // Two graces: the child needs one of its own.
         let empty = !children.is_empty() && self.emptied_by(now().after(GRACE * 2), None).await;
         for child in children.iter().filter(|_| !empty) {
-            child.kill_processes();
+            child.cut_off();
         }
         empty
     }
 
-    /// A region whose guard somebody keeps does not close, and yet its processes are not to outlive the bound.
-    fn kill_processes(&self) {
+    /// A region whose guard somebody keeps does not close, and yet nothing in it is to outlive the bound.
+    fn cut_off(&self) {
         let (named, children) = {
             let mut state = lock(&self.state);
-            let named = self.name_stragglers(&mut state, |kind| kind == TaskKind::Process);
+            let named = self.name_stragglers(&mut state);
             let children: Vec<_> = state.children.values().filter_map(Weak::upgrade).collect();
             (named, children)
         };
         self.kill(&named);
         for child in children {
-            child.kill_processes();
+            child.cut_off();
         }
+    }
+
+    /// What outlived a bound here, or is alive: for the report of a runtime that waits no longer.
+    pub(crate) fn left(&self) -> Vec<TaskInfo> {
+        let state = lock(&self.state);
+        let (path, at) = (self.path(), self.rt.backend().now());
+        let unnamed = state.unnamed().map(|record| record.info(path.clone(), at));
+        state.drain.stragglers.iter().cloned().chain(unnamed).collect()
     }
 
     /// Names what outlived the bound, drops its futures and kills its processes. A task stuck inside a poll, or a
     /// blocking call, cannot be dropped: it stays reported and the close does not wait for it.
     async fn drop_stragglers(&self) {
-        let named = self.name_stragglers(&mut lock(&self.state), |_| true);
+        let named = self.name_stragglers(&mut lock(&self.state));
         self.kill(&named);
         if named.iter().any(|r| r.kind != TaskKind::Blocking) {
             let at = self.rt.backend().now().after(GRACE);
@@ -426,10 +460,13 @@ impl RegionInner {
         }
     }
 
-    /// Puts into the report what is alive, of such a kind, and not there yet.
-    fn name_stragglers(&self, state: &mut State, which: impl Fn(TaskKind) -> bool) -> Vec<Arc<TaskRecord>> {
+    /// Puts into the report what is alive and not there yet. Whoever gets the records wakes them, without the lock.
+    fn name_stragglers(&self, state: &mut State) -> Vec<Arc<TaskRecord>> {
         let (path, at) = (self.path(), self.rt.backend().now());
-        let named: Vec<_> = state.unnamed().filter(|r| which(r.kind)).cloned().collect();
+        let named: Vec<_> = state.unnamed().cloned().collect();
+        for record in &named {
+            record.mark_killed();
+        }
         let infos = named.iter().map(|record| record.info(path.clone(), at));
         state.drain.stragglers.extend(infos);
         named
@@ -496,11 +533,12 @@ impl RegionInner {
         let mut state = lock(&self.state);
         // From here on nobody begins a call; one that somebody began a moment ago is named like the others.
         state.phase = RegionState::Closed;
-        let named = self.name_stragglers(&mut state, |_| true);
+        let named = self.name_stragglers(&mut state);
         let mut drain = state.drain.clone();
         drain.elapsed = self.rt.backend().now().since(started);
         drain.open_permits = open_permits;
         drain.quiescent = drain.stragglers.is_empty() && state.live.is_empty() && state.children.is_empty();
+        let orphans = std::mem::take(&mut state.children);
         let mut tasks = std::mem::take(&mut state.reports);
         let worst = state.worst;
         drop(state);
@@ -515,7 +553,7 @@ impl RegionInner {
         }
         self.rt.record_drain(&drain);
         if let Some(parent) = &self.parent {
-            parent.child_closed(self.id);
+            parent.child_closed(self.id, orphans);
         }
         RegionReport { overall, tasks, drain }
     }

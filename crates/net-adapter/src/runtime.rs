@@ -435,11 +435,10 @@ impl Inner {
     /// The report of a drain that is not waited for any longer.
     fn left_alive(&self) -> DrainReport {
         let regions: Vec<_> = self.registry().values().filter_map(Weak::upgrade).collect();
-        let regions: Vec<_> = regions.iter().map(|region| region.snapshot()).collect();
         let mut report = lock(&self.leaks).clone();
         report.quiescent = false;
-        report.open_permits += regions.iter().map(|region| region.permits).sum::<u64>();
-        let alive = regions.into_iter().flat_map(|region| region.live_tasks);
+        report.open_permits += regions.iter().map(|region| region.snapshot().permits).sum::<u64>();
+        let alive = regions.iter().flat_map(|region| region.left());
         let room = NAMED_STRAGGLERS.saturating_sub(report.stragglers.len());
         report.stragglers.extend(alive.take(room));
         report

@@ -132,10 +132,16 @@ impl TaskRecord {
 
     /// Has the driver drop the task's future at its next poll, or whoever asked to be woken end it.
     pub(crate) fn kill(&self) {
-        self.killed.store(true, Ordering::Release);
-        if let Some(waker) = lock(&self.waker).take() {
+        self.mark_killed();
+        let waker = lock(&self.waker).take();
+        if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    /// As [`Self::kill`], for a caller who has a lock; who has to wake it afterwards.
+    pub(crate) fn mark_killed(&self) {
+        self.killed.store(true, Ordering::Release);
     }
 
     pub(crate) fn is_killed(&self) -> bool {

@@ -488,8 +488,11 @@ on_every_host!(
     a_task_started_inside_a_mask_can_be_cancelled,
     inv3_no_new_unit_after_draining,
 );
-/// A finalizer that begins a call, waits until it runs and leaves it behind; the call ends when `released` says so.
-fn leave_a_call(cx: &Cx, released: std::sync::mpsc::Receiver<()>, ended: Arc<AtomicUsize>) {
+/// A finalizer that begins a call, waits until it runs and leaves it behind; the call ends when `released` says so. What
+/// is returned turns 1 when it was left.
+fn leave_a_call(cx: &Cx, released: std::sync::mpsc::Receiver<()>, ended: Arc<AtomicUsize>) -> Arc<AtomicUsize> {
+    let left = Arc::new(AtomicUsize::new(0));
+    let leaves = left.clone();
     let leave = move |cx: Cx| async move {
         let began = Arc::new(AtomicUsize::new(0));
         let begins = began.clone();
@@ -503,8 +506,11 @@ fn leave_a_call(cx: &Cx, released: std::sync::mpsc::Receiver<()>, ended: Arc<Ato
             let still_runs = cx.timeout(Duration::from_millis(1), call.as_mut()).await;
             still_runs.expect_err("nobody has released it");
         }
+        drop(call);
+        leaves.store(1, Ordering::SeqCst);
     };
     cx.defer("leaves", Duration::from_secs(30), leave).unwrap();
+    left
 }
 
 async fn a_call_that_a_finalizer_left_is_awaited(cx: Cx) {
@@ -515,10 +521,15 @@ async fn a_call_that_a_finalizer_left_is_awaited(cx: Cx) {
     let region = cx.open_region(spec).unwrap();
     let (release, released) = std::sync::mpsc::channel();
     let ended = Arc::new(AtomicUsize::new(0));
-    leave_a_call(region.cx(), released, ended.clone());
+    let left = leave_a_call(region.cx(), released, ended.clone());
     let mut closing = Box::pin(region.close(&cx));
-    let early = cx.timeout(Duration::from_millis(100), closing.as_mut()).await;
-    assert!(early.is_err(), "it closed around a call that runs: {early:?}");
+    let mut seen_left = 0;
+    // A few looks more after it was left.
+    while seen_left < 20 {
+        let early = cx.timeout(Duration::from_millis(1), closing.as_mut()).await;
+        assert!(early.is_err(), "it closed around a call that runs: {early:?}");
+        seen_left += left.load(Ordering::SeqCst);
+    }
     release.send(()).unwrap();
     let report = closing.await;
     assert_eq!(ended.load(Ordering::SeqCst), 1);
@@ -633,6 +644,39 @@ mod leaves_something_behind {
             let main = Runtime::build(kind, &RuntimeConfig::default()).unwrap().run_main(body);
             assert!(main.outcome.is_ok(), "{kind}: {:?}", main.outcome);
             assert_eq!(main.drain.stragglers.len(), 1, "{kind}: {:?}", main.drain);
+        }
+    }
+
+    /// The region between them closes first; the next one waits in its place.
+    #[test]
+    fn what_is_open_in_a_closed_region_is_not_detached() {
+        for &kind in BackendKind::compiled() {
+            let finalized = Arc::new(AtomicUsize::new(0));
+            let (counts, spec) = (finalized.clone(), |name| RegionSpec {
+                cleanup: Duration::from_millis(20),
+                ..RegionSpec::collect_all(name)
+            });
+            let body = move |cx: Cx| async move {
+                let outer = cx.open_region(spec("outer")).unwrap();
+                let inner = outer.cx().open_region(spec("inner")).unwrap();
+                inner
+                    .cx()
+                    .spawn("deaf", |_| std::future::pending::<Result<(), Cancelled>>())
+                    .unwrap();
+                let finalizer = move |_| async move {
+                    counts.fetch_add(1, Ordering::SeqCst);
+                };
+                inner.cx().defer("last", Duration::from_secs(30), finalizer).unwrap();
+                let report = outer.close_within(Duration::from_millis(20)).await;
+                assert!(!report.drain.quiescent, "a region is open in it");
+                drop(inner);
+                Ok::<_, Cancelled>(())
+            };
+            let main = Runtime::build(kind, &RuntimeConfig::default()).unwrap().run_main(body);
+            assert!(main.outcome.is_ok(), "{kind}: {:?}", main.outcome);
+            assert_eq!(finalized.load(Ordering::SeqCst), 1, "{kind}");
+            let named: Vec<_> = main.drain.stragglers.iter().map(|task| task.name).collect();
+            assert_eq!(named, ["deaf"], "{kind}");
         }
     }
 
