@@ -8,16 +8,17 @@ use std::time::Duration;
 
 use annals_net_adapter::channel::mpsc;
 use annals_net_adapter::http::server::{PeerAddr, ReqCx, RouteLimits, SseEvent, sse};
-use annals_net_adapter::sync::Notify;
+use annals_net_adapter::sync::{Notify, Semaphore};
 use annals_net_adapter::ws::{WsMsg, WsOpts, WsUpgrade};
 use annals_net_adapter::{Cancelled, Cx};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::header::CONTENT_LENGTH;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 
 /// What handlers noted, in order.
 #[derive(Clone, Default)]
@@ -84,6 +85,7 @@ pub fn routes(journal: Journal) -> Router {
             post(async |body: Bytes| body.len().to_string()).layer(RouteLimits::new().body_bytes(3 << 20)),
         )
         .route("/stream", get(pieces))
+        .route("/held", get(held))
         .route("/empty", get(async || StatusCode::OK))
         .route("/none", get(async || StatusCode::NO_CONTENT))
         .route("/unchanged", get(async || (StatusCode::NOT_MODIFIED, "not sent")))
@@ -115,6 +117,20 @@ async fn pieces() -> Response {
     Response::new(Body::from_stream(stream::iter(
         ["one ", "", "two ", "three"].map(Ok::<_, Infallible>),
     )))
+}
+
+/// An answer of known length that holds a permit of its request's region.
+async fn held(ReqCx(cx): ReqCx) -> Response {
+    let permit = Semaphore::new(1).acquire(&cx, 1).await.unwrap();
+    let body = Body::from_stream(stream::iter(["held"]).map(move |piece| {
+        let _held = &permit;
+        Ok::<_, Infallible>(piece)
+    }));
+    let mut response = Response::new(body);
+    response
+        .headers_mut()
+        .insert(CONTENT_LENGTH, HeaderValue::from_static("4"));
+    response
 }
 
 /// An answer without end, which notes when nobody wants it any more.

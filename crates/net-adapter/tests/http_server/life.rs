@@ -15,6 +15,7 @@ on_every_server!(
     h19_a_half_closed_client_has_left,
     h19_a_client_that_leaves_ends_the_answers_producer,
     h23_a_drain_finishes_what_is_in_flight,
+    what_an_answer_holds_of_its_region_goes_before_the_region,
     cancelling_the_server_ends_it_at_once,
     a_server_goes_on_accepting_during_its_notice,
 );
@@ -30,6 +31,16 @@ async fn h18_a_panic_costs_one_answer(cx: Cx, engine: Engine) {
     client.closed(&cx).await;
     assert_eq!(server.client(&cx).await.get(&cx, "/hello").await.text(), "hello");
     assert_eq!(server.stop(&cx).await.panicked, 1);
+}
+
+/// A host fails its test when the runtime's report counts a permit.
+async fn what_an_answer_holds_of_its_region_goes_before_the_region(cx: Cx, engine: Engine) {
+    let server = Server::start(&cx, engine).await;
+    let mut client = server.client(&cx).await;
+    assert_eq!(client.get(&cx, "/held").await.text(), "held");
+    client.send(&cx, "HEAD /held HTTP/1.1\r\nHost: test\r\n\r\n").await;
+    assert_eq!(client.answer_to(&cx, "HEAD").await.status, 200);
+    server.stop(&cx).await;
 }
 
 async fn h18_a_handler_has_its_time(cx: Cx, engine: Engine) {

@@ -350,6 +350,8 @@ impl http_body::Body for AnswerBody {
 impl Drop for AnswerBody {
     fn drop(&mut self) {
         let whole = self.body.is_whole();
+        // What it holds of its region, a permit for one, goes before the region does.
+        self.body.discard();
         // Otherwise it is cancelled as it is dropped.
         if let (true, Some(region)) = (whole, self.region.take()) {
             region.finish();

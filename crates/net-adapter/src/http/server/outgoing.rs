@@ -88,7 +88,7 @@ impl Outgoing {
     }
 
     /// What panicked while it was polled may panic again while it is dropped.
-    fn discard(&mut self) {
+    pub(crate) fn discard(&mut self) {
         let body = self.body.take();
         if catch_unwind(AssertUnwindSafe(|| drop(body))).is_err() {
             tracing::error!("a response body panicked while it was dropped");
