@@ -193,8 +193,20 @@ async fn a_descendant_that_keeps_a_pipe_does_not_hold_up_the_end(cx: Cx) {
         max_stdout: 299_999,
         ..shell(script)
     };
-    let over = cx.process(capped).await;
+    let over = cx.process(capped.clone()).await;
     assert!(matches!(over, Err(ProcError::OutputTooLarge { limit: 299_999 })));
+    // Whoever takes it in pieces hears the same, once, however slow he is.
+    let mut process = cx.process_stream(capped).await.unwrap();
+    until_gone(&cx, process.pid().into()).await;
+    let mut pieces = Vec::new();
+    while let Some(piece) = process.chunk(&cx).await {
+        pieces.push(piece);
+    }
+    let errors: Vec<_> = pieces.into_iter().filter_map(Result::err).collect();
+    assert!(
+        matches!(errors[..], [ProcError::OutputTooLarge { limit: 299_999 }]),
+        "{errors:?}"
+    );
 }
 
 /// As above, and beyond the reach of a signal to the group.

@@ -243,11 +243,13 @@ impl ProcOut {
             if let Some(bytes) = state.output.pop_front() {
                 return Poll::Ready(Some(Ok(bytes)));
             }
-            if let Some(stop) = state.stop.as_ref().filter(|_| !state.output_ended) {
-                return Poll::Ready(Some(Err(stop.error())));
-            }
-            if state.output_ended || state.ended.is_some() {
-                return Poll::Ready(None);
+            match (&state.stop, &state.ended) {
+                (Some(stop), Some(Err(_))) => return Poll::Ready(Some(Err(stop.error()))),
+                (Some(stop), _) if !state.output_ended => return Poll::Ready(Some(Err(stop.error()))),
+                // Whether the stop was obeyed or came too late is known in a moment.
+                (Some(_), None) => {}
+                _ if state.output_ended || state.ended.is_some() => return Poll::Ready(None),
+                _ => {}
             }
             state.reader = Some(context.waker().clone());
             Poll::Pending

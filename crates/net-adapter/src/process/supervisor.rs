@@ -160,7 +160,11 @@ fn supervise(
         (None, signal) => ProcStatus::Signal(signal.unwrap_or(0)),
     };
     // A stop that nobody obeyed came too late.
-    let stopped = shared.lock().stop.clone().filter(|_| supervisor.is_ending());
+    let stopped = {
+        let state = shared.lock();
+        let obeyed = supervisor.is_ending() || state.killed;
+        state.stop.clone().filter(|_| obeyed)
+    };
     Ok((status, stopped))
 }
 
@@ -242,7 +246,11 @@ impl Supervisor<'_> {
             self.hear(&mut buffer);
             self.hear_errors(&mut buffer);
         }
-        while (self.stdout.is_some() || self.stderr.is_some()) && self.cx.now() < until {
+        let is_wanted = || {
+            let state = self.shared.lock();
+            !state.killed && state.stop.is_none()
+        };
+        while (self.stdout.is_some() || self.stderr.is_some()) && self.cx.now() < until && is_wanted() {
             self.move_bytes()?;
         }
         if matches!(self.shared.lock().stop, Some(Stop::TooLarge(_))) {
