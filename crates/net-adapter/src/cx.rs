@@ -414,10 +414,12 @@ impl Cx {
             mask: Some(end),
             ..self.twin()
         }));
+        let mut cut_short = CutShort(Some(cx.clone()));
         let mut future = pin!(f(cx));
         let mut timer = self.backend().sleep_until(end);
         poll_fn(|context| {
             if let Poll::Ready(output) = future.as_mut().poll(context) {
+                cut_short.0 = None;
                 return Poll::Ready(Ok(output));
             }
             timer.as_mut().poll(context).map(|()| Err(BudgetExceeded { limit }))
@@ -770,5 +772,17 @@ pub(crate) async fn settle<T, E: TaskError>(task: &str, future: impl Future<Outp
             None => Outcome::Err(error),
         },
         Err(panic) => Outcome::Panicked(panic),
+    }
+}
+
+/// What a mask that was cut short has begun, a blocking call for one, hears of its end.
+struct CutShort(Option<Cx>);
+
+impl Drop for CutShort {
+    fn drop(&mut self) {
+        if let Some(cx) = self.0.take() {
+            cx.0.token
+                .raise(CancelReason::new(CancelKind::Deadline, cx.0.record.name, cx.now()));
+        }
     }
 }
