@@ -104,6 +104,8 @@ impl<T> LabReport<T> {
         };
         let out_of_steps = self.steps >= self.config.max_steps;
         let what = what.or_else(|| out_of_steps.then(|| format!("gave up after {} steps", self.steps)));
+        let too_long = self.virtual_elapsed > self.config.max_virtual;
+        let what = what.or_else(|| too_long.then(|| format!("it took {:?} of virtual time", self.virtual_elapsed)));
         let drain = &self.drain;
         let what = what
             .or_else(|| {

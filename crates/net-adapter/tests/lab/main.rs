@@ -119,6 +119,16 @@ fn virtual_net_carries_bytes_on_every_lab() {
 }
 
 #[test]
+fn a_run_that_takes_longer_than_it_may_is_not_clean() {
+    for &kind in BackendKind::compiled() {
+        let mut config = LabConfig::new(1).on(kind);
+        config.max_virtual = Duration::from_secs(3_600);
+        let report = config.run(|cx| async move { cx.sleep(Duration::from_secs(86_400)).await.is_ok() });
+        report.clean().unwrap_err();
+    }
+}
+
+#[test]
 fn a_day_passes_in_no_time() {
     for &kind in BackendKind::compiled() {
         let report = LabConfig::new(1).on(kind).run(|cx| async move {
