@@ -1,7 +1,7 @@
 //! Nothing is copied from asupersync: no file of ours has more than five lines in a row that a file of that package has too.
 //!
-//! Indentation, remarks behind code, lines of punctuation and imports are passed over on both sides: everybody's code has
-//! them alike. The package is read only where `--fetch` says that its licence was read (docs/licensing.md).
+//! Indentation, remarks behind code, lines of punctuation or of one word and imports are passed over on both sides:
+//! everybody's code has them alike. The package is read only where `--fetch` says that its licence was read (docs/licensing.md).
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -65,7 +65,11 @@ fn tells(line: &str) -> bool {
     let import = ["use ", "pub use ", "mod ", "pub mod "]
         .iter()
         .any(|word| line.starts_with(word));
-    !import && line.contains(char::is_alphanumeric)
+    let is_word = line
+        .trim_end_matches(',')
+        .chars()
+        .all(|c| c.is_alphanumeric() || c == '_');
+    !import && !is_word && line.contains(char::is_alphanumeric)
 }
 
 /// The files of a package that somebody could copy from.
