@@ -117,9 +117,11 @@ impl Link {
         let result = change(&mut state);
         let after = (state.is_leaving(), state.ended.is_some());
         let stream = if after.1 { state.wire.take() } else { None };
+        let again = state.wire.wants_again();
+        // A waker is anybody's code, and so is what a stream wakes when it goes: neither may find the lock held.
         drop(state);
         drop(stream);
-        if before != after {
+        if before != after || again {
             self.waker.wake_by_ref();
         }
         result
@@ -471,23 +473,4 @@ fn cut(reason: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reason_is_cut_between_characters() {
-        assert_eq!(cut("short"), "short");
-        let long = "é".repeat(100);
-        assert_eq!(cut(&long).len(), 122);
-    }
-
-    #[test]
-    fn a_code_that_may_not_be_sent_is_an_ordinary_goodbye() {
-        for code in [0, 999, 1004, 1005, 1006, 1015] {
-            assert_eq!(u16::from(sendable(code)), 1000, "{code}");
-        }
-        for code in [1000, 1001, 1011, 3000, 4999] {
-            assert_eq!(u16::from(sendable(code)), code);
-        }
-    }
-}
+mod tests;
