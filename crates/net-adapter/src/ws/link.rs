@@ -37,6 +37,7 @@ pub(super) struct Link {
 struct State {
     wire: Wire,
     frames: WebSocketContext,
+    role: Role,
     max_message: usize,
     /// The peer's goodbye was read; the connection is about to end.
     farewell: Option<WsEnd>,
@@ -92,6 +93,7 @@ impl Link {
             state: Mutex::new(State {
                 wire: Wire::new(stream),
                 frames: WebSocketContext::from_partially_read(early.to_vec(), role, Some(config)),
+                role,
                 max_message,
                 farewell: None,
                 fault: None,
@@ -223,7 +225,20 @@ impl State {
                 self.ended.get_or_insert(WsEnd::Abnormal(NetworkErrorKind::Protocol));
                 return Poll::Ready(Err(self.error_of(fault.kind)));
             }
-            if self.farewell.is_none() && !self.nudge(context) {
+            if self.farewell.is_some() {
+                // Everything queued, this end's goodbye last, goes out before the end: `read` knows of its answer only.
+                let (frames, mut shim) = self.lend(context);
+                match frames.flush(&mut shim) {
+                    Ok(()) => {}
+                    // For a server reading is the end; a client goes on, to learn of the server's.
+                    Err(error) if would_block(&error) && self.role == Role::Server => return Poll::Pending,
+                    Err(error) if would_block(&error) => {}
+                    Err(error) => {
+                        self.fail(context, error);
+                        continue;
+                    }
+                }
+            } else if !self.nudge(context) {
                 continue;
             }
             let (frames, mut shim) = self.lend(context);
@@ -261,6 +276,10 @@ impl State {
 
     fn poll_send(&mut self, context: &mut Context<'_>, message: &mut Option<WsMsg>) -> Poll<Result<(), WsError>> {
         if message.is_some() {
+            // What comes too late need not wait to learn it.
+            if let Some(end) = self.refusal() {
+                return Poll::Ready(Err(WsError::Ended(end)));
+            }
             ready!(self.poll_flush(context))?;
         }
         if let Some(message) = message.take() {
@@ -312,14 +331,20 @@ impl State {
         self.frames.set_config(|config| config.max_write_buffer_size = bytes);
     }
 
+    /// Why no further message is taken, if none is.
+    fn refusal(&self) -> Option<WsEnd> {
+        let leaving = || WsEnd::Abnormal(NetworkErrorKind::ClosedEarly);
+        match &self.ended {
+            None if self.frames.can_write() => None,
+            None => Some(self.farewell.clone().unwrap_or_else(leaving)),
+            ended => ended.clone(),
+        }
+    }
+
     /// Puts one whole frame in the queue, whatever the stream takes of it now.
     fn queue(&mut self, context: &mut Context<'_>, message: Message) -> Result<(), WsError> {
-        if let Some(end) = &self.ended {
-            return Err(WsError::Ended(end.clone()));
-        }
-        if !self.frames.can_write() {
-            let leaving = WsEnd::Abnormal(NetworkErrorKind::ClosedEarly);
-            return Err(WsError::Ended(self.farewell.clone().unwrap_or(leaving)));
+        if let Some(end) = self.refusal() {
+            return Err(WsError::Ended(end));
         }
         if let Message::Ping(bytes) | Message::Pong(bytes) = &message
             && bytes.len() > SIGN
@@ -335,24 +360,26 @@ impl State {
         Ok(())
     }
 
+    /// Ready when the system has all that was queued, also while the connection is about to end.
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), WsError>> {
         loop {
             if let Some(end) = &self.ended {
                 return Poll::Ready(Err(WsError::Ended(end.clone())));
             }
-            if self.farewell.is_some() || self.fault.is_some() {
-                // The receiving half brings it to its end.
-                return Poll::Ready(Ok(()));
-            }
+            let farewell = self.farewell.is_some();
             let (frames, mut shim) = self.lend(context);
             match frames.flush(&mut shim) {
-                Ok(()) => {
-                    let lost = self.wire.unsent().map(WsEnd::Abnormal);
-                    return Poll::Ready(lost.map_or(Ok(()), |end| Err(WsError::Ended(end))));
-                }
+                Ok(()) => {}
                 Err(error) if would_block(&error) => return Poll::Pending,
-                Err(error) => self.fail(context, error),
+                // So a server learns that its answer to the goodbye is written, and all before it.
+                Err(error @ tungstenite::Error::ConnectionClosed) if farewell => self.fail(context, error),
+                Err(error) => {
+                    self.fail(context, error);
+                    continue;
+                }
             }
+            let lost = self.wire.unsent().map(WsEnd::Abnormal);
+            return Poll::Ready(lost.map_or(Ok(()), |end| Err(WsError::Ended(end))));
         }
     }
 
