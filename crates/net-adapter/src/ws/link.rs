@@ -37,6 +37,7 @@ pub(super) struct Link {
 struct State {
     wire: Wire,
     frames: WebSocketContext,
+    role: Role,
     max_message: usize,
     /// The peer's goodbye was read; the connection is about to end.
     farewell: Option<WsEnd>,
@@ -92,6 +93,7 @@ impl Link {
             state: Mutex::new(State {
                 wire: Wire::new(stream),
                 frames: WebSocketContext::from_partially_read(early.to_vec(), role, Some(config)),
+                role,
                 max_message,
                 farewell: None,
                 fault: None,
@@ -117,9 +119,11 @@ impl Link {
         let result = change(&mut state);
         let after = (state.is_leaving(), state.ended.is_some());
         let stream = if after.1 { state.wire.take() } else { None };
+        let again = state.wire.wants_again();
+        // A waker is anybody's code, and so is what a stream wakes when it goes: neither may find the lock held.
         drop(state);
         drop(stream);
-        if before != after {
+        if before != after || again {
             self.waker.wake_by_ref();
         }
         result
@@ -221,7 +225,20 @@ impl State {
                 self.ended.get_or_insert(WsEnd::Abnormal(NetworkErrorKind::Protocol));
                 return Poll::Ready(Err(self.error_of(fault.kind)));
             }
-            if self.farewell.is_none() && !self.nudge(context) {
+            if self.farewell.is_some() {
+                // Everything queued, this end's goodbye last, goes out before the end: `read` knows of its answer only.
+                let (frames, mut shim) = self.lend(context);
+                match frames.flush(&mut shim) {
+                    Ok(()) => {}
+                    // For a server reading is the end; a client goes on, to learn of the server's.
+                    Err(error) if would_block(&error) && self.role == Role::Server => return Poll::Pending,
+                    Err(error) if would_block(&error) => {}
+                    Err(error) => {
+                        self.fail(context, error);
+                        continue;
+                    }
+                }
+            } else if !self.nudge(context) {
                 continue;
             }
             let (frames, mut shim) = self.lend(context);
@@ -259,6 +276,10 @@ impl State {
 
     fn poll_send(&mut self, context: &mut Context<'_>, message: &mut Option<WsMsg>) -> Poll<Result<(), WsError>> {
         if message.is_some() {
+            // What comes too late need not wait to learn it.
+            if let Some(end) = self.refusal() {
+                return Poll::Ready(Err(WsError::Ended(end)));
+            }
             ready!(self.poll_flush(context))?;
         }
         if let Some(message) = message.take() {
@@ -310,14 +331,20 @@ impl State {
         self.frames.set_config(|config| config.max_write_buffer_size = bytes);
     }
 
+    /// Why no further message is taken, if none is.
+    fn refusal(&self) -> Option<WsEnd> {
+        let leaving = || WsEnd::Abnormal(NetworkErrorKind::ClosedEarly);
+        match &self.ended {
+            None if self.frames.can_write() => None,
+            None => Some(self.farewell.clone().unwrap_or_else(leaving)),
+            ended => ended.clone(),
+        }
+    }
+
     /// Puts one whole frame in the queue, whatever the stream takes of it now.
     fn queue(&mut self, context: &mut Context<'_>, message: Message) -> Result<(), WsError> {
-        if let Some(end) = &self.ended {
-            return Err(WsError::Ended(end.clone()));
-        }
-        if !self.frames.can_write() {
-            let leaving = WsEnd::Abnormal(NetworkErrorKind::ClosedEarly);
-            return Err(WsError::Ended(self.farewell.clone().unwrap_or(leaving)));
+        if let Some(end) = self.refusal() {
+            return Err(WsError::Ended(end));
         }
         if let Message::Ping(bytes) | Message::Pong(bytes) = &message
             && bytes.len() > SIGN
@@ -333,24 +360,26 @@ impl State {
         Ok(())
     }
 
+    /// Ready when the system has all that was queued, also while the connection is about to end.
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), WsError>> {
         loop {
             if let Some(end) = &self.ended {
                 return Poll::Ready(Err(WsError::Ended(end.clone())));
             }
-            if self.farewell.is_some() || self.fault.is_some() {
-                // The receiving half brings it to its end.
-                return Poll::Ready(Ok(()));
-            }
+            let farewell = self.farewell.is_some();
             let (frames, mut shim) = self.lend(context);
             match frames.flush(&mut shim) {
-                Ok(()) => {
-                    let lost = self.wire.unsent().map(WsEnd::Abnormal);
-                    return Poll::Ready(lost.map_or(Ok(()), |end| Err(WsError::Ended(end))));
-                }
+                Ok(()) => {}
                 Err(error) if would_block(&error) => return Poll::Pending,
-                Err(error) => self.fail(context, error),
+                // So a server learns that its answer to the goodbye is written, and all before it.
+                Err(error @ tungstenite::Error::ConnectionClosed) if farewell => self.fail(context, error),
+                Err(error) => {
+                    self.fail(context, error);
+                    continue;
+                }
             }
+            let lost = self.wire.unsent().map(WsEnd::Abnormal);
+            return Poll::Ready(lost.map_or(Ok(()), |end| Err(WsError::Ended(end))));
         }
     }
 
@@ -471,23 +500,4 @@ fn cut(reason: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reason_is_cut_between_characters() {
-        assert_eq!(cut("short"), "short");
-        let long = "é".repeat(100);
-        assert_eq!(cut(&long).len(), 122);
-    }
-
-    #[test]
-    fn a_code_that_may_not_be_sent_is_an_ordinary_goodbye() {
-        for code in [0, 999, 1004, 1005, 1006, 1015] {
-            assert_eq!(u16::from(sendable(code)), 1000, "{code}");
-        }
-        for code in [1000, 1001, 1011, 3000, 4999] {
-            assert_eq!(u16::from(sendable(code)), code);
-        }
-    }
-}
+mod tests;

@@ -22,6 +22,7 @@ pub(super) struct Wire {
     heard: u64,
     unsent: Option<NetworkErrorKind>,
     reads: u32,
+    again: bool,
 }
 
 impl Wire {
@@ -31,6 +32,7 @@ impl Wire {
             heard: 0,
             unsent: None,
             reads: READS,
+            again: false,
         }
     }
 
@@ -47,6 +49,11 @@ impl Wire {
     /// A poll begins.
     pub(super) fn begin(&mut self) {
         self.reads = READS;
+    }
+
+    /// Whether a poll stopped although there is more to read; it is to be woken for that. Asked once.
+    pub(super) fn wants_again(&mut self) -> bool {
+        std::mem::take(&mut self.again)
     }
 
     /// Says that nothing more will be sent.
@@ -89,7 +96,8 @@ impl Read for Shim<'_, '_> {
             return Ok(0);
         };
         if self.wire.reads == 0 {
-            self.context.waker().wake_by_ref();
+            // Not woken here: the connection's lock is held.
+            self.wire.again = true;
             return Err(io::ErrorKind::WouldBlock.into());
         }
         self.wire.reads -= 1;
@@ -132,7 +140,8 @@ impl Write for Shim<'_, '_> {
 pub(super) struct Waiting {
     sender: Mutex<Option<Waker>>,
     receiver: Mutex<Option<Waker>>,
-    closer: Mutex<Option<Waker>>,
+    /// More than one may wait for the goodbyes: who holds the sending half, and the server.
+    closers: Mutex<Vec<Waker>>,
 }
 
 /// Which of those who share the connection waits.
@@ -140,28 +149,69 @@ pub(super) struct Waiting {
 pub(super) enum Half {
     Sender,
     Receiver,
-    /// Who says goodbye. A server does while others may still hold both halves.
+    /// Who says goodbye. A server does while others may still hold both halves, or say it themselves.
     Closer,
 }
 
 impl Waiting {
     pub(super) fn wait(&self, half: Half, waker: &Waker) {
-        let slot = match half {
-            Half::Sender => &self.sender,
-            Half::Receiver => &self.receiver,
-            Half::Closer => &self.closer,
+        let waker = waker.clone();
+        let displaced = match half {
+            Half::Sender => lock(&self.sender).replace(waker),
+            Half::Receiver => lock(&self.receiver).replace(waker),
+            Half::Closer => {
+                let mut closers = lock(&self.closers);
+                if closers.iter().any(|known| known.will_wake(&waker)) {
+                    Some(waker)
+                } else {
+                    closers.push(waker);
+                    None
+                }
+            }
         };
-        *lock(slot) = Some(waker.clone());
+        // Where no lock is held: it may be the last that keeps a task.
+        drop(displaced);
     }
 }
 
 impl Wake for Waiting {
     fn wake(self: Arc<Self>) {
-        for slot in [&self.sender, &self.receiver, &self.closer] {
+        for slot in [&self.sender, &self.receiver] {
             let waker = lock(slot).take();
             if let Some(waker) = waker {
                 waker.wake();
             }
         }
+        let closers = std::mem::take(&mut *lock(&self.closers));
+        for closer in closers {
+            closer.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Flag(Mutex<u32>);
+
+    impl Wake for Flag {
+        fn wake(self: Arc<Self>) {
+            *lock(&self.0) += 1;
+        }
+    }
+
+    #[test]
+    fn every_closer_is_woken_once_however_often_it_waited() {
+        let waiting = Arc::<Waiting>::default();
+        let flags = [(); 3].map(|()| Arc::new(Flag(Mutex::new(0))));
+        for _ in 0..2 {
+            for flag in &flags {
+                waiting.wait(Half::Closer, &flag.clone().into());
+            }
+        }
+        waiting.clone().wake();
+        waiting.wake();
+        assert_eq!(flags.map(|flag| *lock(&flag.0)), [1; 3]);
     }
 }

@@ -89,7 +89,8 @@ impl WebSocket {
     /// Sends one message; returns when the system has taken it.
     ///
     /// # Errors
-    /// [`WsError::Ended`]: nothing more can be sent, but what the peer said before can still be received.
+    /// [`WsError::Ended`]: nothing more can be sent, and a message that waited may not have gone out; but what the peer said
+    /// before can still be received.
     /// [`WsError::TooBig`] for a ping or pong of more than 125 bytes, which was not sent. [`WsError::Cancelled`].
     ///
     /// # Cancel safety

@@ -30,7 +30,7 @@ on_every_host!(
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn patient() -> WsOpts {
+pub fn patient() -> WsOpts {
     WsOpts {
         close_wait: PATIENCE,
         ..direct()
@@ -38,22 +38,25 @@ fn patient() -> WsOpts {
 }
 
 /// What no system takes all of while nobody reads.
-fn water() -> WsMsg {
+pub fn water() -> WsMsg {
     WsMsg::Binary(Bytes::from(vec![7; 1 << 20]))
 }
 
-/// Sends to a peer that does not read until a message has to wait, as a rule most of it.
-async fn stuff(cx: &Cx, socket: &mut WebSocket) {
+/// Sends to a peer that does not read until a message has to wait, as a rule most of it. How many messages were queued.
+pub async fn stuff(cx: &Cx, socket: &mut WebSocket) -> usize {
     let sent = water();
+    let mut queued = 1;
     while let Ok(sent) = cx
         .timeout(Duration::from_millis(20), socket.send(cx, sent.clone()))
         .await
     {
         sent.unwrap();
+        queued += 1;
     }
+    queued
 }
 
-fn goodbye(code: u16) -> Option<(u8, Vec<u8>)> {
+pub fn goodbye(code: u16) -> Option<(u8, Vec<u8>)> {
     Some((0x88, code.to_be_bytes().to_vec()))
 }
 
@@ -68,7 +71,7 @@ async fn last_frame(raw: &mut Raw) -> Option<(u8, Vec<u8>)> {
 }
 
 /// A server with these routes, and handlers that may take their time to clean up.
-async fn serve(cx: &Cx, routes: Router<Journal>) -> Server {
+pub async fn serve(cx: &Cx, routes: Router<Journal>) -> Server {
     let limits = ServerLimits {
         cleanup: PATIENCE,
         drain: PATIENCE,
