@@ -14,6 +14,7 @@
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::ops::RangeInclusive;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -71,9 +72,9 @@ struct At {
     fault: &'static str,
     target: &'static str,
     nth: u64,
-    /// Issues of the pages before it. More than these cannot be stored while it is under way; the last of them may be
-    /// under way too.
-    before: i64,
+    /// Issues that can be stored while it is under way: those of all pages before it, or of all but the last of these,
+    /// which may be under way too.
+    stored: RangeInclusive<i64>,
 }
 
 const PAGE: i64 = 5;
@@ -84,38 +85,62 @@ const KILLS: [At; 3] = [
         fault: "stall",
         target: "*/issues?*",
         nth: 4,
-        before: 15,
+        stored: 15 - PAGE..=15,
     },
     At {
         what: "half a page has come",
-        fault: "slow-bytes",
+        fault: "stall-in-body",
         target: "*/issues?*",
         nth: 6,
-        before: 25,
+        stored: 25 - PAGE..=25,
     },
     At {
         what: "every page of issues has come, and a set of comments was asked for",
         fault: "stall",
         target: "*/discussions?*",
         nth: 5,
-        before: 40,
+        stored: 40..=40,
     },
 ];
 
-/// Kills a run where `at` says. Nothing where it was faster than the kill.
-fn killed_at(at: &At, forge: &Forge, desk: &Desk, from: &str) -> Option<()> {
+/// Kills a run where `at` says; what the forge holds back does not come before.
+fn killed_at(at: &At, forge: &Forge, desk: &Desk, from: &str) {
     let mut run = on(desk, from, &["sync", &forge.project_url()]);
     wait_until(at.what, || {
-        assert!(!run.has_ended(), "{}: it ended by itself", at.what);
-        forge.stats()["faults"][at.fault] == 1
+        // In this order: what has ended by now asks the forge nothing more.
+        let ended = run.has_ended();
+        let held_back = forge.stats()["faults"][at.fault] == 1;
+        assert!(held_back || !ended, "{}: it ended by itself", at.what);
+        held_back
     });
     let killed = run.kill();
     assert_eq!(killed.code(), 137, "{killed}");
     let mirror = desk.mirror();
     mirror.check();
     let stored = mirror.count("issues", "1");
-    assert_eq!(stored % PAGE, 0, "killed when {}: a part of a page is stored", at.what);
-    (stored <= at.before).then_some(())
+    assert!(
+        at.stored.contains(&stored) && stored % PAGE == 0,
+        "killed when {}: {stored} issues are stored",
+        at.what
+    );
+    if let Some((list, iid)) = comments_held_back(forge) {
+        let kind = list.trim_end_matches('s');
+        let stored = format!(
+            "job_type = 'discussions' AND entity_type = '{kind}' AND entity_id = (SELECT id FROM {list} WHERE iid = {iid})"
+        );
+        assert_eq!(mirror.count("dependent_sets", &stored), 0, "killed when {}", at.what);
+    }
+}
+
+/// Whose comments the forge holds back: the list, and the number in it.
+fn comments_held_back(forge: &Forge) -> Option<(String, i64)> {
+    let log = get(forge.url(), "/-/log").json();
+    let mut entries = log.as_array().unwrap().iter();
+    let held_back = entries.find(|entry| !entry["fault"].is_null()).unwrap();
+    let (entity, _) = held_back["target"].as_str().unwrap().split_once("/discussions?")?;
+    let mut parts = entity.rsplit('/');
+    let iid = parts.next().unwrap().parse().unwrap();
+    Some((parts.next().unwrap().to_owned(), iid))
 }
 
 #[test]
@@ -137,14 +162,9 @@ fn killed_mid_page_on_one_runtime_and_finished_on_the_other() {
         for at in &KILLS {
             let when = format!("nth:{}", at.nth);
             let faulty = ["--fault-target", at.target, "--fault-when", &when, "--fault", at.fault];
-            // A page that comes slowly may have come before the kill does, on a machine that does more than this.
-            let (forge, desk) = loop {
-                let forge = sized(&faulty);
-                let desk = configured(&forge);
-                if killed_at(at, &forge, &desk, from).is_some() {
-                    break (forge, desk);
-                }
-            };
+            let forge = sized(&faulty);
+            let desk = configured(&forge);
+            killed_at(at, &forge, &desk, from);
             let finished = on(&desk, to, &["sync", &forge.project_url()]).wait().data();
             assert_eq!(finished["status"], "done", "{finished}");
             let mirror = desk.mirror();
@@ -207,11 +227,14 @@ fn lasting(mut body: Value) -> Value {
     json!([body["data"].take(), body["code"].take()])
 }
 
+/// A busy machine may need long to answer all that is open when a server ends.
+const SERVER: &str = "[server]\ngraceful_shutdown_ms = 120000\n";
+
 /// A desk with a mirror whose slices are all on `runtime`, and the configuration with the server on another.
 fn mirrored<'a>(forge: &'a Forge, runtime: &'a str) -> (Desk, impl Fn(&str) -> String + 'a) {
     let config = move |server: &str| {
         let forge = forge.config();
-        format!("{forge}\n[runtime]\ndefault = \"{runtime}\"\n[runtime.slices]\nserver = \"{server}\"\n")
+        format!("{forge}\n[runtime]\ndefault = \"{runtime}\"\n[runtime.slices]\nserver = \"{server}\"\n{SERVER}")
     };
     let desk = Desk::new();
     desk.configure(&config(runtime));
@@ -237,8 +260,45 @@ fn mix(desk: &Desk) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Connections of step 3; each has always one request open.
-const CONNECTIONS: usize = 100;
+/// Connections of step 3 that have a request open when the signal comes.
+const HELD: usize = 100;
+/// Connections beside them that ask without a pause.
+const BUSY: usize = 8;
+
+/// What each target was answered with, the same every time.
+#[derive(Default)]
+struct Given(Mutex<BTreeMap<&'static str, Value>>);
+
+impl Given {
+    fn note(&self, target: &'static str, body: &str) {
+        let body = lasting(serde_json::from_str(body).unwrap());
+        let mut given = self.0.lock().unwrap();
+        assert_eq!(given.entry(target).or_insert_with(|| body.clone()), &body, "{target}");
+    }
+}
+
+/// A connection whose server has read the first half of a request, and waits for the other.
+struct Held {
+    stream: TcpStream,
+    target: &'static str,
+    rest: String,
+}
+
+/// Sends a request and half of the next in one piece: whoever answers the one has read the half.
+fn hold(host: &str) -> Vec<Held> {
+    let begin = |(number, target): (usize, &'static str)| {
+        let mut stream = TcpStream::connect(host).unwrap();
+        let mut sent = request(host, "/health/live");
+        let mut next = request(host, target);
+        let rest = next.split_off(next.len() * (number % 7 + 1) / 9);
+        sent.push_str(&next);
+        stream.write_all(sent.as_bytes()).unwrap();
+        Held { stream, target, rest }
+    };
+    let mut held: Vec<Held> = TARGETS.into_iter().cycle().take(HELD).enumerate().map(begin).collect();
+    held.retain_mut(|held| matches!(answer(&mut held.stream), Answered::Whole(_)));
+    held
+}
 
 #[test]
 fn what_was_answered_before_the_move_is_answered_after_it() {
@@ -248,42 +308,56 @@ fn what_was_answered_before_the_move_is_answered_after_it() {
         let (desk, config) = mirrored(&forge, from);
         let site = Site::open(&desk);
         let host = site.origin.trim_start_matches("http://").to_owned();
-        let (told, after) = (AtomicBool::new(false), AtomicU64::new(0));
-        let asking: Vec<AtomicU64> = (0..CONNECTIONS).map(|_| AtomicU64::new(0)).collect();
-        let given: Mutex<BTreeMap<&str, Value>> = Mutex::default();
+        let (told, dropped) = (AtomicBool::new(false), AtomicU64::new(0));
+        let busy: Vec<AtomicU64> = (0..BUSY).map(|_| AtomicU64::new(0)).collect();
+        let given = Given::default();
+        let (mut open, mut after) = (0, 0);
         std::thread::scope(|scope| {
-            for (number, count) in asking.iter().enumerate() {
-                let (host, told, after, given) = (&host, &told, &after, &given);
+            for (number, count) in busy.iter().enumerate() {
+                let (host, told, dropped, given) = (&host, &told, &dropped, &given);
                 scope.spawn(move || {
                     let mut stream = TcpStream::connect(host).unwrap();
                     for target in TARGETS.iter().cycle().skip(number) {
-                        let Answered::Whole(body) = ask(&mut stream, host, target) else {
+                        if stream.write_all(request(host, target).as_bytes()).is_err() {
+                            return;
+                        }
+                        let in_time = !told.load(Ordering::SeqCst);
+                        let Answered::Whole(body) = answer(&mut stream) else {
+                            dropped.fetch_add(in_time.into(), Ordering::Relaxed);
                             return;
                         };
                         count.fetch_add(1, Ordering::Relaxed);
-                        after.fetch_add(u64::from(told.load(Ordering::Relaxed)), Ordering::Relaxed);
-                        let body = lasting(serde_json::from_str(&body).unwrap());
-                        let mut given = given.lock().unwrap();
-                        assert_eq!(given.entry(target).or_insert_with(|| body.clone()), &body, "{target}");
+                        given.note(target, &body);
                     }
                 });
             }
-            // From its second request on, a connection is known to be served.
-            wait_until("every connection has been answered", || {
-                asking.iter().all(|count| count.load(Ordering::Relaxed) > 0)
+            wait_until("every busy connection has been answered", || {
+                busy.iter().all(|count| count.load(Ordering::Relaxed) > 0)
             });
+            let mut held = hold(&host);
+            open = held.len();
+            assert_eq!(open, HELD);
+            told.store(true, Ordering::SeqCst);
             site.server.signal(Signal::TERM);
-            told.store(true, Ordering::Relaxed);
+            wait_until("it listens no more", || TcpStream::connect(&host).is_err());
+            for held in &mut held {
+                held.stream.write_all(held.rest.as_bytes()).unwrap();
+            }
+            for Held { stream, target, .. } in &mut held {
+                let Answered::Whole(body) = answer(stream) else {
+                    panic!("{target} was open when the signal came, and was dropped");
+                };
+                given.note(target, &body);
+                after += 1;
+            }
             let ended = site.server.wait();
             assert_eq!(ended.code(), 0, "{ended}");
         });
-        let after = after.load(Ordering::Relaxed);
-        assert!(after > 0, "who is asked before the signal still answers");
         desk.configure(&config(to));
         let site = Site::open_at(&desk, &host);
         assert_eq!(site.origin, format!("http://{host}"));
         assert_eq!(mix(&desk)["server"], *to);
-        let given = given.into_inner().unwrap();
+        let given = given.0.into_inner().unwrap();
         assert_eq!(given.len(), TARGETS.len());
         for (target, body) in given {
             let answer = get(&site.origin, target);
@@ -291,11 +365,16 @@ fn what_was_answered_before_the_move_is_answered_after_it() {
         }
         site.end();
         desk.mirror().check();
-        let answered: u64 = asking.iter().map(|count| count.load(Ordering::Relaxed)).sum();
+        let busy: u64 = busy.iter().map(|count| count.load(Ordering::Relaxed)).sum();
         record(
             3,
             &pair,
-            &json!({"open": CONNECTIONS, "answered": answered, "after the signal": after}),
+            &json!({
+                "open": open,
+                "of these answered": after,
+                "answered to others": busy,
+                "of others sent before the signal and not answered": dropped.into_inner(),
+            }),
         );
     }
 }
@@ -327,19 +406,27 @@ fn a_slice_moves_by_one_line_and_moves_back() {
     }
 }
 
-/// What became of a connection on which one request followed another.
+/// What became of a request.
 enum Answered {
     /// With its body.
     Whole(String),
-    /// The server hung up between two answers.
+    /// The server hung up before a byte of the answer. It may, where it has read nothing of the request.
     Ended,
 }
 
+fn request(host: &str, target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n")
+}
+
 fn ask(stream: &mut TcpStream, host: &str, target: &str) -> Answered {
-    let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
-    if stream.write_all(request.as_bytes()).is_err() {
-        return Answered::Ended;
+    match stream.write_all(request(host, target).as_bytes()) {
+        Ok(()) => answer(stream),
+        Err(_) => Answered::Ended,
     }
+}
+
+/// Reads one answer; none may be cut.
+fn answer(stream: &mut TcpStream) -> Answered {
     let mut answer = Vec::new();
     let mut chunk = [0; 16 * 1024];
     loop {

@@ -26,7 +26,7 @@ const STEPS: [(u32, &str); 4] = [
     ),
     (
         3,
-        "a hundred requests open, SIGTERM, the other one on the same port: what was answered is answered again",
+        "a hundred requests open, SIGTERM: all are answered, and again by the other one on the same port",
     ),
     (
         4,

@@ -1,9 +1,10 @@
-//! One scenario of `cargo xtask kpi`: the sync engine over the simulated forge in the lab, cut at every await. It prints trace
+//! One scenario of `cargo xtask kpi`: the sync engine over the simulated forge in the lab, cut at its awaits. It prints trace
 //! hashes as `annals-net-adapter`'s bench `adapter` does; the comparing is done there.
 //!
-//! A run has more awaits than can be cut for every seed in the time that a report may take. Each seed cuts every so-many-th of
-//! its own, beginning with another one, so that all seeds together cut them all. What the file holds after a cut goes
-//! into the hash. That every cut leaves whole batches is a test's to say: `inv1_kill_at_every_await_leaves_whole_batches`.
+//! A run has more awaits than can be cut for every seed in the time that a report may take. Each seed has a schedule of its
+//! own and cuts every so-many-th await of that, beginning with another one; no schedule is cut at all of its awaits. The run
+//! that is not cut must be a sync that is done. What the file holds after each run goes into the hash. That every cut leaves
+//! whole batches is a test's to say: `inv1_kill_at_every_await_leaves_whole_batches`.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,13 +19,16 @@
 #[path = "../tests/it/common/mod.rs"]
 mod common;
 
+use std::error::Error;
 use std::hash::Hasher;
 use std::path::{Path, PathBuf};
 
+use annals_core::Outcome;
+use annals_db::ids::RunStatus;
 use annals_db::{Db, OpenOptions};
 use annals_net_adapter::lab::{CancelPoint, Injection, LabConfig, LabReport};
 use annals_net_adapter::{BackendKind, Cx};
-use annals_sync::{Progress, Target};
+use annals_sync::{Progress, SyncResult, Target};
 use annals_testkit::forge::{SimOptions, Simulator};
 use common::{Place, options_for, process, sized};
 
@@ -80,10 +84,18 @@ fn trace(kind: BackendKind, seed: u64, seeds: u64) -> Trace {
             cancel_at,
             ..config.clone()
         };
-        let report: LabReport<()> = config.run(move |cx| ingestion(cx, file));
+        let report: LabReport<Synced> = config.run(move |cx| ingestion(cx, file));
+        let stored = stored(&place.path);
+        if cancel_at.is_none() {
+            let Outcome::Ok(Ok(done)) = &report.outcome else {
+                panic!("seed {seed}: {:?}", report.outcome);
+            };
+            assert_eq!(done.status, RunStatus::Done, "seed {seed}");
+            assert!(!stored.is_empty(), "seed {seed}: nothing was mirrored");
+        }
         runs += 1;
         hash.write_u64(report.trace_hash);
-        hash.write(stored(&place.path).as_bytes());
+        hash.write(stored.as_bytes());
         let said = || report.clean().err().map(|failure| failure.to_string());
         unclean = unclean.take().or_else(said);
         report
@@ -109,24 +121,30 @@ fn trace(kind: BackendKind, seed: u64, seeds: u64) -> Trace {
     }
 }
 
-/// A first sync. Any part of it may be cut, so nothing of it may insist.
-async fn ingestion(cx: Cx, file: PathBuf) {
-    let Ok(db) = Db::open(&cx, &file, OpenOptions::write(process(1))).await else {
-        return;
-    };
+type Synced = Result<SyncResult, Box<dyn Error + Send + Sync>>;
+
+/// A first sync. Any part of it may be cut, so nothing of it may insist; what the whole of it came to, its caller judges.
+async fn ingestion(cx: Cx, file: PathBuf) -> Synced {
+    let db = Db::open(&cx, &file, OpenOptions::write(process(1))).await?;
+    let synced = first_sync(&cx, &db).await;
+    let closed = db.close(&cx).await;
+    let synced = synced?;
+    closed?;
+    Ok(synced)
+}
+
+async fn first_sync(cx: &Cx, db: &Db) -> Synced {
     let options = SimOptions {
-        addr: "127.0.0.1:4711".parse().unwrap(),
+        addr: "127.0.0.1:4711".parse()?,
         ..SimOptions::default()
     };
-    if let Ok(sim) = Simulator::start(&cx, sized(51, 5, 3), options).await {
-        let mut options = options_for(&sim);
-        options.settings.page_size = 2;
-        let target = Target::Url(sim.project_url());
-        // It ends as the cut wants.
-        drop(annals_sync::sync(&cx, &db, vec![target], options, Progress::silent()).await);
-        sim.stop().await;
-    }
-    drop(db.close(&cx).await);
+    let sim = Simulator::start(cx, sized(51, 5, 3), options).await?;
+    let mut options = options_for(&sim);
+    options.settings.page_size = 2;
+    let target = Target::Url(sim.project_url());
+    let synced = annals_sync::sync(cx, db, vec![target], options, Progress::silent()).await;
+    sim.stop().await;
+    Ok(synced?)
 }
 
 /// The content of the file, where a cut left one.

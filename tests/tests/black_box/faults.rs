@@ -293,6 +293,7 @@ faults! {
     not_modified_unasked: NotModifiedUnasked,
     slow_bytes: SlowBytes,
     stall: Stall,
+    stall_in_body: StallInBody,
     small_chunks: SmallChunks,
     oversize_body: OversizeBody,
     endless_body: EndlessBody,

@@ -71,13 +71,27 @@ pub struct Trace {
     pub unclean: Option<String>,
 }
 
-/// A seed that failed, and what came of the line that it printed.
+/// A seed that failed, and what came of the variable that it printed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Replay {
-    pub host: String,
-    pub failure: String,
-    /// How the run failed that the line names; nothing where it did not fail.
-    pub again: Option<String>,
+    pub first: Trace,
+    /// Nothing where the variable led to no run.
+    pub again: Option<Again>,
+}
+
+/// What `benches/adapter traces` prints when it is told which run to do again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Again {
+    pub hash: String,
+    pub unclean: Option<String>,
+}
+
+impl Replay {
+    /// The same schedule, and the same failure at its end.
+    pub fn is_same(&self) -> bool {
+        let again = self.again.as_ref();
+        again.is_some_and(|again| (&again.hash, &again.unclean) == (&self.first.hash, &self.first.unclean))
+    }
 }
 
 impl Inputs {
@@ -86,7 +100,7 @@ impl Inputs {
         let adapter = Programs::build_adapter(here, features)?;
         let ask = |what: &str, count: u64| {
             let mut command = Command::new(&adapter);
-            command.args([what, &count.to_string()]);
+            command.args([what, &count.to_string()]).env_remove("ANNALS_LAB");
             command
         };
         let ingestion = || {
@@ -101,7 +115,7 @@ impl Inputs {
                 "ingestion",
             ]);
             cargo.args(features.iter().flat_map(|name| ["--features", name]));
-            cargo.args(["--", &SEEDS.to_string()]);
+            cargo.args(["--", &SEEDS.to_string()]).env_remove("ANNALS_LAB");
             cargo
         };
         let traces = || -> anyhow::Result<Vec<Trace>> {
@@ -110,15 +124,18 @@ impl Inputs {
             Ok(traces)
         };
         let traces = [traces()?, traces()?];
-        let failing = traces.first().into_iter().flatten().filter(|trace| trace.planted);
-        let replay = |(host, failure): (String, String)| -> anyhow::Result<Replay> {
-            // ANNALS_LAB="…", as a shell would read it.
-            let words = failure.split('"').nth(1).context("a failure without its line")?;
-            let again = told(ask("traces", SEEDS).env("ANNALS_LAB", words))?;
-            Ok(Replay { host, failure, again })
+        let replay = |(first, said): (&Trace, &String)| -> anyhow::Result<Replay> {
+            let variable = printed_variable(said).context("a failure without its line")?;
+            // The shell reads the variable as it would for somebody who copied it.
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("{variable} \"$0\" traces {SEEDS}")]);
+            let again = told(shell.arg(&adapter).env_remove("ANNALS_LAB"))?;
+            let first = first.clone();
+            Ok(Replay { first, again })
         };
-        let replays = failing.filter_map(|trace| Some((trace.host.clone(), trace.unclean.clone()?)));
-        let replays = replays.map(replay).collect::<anyhow::Result<_>>()?;
+        let planted = traces[0].iter().filter(|trace| trace.planted);
+        let failing = planted.filter_map(|trace| Some((trace, trace.unclean.as_ref()?)));
+        let replays = failing.map(replay).collect::<anyhow::Result<_>>()?;
         let mut taken = Taken {
             shelf,
             stamp: stamp.clone(),
@@ -152,6 +169,13 @@ impl Inputs {
     }
 }
 
+/// `NAME="value"` of the line that a failed lab run printed. The rest of the line names a test, which a bench has not.
+fn printed_variable(said: &str) -> Option<&str> {
+    let (_, line) = said.split_once("replay: ")?;
+    let (front, _) = line.split_once("\" ")?;
+    line.get(..=front.len())
+}
+
 struct Taken<'a> {
     shelf: &'a Shelf,
     stamp: Stamp,
@@ -169,5 +193,18 @@ impl Taken<'_> {
         found
             .map_err(|error| self.refused.push(format!("{name} cannot be read: {error}")))
             .ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printed_variable;
+
+    #[test]
+    fn of_a_failure_the_variable_is_run() {
+        let said =
+            "seed 3: an update was lost: 1 at 0.001; replay: ANNALS_LAB=\"backend=tokio seed=3\" cargo test -- main";
+        assert_eq!(printed_variable(said), Some("ANNALS_LAB=\"backend=tokio seed=3\""));
+        assert_eq!(printed_variable("seed 3: an update was lost"), None);
     }
 }

@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use super::inputs::{Inputs, Replay, SEEDS, Storms, Trace};
+use super::inputs::{Again, Inputs, Replay, SEEDS, Storms, Trace};
 use super::page::markdown;
 use super::report::{Kpi, Report};
-use super::rows::{CONTROLS, SCENARIOS};
+use super::rows::{CONTROLS, CUTTING, SCENARIOS};
 use crate::audit::Coverage;
 use crate::bench::versus::Versus;
 use crate::bench::{Build, Idle, runtime};
@@ -43,24 +43,31 @@ fn traces() -> Vec<Trace> {
                 control,
                 planted: false,
                 seed,
-                runs: 1,
+                runs: if CUTTING.contains(&scenario) { 41 } else { 1 },
                 hash: format!("{seed:x}"),
                 events: 40 + seed,
                 unclean: None,
             };
             traces.extend(SCENARIOS.map(|scenario| trace(scenario, false)));
             traces.extend(CONTROLS.map(|control| trace(control, true)));
+            let line = format!("replay: ANNALS_LAB=\"backend={host} seed={seed}\" cargo test");
+            traces.push(Trace {
+                planted: true,
+                unclean: (seed == 3).then(|| format!("seed {seed}: an update was lost; {line}")),
+                ..trace("planted: lost update", false)
+            });
         }
     }
     traces
 }
 
-fn replayed(host: &str) -> Replay {
-    let failure = format!("seed 3: an update was lost; replay: ANNALS_LAB=\"backend={host} seed=3\" cargo test");
+fn replayed(first: &Trace) -> Replay {
     Replay {
-        host: host.to_owned(),
-        again: Some(failure.clone()),
-        failure,
+        first: first.clone(),
+        again: Some(Again {
+            hash: first.hash.clone(),
+            unclean: first.unclean.clone(),
+        }),
     }
 }
 
@@ -125,8 +132,12 @@ fn whole() -> Inputs {
             ),
         ]),
         storms: vec![storms("tokio"), storms("asupersync")],
+        replays: first
+            .iter()
+            .filter(|trace| trace.unclean.is_some())
+            .map(replayed)
+            .collect(),
         traces: [first, second],
-        replays: ["tokio", "asupersync"].map(replayed).to_vec(),
         coverage: Some(Coverage {
             packages: vec![("annals-core".to_owned(), vec![]), ("annals-cli".to_owned(), vec![])],
         }),
@@ -178,11 +189,17 @@ fn golden_report_from_fixture_inputs() {
 
 #[test]
 fn a_missing_input_is_null_and_not_met() {
-    let without: [(&str, fn(&mut Inputs)); 12] = [
-        ("compatibility", |inputs| drop(inputs.lanes.remove("both"))),
+    let without: [(&str, fn(&mut Inputs)); 15] = [
+        ("compatibility, cancel-correctness", |inputs| {
+            drop(inputs.lanes.remove("both"))
+        }),
         ("cancel-correctness", |inputs| inputs.storms.truncate(1)),
-        ("determinism", |inputs| {
+        ("determinism, replay", |inputs| {
             inputs.traces[0].retain(|trace| trace.host == "tokio")
+        }),
+        ("determinism", |inputs| {
+            // What is missing where it should be compared has not been noticed.
+            inputs.traces[1].retain(|trace| trace.scenario != "control: wall clock")
         }),
         ("determinism", |inputs| {
             inputs.traces[0].retain(|trace| trace.scenario != "HTTP drain")
@@ -200,26 +217,39 @@ fn a_missing_input_is_null_and_not_met() {
         }),
         ("migration coverage", |inputs| inputs.coverage = None),
         ("replay", |inputs| inputs.replays.truncate(1)),
+        ("replay", |inputs| {
+            // Every seed fails.
+            inputs.traces[0].retain(|trace| !trace.planted || trace.unclean.is_some());
+        }),
+        ("replay", |inputs| {
+            inputs.replays.clear();
+            for trace in &mut inputs.traces[0] {
+                trace.unclean = None;
+            }
+        }),
         ("rollback time", |inputs| inputs.drill = None),
         ("rollback time", |inputs| {
             inputs.drill.as_mut().unwrap().records.truncate(3)
         }),
     ];
-    for (name, take) in without {
+    for (names, take) in without {
         let mut inputs = whole();
         take(&mut inputs);
-        let found = kpi(&inputs, name);
-        assert_eq!((found.value, found.met), (None, false), "{name}: {:?}", found.details);
         let report = Report::of(&inputs);
         assert!(!report.is_met());
-        assert_eq!(report.kpis.iter().filter(|kpi| !kpi.met).count(), 1, "only {name}");
+        let missed: Vec<_> = report.kpis.iter().filter(|kpi| !kpi.met).collect();
+        assert!(missed.iter().all(|kpi| kpi.value.is_none()), "{missed:?}");
+        assert_eq!(
+            missed.iter().map(|kpi| &*kpi.name).collect::<Vec<_>>().join(", "),
+            names
+        );
         assert!(serde_json::to_string(&report).unwrap().contains("\"value\":null"));
     }
 }
 
 #[test]
 fn what_is_worse_than_its_target_is_not_met() {
-    let spoilt: [(&str, &str, fn(&mut Inputs)); 13] = [
+    let spoilt: [(&str, &str, fn(&mut Inputs)); 15] = [
         ("compatibility", "91.6 % (11 of 12)", |inputs| {
             drop(
                 inputs
@@ -249,14 +279,20 @@ fn what_is_worse_than_its_target_is_not_met() {
                 .left_behind
                 .push("x: left behind: [..]".to_owned());
         }),
-        ("determinism", "99.6 % (319 of 320)", |inputs| {
+        ("determinism", "99.6 % (319 of 320), 5 of 8 scenarios", |inputs| {
             inputs.traces[1][0].hash.push('x')
         }),
-        ("determinism", "100.0 % (320 of 320)", |inputs| {
+        ("determinism", "100.0 % (320 of 320), 5 of 8 scenarios", |inputs| {
             // The control is not noticed.
             inputs.traces[1] = inputs.traces[0].clone();
         }),
-        ("determinism", "100.0 % (320 of 320)", |inputs| {
+        ("determinism", "100.0 % (320 of 320), 5 of 8 scenarios", |inputs| {
+            // Nothing is cut.
+            for trace in inputs.traces.iter_mut().flatten() {
+                trace.runs = 1;
+            }
+        }),
+        ("determinism", "100.0 % (320 of 320), 5 of 8 scenarios", |inputs| {
             for trace in inputs.traces.iter_mut().flatten().filter(|trace| !trace.control) {
                 trace.hash = "same".to_owned();
             }
@@ -275,6 +311,10 @@ fn what_is_worse_than_its_target_is_not_met() {
             inputs.coverage.as_mut().unwrap().packages[1].1.push("tokio".to_owned());
         }),
         ("replay", "50.0 % (1 of 2)", |inputs| inputs.replays[0].again = None),
+        ("replay", "50.0 % (1 of 2)", |inputs| {
+            // The same words at the end of another schedule.
+            inputs.replays[0].again.as_mut().unwrap().hash.push('x');
+        }),
         ("rollback time", "61.0 s", |inputs| {
             inputs.drill.as_mut().unwrap().records[2].more = serde_json::json!({"edit_to_ready_ms": [61_000]});
         }),
@@ -303,11 +343,23 @@ fn a_control_that_is_not_counted_once_makes_the_count_worthless() {
 }
 
 #[test]
-fn tests_that_fail_without_a_snapshot_make_the_count_worthless() {
+fn tests_that_tell_no_snapshot_make_the_count_worthless() {
+    let silent: [fn(&mut Ran); 4] = [
+        |lane| lane.failed = 1,
+        |lane| lane.ignored = 1,
+        |lane| lane.skipped.push("[mixed-server] x::lab_asupersync".to_owned()),
+        |lane| lane.skipped.push("x".to_owned()),
+    ];
+    for spoil in silent {
+        let mut inputs = whole();
+        spoil(inputs.lanes.get_mut("asupersync").unwrap());
+        let found = kpi(&inputs, "cancel-correctness");
+        assert_eq!((found.value, found.met), (None, false), "{:?}", found.details);
+    }
+    // Who never tells may be left out.
     let mut inputs = whole();
-    inputs.lanes.get_mut("asupersync").unwrap().failed = 1;
-    let found = kpi(&inputs, "cancel-correctness");
-    assert_eq!((found.value, found.met), (None, false), "{:?}", found.details);
+    inputs.lanes.get_mut("tokio").unwrap().skipped.push("z".to_owned());
+    assert!(kpi(&inputs, "cancel-correctness").met);
 }
 
 #[test]
@@ -335,7 +387,7 @@ fn the_control_leak_and_the_wall_clock_each_turn_their_kpi_red() {
     let found = kpi(&inputs, "determinism");
     assert_eq!(
         (found.value.as_deref(), found.met),
-        (Some("80.0 % (256 of 320)"), false)
+        (Some("80.0 % (256 of 320), 5 of 8 scenarios"), false)
     );
 }
 

@@ -10,6 +10,15 @@ use super::plan::Run;
 use super::skips::SKIP_LOG;
 use crate::Workspace;
 
+const LAB_SEEDS: &str = "ANNALS_LAB_SEEDS";
+/// Of a lab test, as `annals_net_adapter::testing` has it.
+const FEWEST_SEEDS: u64 = 8;
+
+/// Whether lab tests that are asked to try so many seeds try no fewer than they do by themselves.
+fn tries_more(asked: &str) -> bool {
+    asked.parse().is_ok_and(|seeds: u64| seeds >= FEWEST_SEEDS)
+}
+
 /// What became of one run.
 pub struct Ran {
     pub tally: Tally,
@@ -30,7 +39,12 @@ pub fn run(
     command
         .args(&run.args)
         .env(SKIP_LOG, skip_log)
-        .env_remove("ANNALS_RUNTIME_MODE");
+        .env_remove("ANNALS_RUNTIME_MODE")
+        // It makes every lab test run the one run that it names, or none.
+        .env_remove("ANNALS_LAB");
+    if !std::env::var(LAB_SEEDS).is_ok_and(|asked| tries_more(&asked)) {
+        command.env_remove(LAB_SEEDS);
+    }
     command.envs(programs.iter().map(|(variable, program)| (variable, program)));
     command.envs(run.mode.map(|mode| ("ANNALS_RUNTIME_MODE", mode)));
     command.stdout(writer.try_clone()?).stderr(writer);
@@ -69,4 +83,15 @@ pub fn list(workspace: &Workspace, run: &Run) -> anyhow::Result<Vec<String>> {
     reader.read_to_string(&mut output)?;
     ensure!(child.wait()?.success(), "the tests cannot be listed: {output}");
     Ok(libtest::listed(output.lines()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tries_more;
+
+    #[test]
+    fn a_caller_can_raise_the_number_of_seeds_and_not_lower_it() {
+        let asked = ["0", "7", "", "many", "8", "1000"];
+        assert_eq!(asked.map(tries_more), [false, false, false, false, true, true]);
+    }
 }

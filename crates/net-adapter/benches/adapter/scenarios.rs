@@ -10,7 +10,7 @@ use std::time::Duration;
 use annals_core::backoff::Backoff;
 use annals_net_adapter::channel::mpsc;
 use annals_net_adapter::http::server::{HttpServer, ReqCx, ServerLimits};
-use annals_net_adapter::lab::{Check, LabConfig, LabReport, cancel_everywhere};
+use annals_net_adapter::lab::{LabConfig, LabReport, cancel_everywhere};
 use annals_net_adapter::{BackendKind, CancelKind, CancelReason, Cancelled, Cx, HostPort, RegionSpec};
 use axum::Router;
 use axum::routing::get;
@@ -32,6 +32,13 @@ struct Trace {
     /// Of the first run; those that are cut are shorter.
     events: u64,
     /// What was left behind or went wrong.
+    unclean: Option<String>,
+}
+
+/// The planted run that `ANNALS_LAB` named.
+#[derive(serde::Serialize)]
+struct Again {
+    hash: String,
     unclean: Option<String>,
 }
 
@@ -62,13 +69,26 @@ impl Runs {
     }
 }
 
-/// Prints a JSON list of every scenario and seed on every compiled host; with `ANNALS_LAB` set, of the failure it names.
+/// Prints a JSON list of every scenario and seed on every compiled host; with `ANNALS_LAB` set, what the planted run was
+/// like that it names.
 pub fn print(seeds: u64) {
     let mut traces = Vec::new();
     if std::env::var_os("ANNALS_LAB").is_some() {
-        let run = || Check::new(0..1).run(lost_update);
-        let said = quietly(run).err().map(|failure| failure.to_string());
-        println!("{}", serde_json::to_string(&said).unwrap());
+        let mut again: Option<Again> = None;
+        for &kind in BackendKind::compiled() {
+            // It follows the variable: one run on the host that is named, none on another.
+            let config = LabConfig::new(0).on(kind);
+            quietly(|| {
+                cancel_everywhere(&config, lost_update, |report| {
+                    let runs = Runs::of(report);
+                    again = Some(Again {
+                        hash: format!("{:016x}", runs.hash),
+                        unclean: runs.unclean,
+                    });
+                })
+            });
+        }
+        println!("{}", serde_json::to_string(&again).unwrap());
         return;
     }
     for &kind in BackendKind::compiled() {

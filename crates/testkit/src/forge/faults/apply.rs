@@ -31,6 +31,8 @@ pub enum Delivery {
     Slow,
     /// Nothing, for ever.
     Stall,
+    /// The head and half of the body, then nothing, for ever.
+    StallBody,
     /// Small chunks.
     Chunked,
     /// As many blanks as announced.
@@ -131,6 +133,7 @@ fn delivery(fault: Fault, reply: &Reply) -> Option<Delivery> {
         Fault::ShortLength => Delivery::Length(reply.body.len() / 2),
         Fault::SlowBytes => Delivery::Slow,
         Fault::Stall => Delivery::Stall,
+        Fault::StallInBody => Delivery::StallBody,
         Fault::SmallChunks => Delivery::Chunked,
         Fault::OversizeBody => Delivery::Blanks(OVERSIZE),
         Fault::EndlessBody => Delivery::Endless,

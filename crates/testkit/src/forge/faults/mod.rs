@@ -106,6 +106,8 @@ faults! {
     SlowBytes = "slow-bytes" => Effect::Harmless;
     /// The answer never comes; the connection stays open.
     Stall = "stall" => Effect::Retried;
+    /// Half of the body comes and no more; the connection stays open. It counts once that half was sent.
+    StallInBody = "stall-in-body" => Effect::Retried;
     /// The right body, chunked, in small pieces.
     SmallChunks = "small-chunks" => Effect::Harmless;
     /// A body of more than 64 MiB, with its length announced.

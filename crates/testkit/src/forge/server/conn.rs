@@ -7,7 +7,7 @@ use annals_core::Cancelled;
 use annals_net_adapter::{Cx, Listener, Stream};
 use futures_util::{AsyncReadExt, AsyncWriteExt};
 
-use super::super::faults::{Answer, Delivery};
+use super::super::faults::{Answer, Delivery, Fault};
 use super::super::gitlab::{Reply, Request};
 use super::{Error, Shared, bomb, lock};
 
@@ -98,6 +98,10 @@ impl Connection {
         }
         let (answer, fault) = shared.answer(&request);
         lock(&shared.log).answered(number, &request, answer.reply.status, answer.reply.body.len(), fault);
+        // Whoever waits for half a body waits for what was sent.
+        if answer.delivery != Delivery::StallBody {
+            fault.into_iter().for_each(|name| lock(&shared.log).struck(name));
+        }
         let then = answer.then;
         let sent = self.send(cx, shared, &request, answer).await;
         if let Some(then) = then {
@@ -146,14 +150,17 @@ impl Connection {
                 self.write(cx, bytes.get(..bytes.len() / 2).unwrap_or_default()).await?;
                 return Err(Over::Closed);
             }
-            Delivery::CutBody | Delivery::ResetBody => {
+            Delivery::CutBody | Delivery::ResetBody | Delivery::StallBody => {
                 self.write(cx, &head(&reply, &framing(&reply, length.max(2)))).await?;
                 self.write(cx, reply.body.get(..reply.body.len() / 2).unwrap_or_default())
                     .await?;
-                return if answer.delivery == Delivery::CutBody {
-                    Err(Over::Closed)
-                } else {
-                    self.reset()
+                return match answer.delivery {
+                    Delivery::CutBody => Err(Over::Closed),
+                    Delivery::StallBody => {
+                        lock(&shared.log).struck(Fault::StallInBody.name());
+                        self.stall(cx).await
+                    }
+                    _ => self.reset(),
                 };
             }
             Delivery::CutChunks => {

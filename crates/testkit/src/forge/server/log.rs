@@ -122,9 +122,6 @@ impl Log {
         stats.not_modified += u64::from(status == 304);
         stats.writes_refused += u64::from(!matches!(request.method.as_str(), "GET" | "HEAD"));
         stats.bytes += bytes;
-        if let Some(fault) = fault {
-            *stats.faults.entry(fault).or_default() += 1;
-        }
         if self.limit > 0 && self.entries.len() == self.limit {
             self.entries.pop_front();
         }
@@ -143,6 +140,11 @@ impl Log {
                 fault,
             });
         }
+    }
+
+    /// Counts a fault that has happened.
+    pub(super) fn struck(&mut self, fault: &'static str) {
+        *self.stats.faults.entry(fault).or_default() += 1;
     }
 
     /// The answer is out, or will never be.
