@@ -17,17 +17,11 @@ const PROGRAMS: &[(&str, &str)] = &[("annals", "ANNALS_BIN"), ("forge-sim", "ANN
 pub fn build(workspace: &Workspace, metadata: &Metadata, lane: Lane) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
     let programs: Vec<_> = PROGRAMS.iter().filter(|(name, _)| metadata.has_bin(name)).collect();
     let mut cargo = workspace.cargo();
-    // The selection of `cargo test --workspace`, less what is not a product, so that little is built twice.
-    cargo.args([
-        "build",
-        "--locked",
-        "--workspace",
-        "--exclude",
-        "xtask",
-        "--exclude",
-        "annals-tests",
-    ]);
+    // The selection of the tests: with another one, cargo would choose other features for some dependencies, and build
+    // everything above them twice, minutes long.
     cargo
+        .args(["build", "--locked"])
+        .args(lane.packages())
         .args(programs.iter().flat_map(|(name, _)| ["--bin", name]))
         .args(lane.features());
     let status = cargo.status().context("cargo does not start")?;
