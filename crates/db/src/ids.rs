@@ -477,6 +477,24 @@ words! {
         Cancelled = "cancelled",
     }
 
+    /// What a verification found wrong.
+    Finding {
+        /// Bytes of the file are not what they were written as.
+        Corrupt = "corrupt",
+        /// What was derived from content is not what its content gives.
+        Drift = "drift",
+        /// The forge has it, the file does not.
+        MissingHere = "missing_here",
+        /// The file shows it, the forge has it no more.
+        MissingThere = "missing_there",
+        /// The forge has a newer state.
+        StaleHere = "stale_here",
+        /// Same age, other content.
+        Differs = "differs",
+        /// The children of one kind are others.
+        SetDiffers = "set_differs",
+    }
+
     /// Where one stream of a run stands.
     StreamStatus {
         /// Under way.

@@ -11,8 +11,9 @@
 //! [`control::check_fence`]; the entities, which bring their users, labels, milestones, links,
 //! revisions and dirty marks; [`work::job::enqueue`]; [`work::cursor::advance`];
 //! [`work::validator::put`]. [`read`] is what commands, API and pages ask,
-//! [`dump`] what tests compare.
+//! [`check`] what a verification asks of the file alone, [`dump`] what tests compare.
 
+pub mod check;
 pub mod content;
 pub mod control;
 pub mod dump;

@@ -192,14 +192,27 @@ impl Db {
     {
         let clock = cx.clone();
         self.on_writer(cx, move |conn, blocking| {
-            let patience = || {
-                if blocking.is_cancelled() {
-                    Patience::GiveUp
-                } else {
-                    Patience::Wait
-                }
-            };
-            WriteTx::run_patiently(conn, clock.unix_ms(), patience, f)
+            WriteTx::run_patiently(conn, clock.unix_ms(), || patience_of(blocking), f)
+        })
+        .await
+    }
+
+    /// Runs `f` as [`Self::write`] does and undoes all of it: what writing something would change, found out by
+    /// the code that would write it.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    ///
+    /// # Cancel safety
+    /// As [`Self::write`]; nothing is ever written.
+    pub async fn rehearse<F, T>(&self, cx: &Cx, f: F) -> Result<T, Error>
+    where
+        F: FnOnce(&WriteTx<'_>) -> Result<T, Error> + Send + 'static,
+        T: Send + 'static,
+    {
+        let clock = cx.clone();
+        self.on_writer(cx, move |conn, blocking| {
+            WriteTx::rehearse_patiently(conn, clock.unix_ms(), || patience_of(blocking), f)
         })
         .await
     }
@@ -288,6 +301,15 @@ impl Db {
             })
             .await;
         flatten(cx, outcome)
+    }
+}
+
+/// A cancelled call does not wait for another process.
+fn patience_of(blocking: &BlockingCx) -> Patience {
+    if blocking.is_cancelled() {
+        Patience::GiveUp
+    } else {
+        Patience::Wait
     }
 }
 
@@ -413,14 +435,7 @@ fn read<T>(
 ) -> Result<T, Error> {
     let interrupt = conn.get_interrupt_handle();
     let _hook = blocking.on_cancel(move || interrupt.interrupt());
-    let patience = || {
-        if blocking.is_cancelled() {
-            Patience::GiveUp
-        } else {
-            Patience::Wait
-        }
-    };
-    ReadConn::run_patiently(conn, now, patience, |read| {
+    ReadConn::run_patiently(conn, now, || patience_of(blocking), |read| {
         // An interrupt that came before there was anything to interrupt is seen here.
         if blocking.is_cancelled() {
             return Err(Error::interrupted());

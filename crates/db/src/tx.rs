@@ -77,6 +77,17 @@ impl<'c> WriteTx<'c> {
         Ok(value)
     }
 
+    /// The same without the end: whatever `f` writes is undone, and only what it returns is left.
+    pub(crate) fn rehearse_patiently<T>(
+        conn: &Connection,
+        now: UnixMs,
+        patience: impl Fn() -> Patience,
+        f: impl FnOnce(&WriteTx<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let _undone = begin_immediate(conn, patience)?;
+        f(&WriteTx::new(conn, now))
+    }
+
     fn new(conn: &'c Connection, now: UnixMs) -> Self {
         Self {
             conn,

@@ -7,6 +7,7 @@ use annals_net_adapter::BudgetExceeded;
 use crate::engine::SyncResult;
 use crate::forge::ForgeError;
 use crate::target::TargetError;
+use crate::verify::VerifyResult;
 
 /// A failure of the sync engine.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +71,9 @@ pub enum Error {
     /// The run ended, and not everything in it went well.
     #[error("{}", incomplete_message(.0))]
     Incomplete(Box<Incomplete>),
+    /// A verification found what is wrong and was not mended.
+    #[error("{} of {} findings are left", .0.left(), .0.findings.len())]
+    Findings(Box<VerifyResult>),
     /// The run was asked to stop. What it had stored stays; the next run goes on from there.
     #[error("the sync was cancelled: {reason}")]
     Cancelled {
@@ -171,6 +175,7 @@ impl Error {
             Self::Db(error) => error.code(),
             Self::Search(error) => Coded::code(error),
             Self::Incomplete(incomplete) => incomplete.code,
+            Self::Findings(_) => Code::CheckFailed,
             Self::Cancelled { reason, .. } => reason.code(),
             Self::Unfinished(_) => Code::Deadline,
             Self::Panicked(message) => message.code(),
@@ -196,6 +201,7 @@ impl Error {
             Self::Db(error) => error.report(),
             Self::Search(error) => error.report(),
             Self::Incomplete(incomplete) => self.describe(incomplete),
+            Self::Findings(result) => result.describe(Report::new(self.code(), self.to_string())),
             Self::Cancelled { result, .. } => {
                 let report = Report::new(self.code(), self.to_string());
                 match result {

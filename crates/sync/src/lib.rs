@@ -5,7 +5,7 @@
 //!
 //! [`sync`] does it, [`add`] only makes a project known. A run is given [`SyncOptions`] and
 //! [`Target`]s, tells what it does through [`Progress`], and ends in a [`SyncResult`] or an
-//! [`Error`]. Below, [`engine`] is the run, [`forge`] the clients, [`hosts`] the connections that a
+//! [`Error`]. [`verify`] proves what it did. Below, [`engine`] is the run, [`forge`] the clients, [`hosts`] the connections that a
 //! process shares, and [`target`] the addresses that people type.
 
 pub mod engine;
@@ -14,6 +14,7 @@ pub mod forge;
 pub mod hosts;
 pub mod progress;
 pub mod target;
+pub mod verify;
 
 pub use engine::{Added, Documents, SyncOptions, SyncResult, Target, add, sync};
 pub use error::Error;

@@ -5,11 +5,13 @@
 //! project, beats every few seconds, and lets every content transaction begin with
 //! [`lock::check_fence`].
 
+pub mod finding;
 pub mod heal;
 pub mod lock;
 pub mod process;
 pub mod run;
 
+pub use finding::{FindingRow, put_findings};
 pub use heal::{Healed, heal};
 pub use lock::{Acquired, HEARTBEAT_MS, Holder, Lock, LockRequest, STALE_AFTER_MS, acquire, beat, check_fence, held};
 pub use process::{Alive, ProcessId};

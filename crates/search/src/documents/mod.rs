@@ -5,7 +5,9 @@
 //! documents and index entries, and [`rebuild`] makes all of them anew.
 //!
 //! Read [`render`] for what a document holds, `store` for how it is written, then [`drain`] and [`rebuild`].
+//! [`check_page`] compares what is held with what would be rendered.
 
+mod check;
 mod discussion;
 mod drain;
 mod entity;
@@ -13,6 +15,7 @@ mod rebuild;
 mod render;
 mod store;
 
+pub use check::{Checked, check_page};
 pub use drain::{Drained, drain, drain_page};
 pub use rebuild::{Rebuilt, owe_everything, rebuild};
 pub use render::{Flags, Rendered, Source, Text, render};

@@ -1,7 +1,7 @@
 //! Writing one document and its entry of the text index, and no more of them than changed.
 
 use annals_db::WriteTx;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
 use super::render::{Flags, Rendered, Source, Text};
@@ -44,6 +44,18 @@ struct Held {
     hash: Vec<u8>,
 }
 
+impl Held {
+    /// Whether everything beside key and text is the same.
+    fn has_columns_of(&self, new: &Rendered) -> bool {
+        self.project_id == new.project_id
+            && self.author_id == new.author_id
+            && self.state == new.state
+            && self.created_at == new.created_at
+            && self.updated_at == new.updated_at
+            && self.flags == new.flags
+    }
+}
+
 /// Makes the file hold `rendered` as the document of `source`, or none.
 pub(super) fn store(
     tx: &WriteTx<'_>,
@@ -81,7 +93,7 @@ pub(super) fn store(
     Ok(stored)
 }
 
-fn held(tx: &WriteTx<'_>, source: Source) -> Result<Option<Held>, annals_db::Error> {
+fn held(conn: &Connection, source: Source) -> Result<Option<Held>, annals_db::Error> {
     let sql = "SELECT id, doc_key, project_id, author_id, state, created_at, updated_at, flags, content_hash
                  FROM documents WHERE kind = ?1 AND source_id = ?2";
     let read = |row: &rusqlite::Row<'_>| {
@@ -97,10 +109,26 @@ fn held(tx: &WriteTx<'_>, source: Source) -> Result<Option<Held>, annals_db::Err
             hash: row.get(8)?,
         })
     };
-    Ok(tx
+    Ok(conn
         .prepare_cached(sql)?
         .query_row(params![source.kind.as_str(), source.id], read)
         .optional()?)
+}
+
+/// Whether the file holds `rendered` as the document of `source`.
+pub(super) fn is_held(
+    conn: &Connection,
+    source: Source,
+    rendered: Option<&Rendered>,
+) -> Result<bool, annals_db::Error> {
+    Ok(match (held(conn, source)?, rendered) {
+        (None, None) => true,
+        (Some(held), Some(new)) => {
+            let own_key = held.doc_key == new.doc_key || held.doc_key == format!("{}~{}", new.doc_key, source.id);
+            own_key && held.hash == hash(&new.text) && held.has_columns_of(new)
+        }
+        (Some(_), None) | (None, Some(_)) => false,
+    })
 }
 
 fn insert(tx: &WriteTx<'_>, index: &dyn TextIndex, new: &Rendered) -> Result<(), annals_db::Error> {
@@ -129,13 +157,7 @@ fn insert(tx: &WriteTx<'_>, index: &dyn TextIndex, new: &Rendered) -> Result<(),
 fn update(tx: &WriteTx<'_>, held: &Held, new: &Rendered) -> Result<Stored, annals_db::Error> {
     let hash = hash(&new.text);
     let same_text = held.hash == hash;
-    let same_columns = held.doc_key == new.doc_key
-        && held.project_id == new.project_id
-        && held.author_id == new.author_id
-        && held.state == new.state
-        && held.created_at == new.created_at
-        && held.updated_at == new.updated_at
-        && held.flags == new.flags;
+    let same_columns = held.doc_key == new.doc_key && held.has_columns_of(new);
     if same_text && same_columns {
         return Ok(Stored::Unchanged);
     }

@@ -134,6 +134,17 @@ pub enum EntityRow {
     MergeRequest(Box<MergeRequestIn>),
 }
 
+impl EntityRow {
+    /// Which of the two it is.
+    #[must_use]
+    pub const fn kind(&self) -> EntityKind {
+        match self {
+            Self::Issue(_) => EntityKind::Issue,
+            Self::MergeRequest(_) => EntityKind::MergeRequest,
+        }
+    }
+}
+
 /// A row of a page.
 #[derive(Debug, Clone)]
 pub struct Row {

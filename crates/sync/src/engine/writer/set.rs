@@ -1,9 +1,9 @@
 //! Sets: all children of one kind under one entity, and the end of the job that fetched them.
 
-use annals_core::{Code, EntityKind, Iid, RunId};
+use annals_core::{Code, EntityKind, Iid, ProjectId, RunId, UnixMs};
 use annals_db::content::{self, SetChange, replace_discussions, replace_events, replace_file_changes};
 use annals_db::control::check_fence;
-use annals_db::ids::{GoneReason, JobType};
+use annals_db::ids::{EntityId, GoneReason, JobType};
 use annals_db::work::job::{self, JobEnd};
 use annals_db::work::{Job, set};
 use annals_db::{Error, WriteTx};
@@ -52,37 +52,7 @@ pub fn write_set(
         let absent = if bad.is_empty() { Absent::Gone } else { Absent::Unknown };
         wrote.written = match &answer.set {
             SetIn::Detail(mr) => write_detail(tx, place, mr, &mut bad)?,
-            SetIn::Discussions(discussions) => {
-                // With an unreadable child among them the list does not prove that a child is gone.
-                let shape = if bad.is_empty() {
-                    discussions.shape
-                } else {
-                    content::SetShape::Unproven
-                };
-                let set = content::DiscussionSetIn {
-                    shape,
-                    ..discussions.clone()
-                };
-                let applied = replace_discussions(tx, place.project, claimed.entity, &set)?;
-                written(&applied.discussions) + written(&applied.notes)
-            }
-            SetIn::Events(events) => {
-                let shape = if bad.is_empty() {
-                    events.shape
-                } else {
-                    content::SetShape::Unproven
-                };
-                let set = content::EventSetIn {
-                    shape,
-                    ..events.clone()
-                };
-                written(&replace_events(tx, place.project, claimed.entity, &set)?)
-            }
-            SetIn::Diffs(files) => written(&replace_file_changes(tx, place.project, claimed.entity, files)?),
-            SetIn::Commits(commits) => {
-                children::replace_commits(tx, place.project, claimed.entity, commits, absent, claimed.cause_at)?
-            }
-            SetIn::Closes(targets) => children::replace_closes(tx, place.project, claimed.entity, targets, absent)?,
+            children => replace_set(tx, place.project, claimed.entity, children, claimed.cause_at, absent)?,
         };
         settle(tx, place.project, &scope, &bad, wrote)?;
         let payload = answer.payload.as_ref();
@@ -105,6 +75,44 @@ pub fn write_set(
         wrote,
         end: job::complete(tx, claimed, run_id)?,
     }))
+}
+
+/// Makes the children of an entity those of a fetched set; how many rows that wrote. The detail of a merge request is
+/// no set of children and is left alone.
+pub fn replace_set(
+    tx: &WriteTx<'_>,
+    project: ProjectId,
+    entity: EntityId,
+    set: &SetIn,
+    at: UnixMs,
+    absent: Absent,
+) -> Result<u64, Error> {
+    // With an unreadable child among them a list does not prove that another one is gone.
+    let shape = |shape| match absent {
+        Absent::Gone => shape,
+        Absent::Unknown => content::SetShape::Unproven,
+    };
+    Ok(match set {
+        SetIn::Detail(_) => 0,
+        SetIn::Discussions(discussions) => {
+            let set = content::DiscussionSetIn {
+                shape: shape(discussions.shape),
+                ..discussions.clone()
+            };
+            let applied = replace_discussions(tx, project, entity, &set)?;
+            written(&applied.discussions) + written(&applied.notes)
+        }
+        SetIn::Events(events) => {
+            let set = content::EventSetIn {
+                shape: shape(events.shape),
+                ..events.clone()
+            };
+            written(&replace_events(tx, project, entity, &set)?)
+        }
+        SetIn::Diffs(files) => written(&replace_file_changes(tx, project, entity, files)?),
+        SetIn::Commits(commits) => children::replace_commits(tx, project, entity, commits, absent, at)?,
+        SetIn::Closes(targets) => children::replace_closes(tx, project, entity, targets, absent)?,
+    })
 }
 
 const fn written(change: &SetChange) -> u64 {

@@ -1,0 +1,56 @@
+//! Documents beside what their sources give now: a verification of the file alone.
+
+use annals_db::ids::SourceKind;
+use rusqlite::{Connection, params};
+
+use super::render::{Source, render};
+use super::store::is_held;
+
+/// A stretch of sources that was looked at.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// How many.
+    pub sources: u64,
+    /// The row of the last of them; none when there are no more.
+    pub last: Option<i64>,
+    /// Those whose document is not what rendering gives, although nothing says that it is owed.
+    pub drifted: Vec<Source>,
+}
+
+/// Renders the next `limit` sources of a kind behind row `after` and compares.
+///
+/// # Errors
+/// A failure of the file.
+pub fn check_page(conn: &Connection, kind: SourceKind, after: i64, limit: usize) -> Result<Checked, annals_db::Error> {
+    let table = match kind {
+        SourceKind::Issue => "issues",
+        SourceKind::MergeRequest => "merge_requests",
+        SourceKind::Discussion => "discussions",
+        SourceKind::Commit => "commits",
+    };
+    // A document may outlive its source's row; it is drift too.
+    let sql = format!(
+        "SELECT id FROM {table} WHERE id > ?1
+         UNION SELECT source_id FROM documents WHERE kind = ?2 AND source_id > ?1
+         ORDER BY 1 LIMIT ?3"
+    );
+    let ids: Vec<i64> = conn
+        .prepare_cached(&sql)?
+        .query_map(params![after, kind.as_str(), i64::try_from(limit).unwrap_or(i64::MAX)], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let mut checked = Checked::default();
+    let mut owed =
+        conn.prepare_cached("SELECT 1 FROM dirty_sources WHERE source_kind = ?1 AND source_id = ?2")?;
+    for id in ids {
+        checked.sources += 1;
+        checked.last = Some(id);
+        let source = Source { kind, id };
+        if owed.exists(params![kind, id])? {
+            continue;
+        }
+        if !is_held(conn, source, render(conn, source)?.as_ref())? {
+            checked.drifted.push(source);
+        }
+    }
+    Ok(checked)
+}

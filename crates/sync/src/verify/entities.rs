@@ -1,0 +1,210 @@
+//! Entities of a sample, fetched and compared field by field; with their sets if asked.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use annals_core::{Iid, Outcome, ProjectId, UnixMs};
+use annals_db::Db;
+use annals_db::ids::{EntityId, Finding, JobType};
+use annals_db::work::job;
+use annals_net_adapter::{Cx, map_bounded};
+
+use super::finding::{Level, LevelResult, Named};
+use super::options::Depth;
+use super::rehearsal::{self, Compared};
+use super::sample::Shown;
+use crate::engine::writer;
+use crate::error::Error;
+use crate::forge::budget::ByteBudget;
+use crate::forge::meter::Meter;
+use crate::forge::{Answer, Forge, SetKey, Via};
+
+/// Entities fetched at once; the host's own limits are below.
+const AT_ONCE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
+
+/// A project that is compared, and how it is reached.
+pub struct Side {
+    pub db: Db,
+    pub forge: Arc<dyn Forge>,
+    pub meter: Meter,
+    pub budget: ByteBudget,
+    pub id: ProjectId,
+    pub path: String,
+    pub native: String,
+    /// When the run began: what moved at the forge after that is no finding.
+    pub began: UnixMs,
+}
+
+/// What comparing came to.
+pub struct Comparison {
+    pub sample: LevelResult,
+    pub deep: LevelResult,
+    pub findings: Vec<Named>,
+}
+
+/// Fetches and compares entities.
+///
+/// # Errors
+/// The forge's, if it stands in the way of everything; a failure of the file.
+///
+/// # Cancel safety
+/// Nothing is written; a drain lets what is being fetched finish and starts no other.
+pub async fn compare(cx: &Cx, side: &Arc<Side>, chosen: Vec<Shown>, depth: Depth) -> Result<Comparison, Error> {
+    let mut all = Comparison {
+        sample: LevelResult::new(Level::Sample),
+        deep: LevelResult::new(Level::Deep),
+        findings: Vec::new(),
+    };
+    let shared = side.clone();
+    let outcomes = map_bounded(cx, AT_ONCE, chosen, move |cx, shown| {
+        let side = shared.clone();
+        async move { Box::pin(one(&cx, &side, shown, depth)).await }
+    });
+    for outcome in outcomes.await {
+        match outcome {
+            Outcome::Ok(one) => {
+                all.sample.add(&one.sample);
+                all.deep.add(&one.deep);
+                all.findings.extend(one.findings);
+            }
+            Outcome::Err(error) => return Err(error),
+            Outcome::Cancelled(reason) => return Err(annals_core::Cancelled(reason).into()),
+            Outcome::Panicked(message) => return Err(message.into()),
+        }
+    }
+    Ok(all)
+}
+
+async fn one(cx: &Cx, side: &Side, shown: Shown, depth: Depth) -> Result<Comparison, Error> {
+    let _started = cx.may_start()?;
+    let mut result = Comparison {
+        sample: LevelResult::new(Level::Sample),
+        deep: LevelResult::new(Level::Deep),
+        findings: Vec::new(),
+    };
+    let named = |finding, detail: String| {
+        Named::of_entity((side.id, &side.path), (shown.kind, shown.iid), finding, detail)
+    };
+    result.sample.checked = 1;
+    let flight = side.budget.flight();
+    let via = Via {
+        flight: &flight,
+        meter: &side.meter,
+    };
+    let row = match side.forge.one(cx, via, &side.native, shown.kind, shown.iid).await? {
+        Answer::New(Ok(row)) => row,
+        Answer::New(Err(bad)) => {
+            let detail = format!("the forge shows what cannot be read: {}", bad.message);
+            result.findings.push(named(Finding::Differs, detail));
+            result.sample.findings = 1;
+            return Ok(result);
+        }
+        Answer::Gone(reason) => {
+            let detail = format!("the forge answers that it is {reason}");
+            result.findings.push(named(Finding::MissingThere, detail));
+            result.sample.findings = 1;
+            return Ok(result);
+        }
+        // What is hidden from this token is not gone, and nothing can be said about it.
+        Answer::Hidden | Answer::NotModified => {
+            result.sample.left_out = 1;
+            return Ok(result);
+        }
+    };
+    if row.at.is_none_or(|at| at >= side.began) {
+        result.sample.left_out = 1;
+        return Ok(result);
+    }
+    let project = side.id;
+    let compared = side.db.rehearse(cx, move |tx| rehearsal::entity(tx, project, &row)).await?;
+    drop(flight);
+    match compared {
+        Compared::Same => {}
+        Compared::Owed => result.sample.left_out = 1,
+        Compared::Missing => result
+            .findings
+            .push(named(Finding::MissingHere, "the file does not show it".to_owned())),
+        Compared::Stale { here, there } => {
+            let detail = format!("updated {} there, {} here", there.rfc3339(), here.rfc3339());
+            result.findings.push(named(Finding::StaleHere, detail));
+        }
+        Compared::Differs { fields, here, there } => {
+            let finding = named(Finding::Differs, format!("of the same age, but for {}", fields.join(", ")));
+            result.findings.push(Named {
+                fields,
+                local: here,
+                remote: there,
+                ..finding
+            });
+        }
+    }
+    result.sample.findings = result.findings.len() as u64;
+    if depth == Depth::Sets && result.findings.is_empty() {
+        Box::pin(sets(cx, side, shown, &mut result)).await?;
+    }
+    Ok(result)
+}
+
+async fn sets(cx: &Cx, side: &Side, shown: Shown, result: &mut Comparison) -> Result<(), Error> {
+    for kind in JobType::ALL {
+        if *kind == JobType::Detail || !job::applies(*kind, shown.kind) {
+            continue;
+        }
+        let _started = cx.may_start()?;
+        let Some((entity, key)) = key_of(cx, side, shown, *kind).await? else {
+            return Ok(());
+        };
+        result.deep.checked += 1;
+        let flight = side.budget.flight();
+        let via = Via {
+            flight: &flight,
+            meter: &side.meter,
+        };
+        let Answer::New(answer) = side.forge.set(cx, via, &side.native, &key, None).await? else {
+            result.deep.left_out += 1;
+            continue;
+        };
+        let (project, job) = (side.id, *kind);
+        let written = side
+            .db
+            .rehearse(cx, move |tx| rehearsal::set(tx, project, entity, &answer, job))
+            .await?;
+        drop(flight);
+        match written {
+            Some(0) => {}
+            None => result.deep.left_out += 1,
+            Some(rows) => {
+                let detail = format!("{rows} rows of its {kind} are others at the forge");
+                let identity = (shown.kind, shown.iid);
+                let finding = Named::of_entity((side.id, &side.path), identity, Finding::SetDiffers, detail);
+                result.findings.push(Named {
+                    fields: vec![kind.to_string()],
+                    ..finding
+                });
+                result.deep.findings += 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn key_of(cx: &Cx, side: &Side, shown: Shown, kind: JobType) -> Result<Option<(EntityId, SetKey)>, Error> {
+    let (project, iid) = (side.id, Iid(shown.iid.0));
+    let found = side
+        .db
+        .rehearse(cx, move |tx| {
+            let Some((entity, at)) = writer::entity_at(tx, project, shown.kind, iid)? else {
+                return Ok(None);
+            };
+            let key = SetKey {
+                kind: shown.kind,
+                iid,
+                job: kind,
+                head_oid: writer::head_of(tx, entity)?,
+                cause_at: at,
+            };
+            Ok(Some((entity, key)))
+        })
+        .await?;
+    Ok(found)
+}

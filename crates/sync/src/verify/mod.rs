@@ -1,0 +1,21 @@
+//! Proof that the mirror is what the forge has: what differs is named by id and reason, and mended if asked.
+//!
+//! **What this promises:** nothing is compared by a second reading of the formats. A fetched entity or set is written
+//! by the code of the sync, in a transaction that is always undone; what that would have changed is the finding.
+//! Whatever moved at the forge after the run began is left out, so that a busy project has no false findings.
+//!
+//! Read in this order: [`options`] is what a run is given, [`finding`] what it says. `local` looks at the file alone;
+//! `index` compares the ids of everything; `sample` chooses entities and `entities` fetches them, with their sets if
+//! asked; `rehearsal` is the comparison; `repair` mends; `run` puts them together.
+
+mod entities;
+pub mod finding;
+mod local;
+pub mod options;
+mod rehearsal;
+mod run;
+mod sample;
+
+pub use finding::{Level, LevelResult, Named, VerifyResult};
+pub use options::{Depth, Reach, Repair, SampleSize, VerifyOptions};
+pub use run::verify;
