@@ -60,6 +60,7 @@ fn dispatch(process: &Process, cli: Cli) -> u8 {
         Command::Mrs(args) => start(process, global, args),
         Command::Projects(args) => start(process, global, args),
         Command::SyncRuns(args) => start(process, global, args),
+        Command::Verify(args) => start(process, global, args),
         Command::Serve(args) => start(process, global, args),
         Command::Demo(args) => start(process, global, args),
         Command::Doctor(args) => start(process, global, args),

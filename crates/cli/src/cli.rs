@@ -36,6 +36,7 @@ pub enum Command {
     Mrs(commands::mrs::Args),
     Projects(commands::projects::Args),
     SyncRuns(commands::sync_runs::Args),
+    Verify(commands::verify::Args),
     Serve(commands::serve::Args),
     Demo(commands::demo::Args),
     Doctor(commands::doctor::Args),

@@ -20,6 +20,7 @@ pub mod show;
 mod show_page;
 pub mod sync;
 pub mod sync_runs;
+pub mod verify;
 pub mod version;
 
 use annals_net_adapter::{Cx, Slice};

@@ -11,6 +11,7 @@ pub const COMMANDS: &[&str] = &[
     "mrs",
     "projects",
     "sync-runs",
+    "verify",
     "explain",
     "migrate",
     "doctor",
