@@ -130,7 +130,13 @@ impl Walk {
                 }
             }
             let told: Vec<_> = hits.iter().map(|(step, count)| format!("{count} × {step}")).collect();
-            eprintln!("{}: {} of {} steps: {}", self.test, chosen.len(), steps.len(), told.join(", "));
+            eprintln!(
+                "{}: {} of {} steps: {}",
+                self.test,
+                chosen.len(),
+                steps.len(),
+                told.join(", ")
+            );
             let kinds = steps.iter().filter(|step| self.failure.befalls(step.operation));
             for kind in kinds.filter(|_| std::env::var_os(REPLAY).is_none()) {
                 assert!(hits.contains_key(kind), "{}: no {kind} failed", self.test);
@@ -154,9 +160,15 @@ impl Walk {
             let at = asked.strip_prefix(&name).and_then(|at| at.parse().ok());
             return Vec::from_iter(at);
         }
-        let asked: Option<usize> = std::env::var("ANNALS_DISK_STRIDE").ok().and_then(|text| text.parse().ok());
+        let asked: Option<usize> = std::env::var("ANNALS_DISK_STRIDE")
+            .ok()
+            .and_then(|text| text.parse().ok());
         let mut kinds: BTreeMap<Step, Vec<usize>> = BTreeMap::new();
-        for (at, step) in steps.iter().enumerate().filter(|(_, step)| self.failure.befalls(step.operation)) {
+        for (at, step) in steps
+            .iter()
+            .enumerate()
+            .filter(|(_, step)| self.failure.befalls(step.operation))
+        {
             kinds.entry(*step).or_default().push(at + 1);
         }
         let mut chosen: Vec<usize> = kinds
@@ -173,8 +185,12 @@ impl Walk {
 
     /// Fails step `at` of a run and lets another process finish. Returns what failed.
     fn once(&self, backend: BackendKind, laid: &Path, at: usize, expected: &str) -> Option<Step> {
-        let Self { test, failure, lasting, .. } = *self;
-        let replay = format!("{REPLAY}={lasting:?}:{}:{at}", failure.name()).to_lowercase().replace("annals_disk", REPLAY);
+        let Self {
+            test, failure, lasting, ..
+        } = *self;
+        let replay = format!("{REPLAY}={lasting:?}:{}:{at}", failure.name())
+            .to_lowercase()
+            .replace("annals_disk", REPLAY);
         let why = format!("{replay} cargo test -p annals-sync --test it {test} # {backend}");
         let folder = copy_of(laid);
         let path = folder.file();
