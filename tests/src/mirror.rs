@@ -1,13 +1,17 @@
 //! A look into the file, by SQLite alone.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use annals_testkit::forge::model::sql;
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OpenFlags};
 
 /// A mirror, opened for reading: looking changes nothing, not even what a crash left in its log.
-pub struct Mirror(Connection);
+pub struct Mirror {
+    conn: Connection,
+    /// The copy that is looked at instead, where looking would change the file.
+    _copy: Option<tempfile::TempDir>,
+}
 
 /// A row of the ledger of runs.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,19 +25,31 @@ pub struct Run {
 }
 
 impl Mirror {
-    /// Opens it.
+    /// Opens it. A file that was killed while it was made has a journal that only a writer can undo, so a copy of both
+    /// is opened for that.
     #[must_use]
     pub fn open(path: &Path) -> Self {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let opened = Connection::open_with_flags(path, flags);
-        let conn = opened.unwrap_or_else(|error| panic!("{} cannot be opened: {error}", path.display()));
-        conn.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
-        Self(conn)
+        let journal = beside(path, "-journal");
+        if !journal.exists() {
+            return Self {
+                conn: connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY),
+                _copy: None,
+            };
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join("copy.db");
+        for (from, to) in [(path, &*copy), (&*journal, &*beside(&copy, "-journal"))] {
+            std::fs::copy(from, to).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+        }
+        Self {
+            conn: connect(&copy, OpenFlags::SQLITE_OPEN_READ_WRITE),
+            _copy: Some(folder),
+        }
     }
 
     /// One value.
     pub fn one<T: FromSql>(&self, query: &str) -> T {
-        let found = self.0.query_row(query, [], |row| row.get(0));
+        let found = self.conn.query_row(query, [], |row| row.get(0));
         found.unwrap_or_else(|error| panic!("{query}: {error}"))
     }
 
@@ -73,28 +89,30 @@ impl Mirror {
     /// Every content row, byte for byte.
     #[must_use]
     pub fn raw(&self) -> String {
-        annals_db::dump::raw(&self.0).unwrap()
+        annals_db::dump::raw(&self.conn).unwrap()
     }
 
     /// Every content row, without what depends on when and how often it was fetched. Where the forge listened is
     /// replaced, so that mirrors of two processes can be compared.
     #[must_use]
     pub fn canonical(&self, forge_url: &str) -> String {
-        annals_db::dump::canonical(&self.0).unwrap().replace(forge_url, "FORGE")
+        annals_db::dump::canonical(&self.conn)
+            .unwrap()
+            .replace(forge_url, "FORGE")
     }
 
     /// The same by the queries of the model, for [`annals_testkit::forge::model::expected_dump`].
     #[must_use]
     pub fn model(&self, native_id: &str) -> String {
         let id = self.project(native_id);
-        let lines = |query| self.0.prepare(query)?.query_map([id], |row| row.get(0))?.collect();
+        let lines = |query| self.conn.prepare(query)?.query_map([id], |row| row.get(0))?.collect();
         sql::dump::<rusqlite::Error>(lines).unwrap()
     }
 
     /// What a finished mirror owes nobody: waiting jobs, items set aside, documents to make.
     #[must_use]
     pub fn owed(&self, native_id: &str) -> i64 {
-        self.0
+        self.conn
             .query_row(sql::OWED, [self.project(native_id)], |row| row.get(0))
             .unwrap()
     }
@@ -103,7 +121,7 @@ impl Mirror {
     #[must_use]
     pub fn runs(&self) -> Vec<Run> {
         let mut select = self
-            .0
+            .conn
             .prepare("SELECT run_id, status, error_code FROM sync_runs ORDER BY started_at, run_id")
             .unwrap();
         let rows = select.query_map([], |row| {
@@ -123,7 +141,9 @@ impl Mirror {
     }
 
     fn project(&self, native_id: &str) -> i64 {
-        self.0.query_row(sql::PROJECT, [native_id], |row| row.get(0)).unwrap()
+        self.conn
+            .query_row(sql::PROJECT, [native_id], |row| row.get(0))
+            .unwrap()
     }
 }
 
@@ -135,4 +155,17 @@ pub fn assert_same(what: &str, expected: &str, found: &str) {
     if let Some(difference) = annals_testkit::forge::model::first_difference(expected, found) {
         panic!("{what}: {difference}");
     }
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Connection {
+    let opened = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX);
+    let conn = opened.unwrap_or_else(|error| panic!("{} cannot be opened: {error}", path.display()));
+    conn.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+    conn
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
 }

@@ -76,6 +76,25 @@ pub(crate) fn presence(path: &Path) -> Result<Presence, Error> {
     }
 }
 
+/// Undoes what a process has left in the journal when it was killed while it made the file. A connection that cannot
+/// write cannot do that, and so could not even look. Once the file is made it has a log and never a journal.
+///
+/// A journal that somebody is still writing is left alone, by SQLite's own rules.
+pub(crate) fn recover(path: &Path) -> Result<(), Error> {
+    let mut journal = path.as_os_str().to_owned();
+    journal.push("-journal");
+    if presence(Path::new(&journal))? == Presence::Absent {
+        return Ok(());
+    }
+    let conn = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    Ok(())
+}
+
 /// What to do where a file is already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Existing {

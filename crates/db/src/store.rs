@@ -364,6 +364,7 @@ fn open_to_write(
     match file::presence(path)? {
         Presence::Absent => file::create_private(path, Existing::Keep)?,
         Presence::Present => {
+            file::recover(path)?;
             // Looked at through a connection that cannot write, so that a refused file stays as it is.
             let status = migrate::inspect(&file::connect(path, Role::Reader)?, migrate::embedded())?;
             if auto == AutoMigrate::Off && status.found > 0 && status.is_behind() {

@@ -10,7 +10,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use annals_core::{ProjectId, UnixMs};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use crate::Error;
 use crate::content::{Seen, blob::Zstd};
@@ -204,12 +204,16 @@ fn begin(conn: &Connection, sql: &str, patience: impl Fn() -> Patience) -> Resul
     conn.busy_timeout(STEP)?;
     let mut result = Err(Error::Locked);
     for _ in 0..steps {
-        result = conn.execute_batch(sql).map_err(Error::from);
+        let tried = conn.execute_batch(sql);
+        // SQLite has then been turned away a hundred times, with waits of its own between them.
+        let has_waited =
+            matches!(&tried, Err(error) if error.sqlite_error_code() == Some(ErrorCode::FileLockingProtocolFailed));
+        result = tried.map_err(Error::from);
         if !matches!(result, Err(Error::Locked)) {
             break;
         }
         undo(conn);
-        if patience() == Patience::GiveUp {
+        if has_waited || patience() == Patience::GiveUp {
             break;
         }
     }

@@ -1,6 +1,8 @@
 //! Simulators and fault plans for the tests and the demo of Annals.
 //!
 //! [`forge`] is a GitLab that runs in the process, over real or virtual connections, with a model
-//! of what a mirror of it must contain.
+//! of what a mirror of it must contain. `disk` is a disk that fails when a test says so.
 
+#[cfg(all(feature = "disk", unix))]
+pub mod disk;
 pub mod forge;

@@ -7,6 +7,8 @@ mod review_support;
 
 mod bad_input;
 mod cancel;
+#[cfg(unix)]
+mod disk;
 mod engine;
 mod faults;
 mod mirror;

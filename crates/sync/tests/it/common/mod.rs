@@ -7,6 +7,8 @@
     reason = "each test file uses its part; a test may panic"
 )]
 
+pub mod file;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
