@@ -6,8 +6,10 @@
 
 mod clause;
 mod entity;
+mod file_history;
 mod json;
 mod list;
+mod moment;
 mod project;
 mod run;
 mod stats;
@@ -18,6 +20,10 @@ pub use entity::{
     Entity, Event, File, MergeRequestPart, Reviewer, Revision, entity, entity_updated_at, events, files, raw,
     renderer_version, revisions,
 };
+pub use file_history::{
+    FileCommit, FileFinding, FileHistory, FileHistoryQuery, FileNote, FileRequest, Requests, file_history,
+    projects_with_path,
+};
 pub use list::{Direction, GoneRows, List, ListItem, ListQuery, NameFilter, Place, Slice, Sort, list};
 pub use project::{CursorRow, LastRun, ProjectCounts, ProjectName, ProjectRow, find_projects, project, projects};
 pub use run::{Run, RunDetail, RunEntity, RunStream, run, runs};
@@ -27,5 +33,17 @@ pub use stats::{BlobStats, Depth, QuarantineStats, Stats, check, content_seq, sc
 pub use thread::{Discussion, Note, NotePage, Position, Threads, threads};
 pub use visibility::{Confidential, Visibility, VisibleProjects};
 
+/// Whether a part of an answer that costs something is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Part {
+    /// It is not.
+    #[default]
+    LeftOut,
+    /// It is.
+    Included,
+}
+
+#[cfg(test)]
+mod fixture;
 #[cfg(test)]
 mod tests;
