@@ -11,8 +11,9 @@
 //! [`control::check_fence`]; the entities, which bring their users, labels, milestones, links,
 //! revisions and dirty marks; [`work::job::enqueue`]; [`work::cursor::advance`];
 //! [`work::validator::put`]. [`read`] is what commands, API and pages ask,
-//! [`dump`] what tests compare.
+//! [`dump`] what tests compare, [`mod@backup`] copies the file while it is used.
 
+pub mod backup;
 pub mod content;
 pub mod control;
 pub mod dump;
@@ -28,6 +29,7 @@ mod file;
 mod openers;
 mod text;
 
+pub use backup::backup;
 pub use error::Error;
 pub use read::Visibility;
 pub use store::{Access, AutoMigrate, Db, OpenOptions};

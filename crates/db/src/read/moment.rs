@@ -30,6 +30,11 @@ impl Moment {
         self.0
     }
 
+    /// The number it is bound as.
+    pub fn value(self) -> rusqlite::types::Value {
+        self.bound().into()
+    }
+
     const fn bound(self) -> i64 {
         match self.0 {
             Some(UnixMs(at)) => at,

@@ -19,6 +19,7 @@ pub use place::projects_with_path;
 pub use requests::{FileRequest, Requests};
 
 pub(super) use chain::chain;
+pub(super) use requests::touched;
 
 use annals_core::files::ChainBounds;
 use annals_core::{ProjectId, UnixMs};

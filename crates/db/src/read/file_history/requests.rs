@@ -61,7 +61,7 @@ pub struct FileRequest {
 }
 
 /// Changes of a name: one statement with two indexed look-ups for each name of the list bound as `?2`.
-pub(super) fn touched(columns: &str, table: &str, condition: &str) -> String {
+pub(in crate::read) fn touched(columns: &str, table: &str, condition: &str) -> String {
     let by = |column: &str| {
         format!(
             "SELECT {columns} FROM json_each(?2) t CROSS JOIN {table} c
