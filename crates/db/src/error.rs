@@ -46,6 +46,12 @@ pub enum Error {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// There is something already where a new file was to be.
+    #[error("there is already a file at {}", path.display())]
+    Exists {
+        /// Where.
+        path: PathBuf,
+    },
     /// A newer Annals wrote the file. It was not touched.
     #[error("the database has schema {found}, this Annals knows {known}")]
     SchemaTooNew {
@@ -145,6 +151,7 @@ impl Error {
             Self::Corrupt { .. } => Code::DatabaseCorrupt,
             Self::Sqlite(_) => Code::Database,
             Self::NoFile { .. } | Self::NotFound { .. } => Code::NotFound,
+            Self::Exists { .. } => Code::Conflict,
             Self::SchemaTooNew { .. } => Code::SchemaTooNew,
             Self::MigrationNeeded { .. } => Code::MigrationNeeded,
             Self::Migration { .. } => Code::MigrationFailed,

@@ -11,8 +11,10 @@
 //! [`control::check_fence`]; the entities, which bring their users, labels, milestones, links,
 //! revisions and dirty marks; [`work::job::enqueue`]; [`work::cursor::advance`];
 //! [`work::validator::put`]. [`read`] is what commands, API and pages ask,
-//! [`check`] what a verification asks of the file alone, [`dump`] what tests compare.
+//! [`check`] what a verification asks of the file alone, [`mod@backup`] copies the file while it is used,
+//! [`dump`] is what tests compare.
 
+pub mod backup;
 pub mod check;
 pub mod content;
 pub mod control;
@@ -29,6 +31,7 @@ mod file;
 mod openers;
 mod text;
 
+pub use backup::backup;
 pub use error::Error;
 pub use read::Visibility;
 pub use store::{Access, AutoMigrate, Db, OpenOptions};

@@ -314,7 +314,7 @@ fn patience_of(blocking: &BlockingCx) -> Patience {
 }
 
 /// One error type for all the ways a closure can end.
-fn flatten<T>(cx: &Cx, outcome: Outcome<T, Error>) -> Result<T, Error> {
+pub(crate) fn flatten<T>(cx: &Cx, outcome: Outcome<T, Error>) -> Result<T, Error> {
     match outcome {
         Outcome::Ok(value) => Ok(value),
         // It was the cancellation that interrupted the statement, or ended the wait for the file.

@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use annals_core::{Code, EntityKind, Iid, NativeId, ProjectId, RunId, UnixMs};
+use annals_core::{Code, EntityKind, Iid, NativeId, Outcome, ProjectId, RunId, UnixMs};
+use annals_db::backup::Target;
 use annals_db::content::{self, EntityIn, ForgeIn, IssueIn, Payload, ProjectIn};
 use annals_db::control::{self, Alive, NewRun, ProcessId};
 use annals_db::ids::{ForgeKind, Pass, RunMode, RunOrigin, SourceKind, State};
@@ -189,8 +191,108 @@ async fn writes_are_queued_in_order(cx: Cx) {
     db.close(&cx).await.unwrap();
 }
 
+/// Writers go on while copies are made; each copy is one whole commit, and readable by its owner alone.
+async fn backup_of_live_file_is_consistent(cx: Cx) {
+    const PAGE: i64 = 20;
+    let place = Place::new();
+    let folder = place.path.parent().unwrap().to_owned();
+    let db = open(&cx, &place.path).await;
+    let project = db.write(&cx, add_project).await.unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let (stopped, writes, file) = (stop.clone(), db.clone(), place.path.clone());
+    let outcome = cx
+        .region(RegionSpec::new("live"), |cx| async move {
+            let mut writer = cx
+                .spawn("writer", move |cx| async move {
+                    let mut pages = 0;
+                    while pages < 3 || !stopped.load(Ordering::SeqCst) {
+                        let page = pages * PAGE + 1..(pages + 1) * PAGE + 1;
+                        writes.write(&cx, move |tx| store_page(tx, project, page)).await?;
+                        pages += 1;
+                        cx.yield_now().await;
+                    }
+                    Ok::<_, Error>(pages)
+                })
+                .unwrap();
+            let mut copies = Vec::new();
+            for n in 0..4 {
+                let target = Target::File(folder.join(format!("copy-{n}")));
+                copies.push(annals_db::backup(&cx, &file, target).await?);
+            }
+            stop.store(true, Ordering::SeqCst);
+            let pages = writer.join(&cx).await?;
+            Ok::<_, Error>((copies, pages))
+        })
+        .await;
+    let (copies, pages) = outcome.body.ok().unwrap();
+    assert!(matches!(pages, Outcome::Ok(3..)), "{pages:?}");
+    for copy in copies {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(std::fs::metadata(&copy.path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        let bytes = std::fs::read(&copy.path).unwrap();
+        assert_eq!((copy.bytes, &copy.sha256), (bytes.len() as u64, &content::blob::hex(&content::blob::hash(&bytes))));
+        let read = Db::open(&cx, &copy.path, OpenOptions::read()).await.unwrap();
+        let (issues, at, wrong) = read
+            .read(&cx, |conn| {
+                let count = |sql| conn.query_row(sql, [], |row| row.get::<_, i64>(0));
+                let at = count("SELECT coalesce(max(at), 0) FROM cursors")?;
+                Ok((count("SELECT count(*) FROM issues")?, at, read::check(conn, Depth::Full)?))
+            })
+            .await
+            .unwrap();
+        assert_eq!((issues, issues % PAGE, wrong), (at, 0, Vec::new()), "a page is whole, with its cursor");
+        // What the file has issued since must not be issued again by the copy.
+        let seq = |db: Db, cx: Cx| async move { db.read(&cx, |conn| read::content_seq(conn)).await.unwrap() };
+        let before = seq(read, cx.clone()).await;
+        let restored = open(&cx, &copy.path).await;
+        assert_eq!(seq(restored.clone(), cx.clone()).await, before + 1_000_000);
+        restored.close(&cx).await.unwrap();
+    }
+    db.close(&cx).await.unwrap();
+}
+
+async fn a_backup_replaces_nothing_and_keeps_the_newest_of_its_own(cx: Cx) {
+    let place = Place::new();
+    let folder = place.path.parent().unwrap().to_owned();
+    let target = |keep| Target::Folder {
+        folder: folder.clone(),
+        keep: NonZeroUsize::new(keep),
+    };
+    let missing = annals_db::backup(&cx, &place.path, target(1)).await;
+    assert!(matches!(missing, Err(Error::NoFile { .. })), "{missing:?}");
+    let db = open(&cx, &place.path).await;
+    let to = Target::File(folder.join("mine"));
+    std::fs::write(folder.join("mine"), "precious").unwrap();
+    let refused = annals_db::backup(&cx, &place.path, to).await;
+    assert_eq!(refused.map_err(|error| error.code()), Err(Code::Conflict));
+    assert_eq!(std::fs::read(folder.join("mine")).unwrap(), b"precious");
+
+    // Three of ours, and what only looks so.
+    let stamps = ["20200101T000000.000Z", "20210101T000000.000Z", "20220101T000000.000Z"];
+    for stamp in stamps {
+        std::fs::write(folder.join(format!("annals.db.backup-{stamp}")), "").unwrap();
+    }
+    let others = ["annals.db.backup-20200101T000000.000Z.part", "annals.db.backup-old", "other.db.backup-20200101T000000.000Z"];
+    for other in others {
+        std::fs::write(folder.join(other), "").unwrap();
+    }
+    let made = annals_db::backup(&cx, &place.path, target(2)).await.unwrap();
+    let removed: Vec<_> = stamps[..2].iter().map(|stamp| folder.join(format!("annals.db.backup-{stamp}"))).collect();
+    assert_eq!(made.removed, removed);
+    assert!(made.path.exists());
+    for other in others {
+        assert!(folder.join(other).exists(), "{other}");
+    }
+    db.close(&cx).await.unwrap();
+}
+
 on_every_host!(a_transaction_is_whole_or_absent, writes_are_queued_in_order);
 on_every_runtime!(
+    backup_of_live_file_is_consistent,
+    a_backup_replaces_nothing_and_keeps_the_newest_of_its_own,
     a_panic_undoes_its_transaction,
     cancelled_read_is_interrupted,
     cancelled_between_statements_is_interrupted,

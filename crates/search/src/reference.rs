@@ -20,6 +20,17 @@ pub fn called(conn: &Connection, project: ProjectId) -> Result<Option<String>, a
     Ok(select.query_row(params![project.0], |row| row.get(0)).optional()?)
 }
 
+/// Puts the host into one reference of a project, if it needs it.
+///
+/// # Errors
+/// A failure of the file.
+pub fn name(conn: &Connection, project: ProjectId, reference: &mut String) -> Result<(), annals_db::Error> {
+    if let (Some(at), Some(called)) = (reference.rfind(['#', '!']), called(conn, project)?) {
+        reference.replace_range(..at, &called);
+    }
+    Ok(())
+}
+
 /// Puts the host into the references of those that need it.
 ///
 /// # Errors

@@ -1,7 +1,8 @@
 //! `annals demo`: everything that Annals does, in a minute, on this machine alone.
 //!
 //! A forge with a sample project starts inside the process; it is mirrored over real HTTP into a file of its own, by
-//! the same code that mirrors any forge; then the mirror is searched, a thread is shown, and the page is served.
+//! the same code that mirrors any forge; then the mirror is searched, a thread and the history of a file are shown, and
+//! the page is served.
 
 use annals_core::{Code, Report};
 use annals_db::Db;
@@ -14,7 +15,7 @@ use annals_testkit::forge::SAMPLE_PATH;
 use serde::Serialize;
 
 use super::demo_forge::SampleForge;
-use super::{Conduct, Run, serve, sync};
+use super::{Conduct, Run, file_history, serve, sync};
 use crate::error::Error;
 use crate::output::{Meta, Mode, Reply, Shape};
 use crate::session::Session;
@@ -31,6 +32,9 @@ pub struct Args {
 /// What the demo searches for.
 pub const QUERY: &str = "cutover race label:bug";
 
+/// The file that the demo tells the history of; it was renamed once.
+pub const FILE: &str = "src/cutover.rs";
+
 #[derive(Debug, Serialize)]
 pub struct Data {
     /// The file.
@@ -40,6 +44,7 @@ pub struct Data {
     pub sync: SyncResult,
     pub search: Found,
     pub thread: Option<Thread>,
+    pub file_history: Option<file_history::Data>,
     /// Where the page is, or would be.
     pub address: String,
     #[serde(skip)]
@@ -78,6 +83,7 @@ impl Run for Args {
                 "search.total",
                 "search.hits.*",
                 "thread.*",
+                "file_history.*",
                 "address",
             ],
             list: None,
@@ -148,6 +154,7 @@ async fn tell(cx: &Cx, session: &Session, forge: &SampleForge, db: &Db) -> Resul
             best.map_or(Ok(None), |reference| thread(conn, &reference))
         })
         .await;
+    let history = db.read(cx, history).await;
     Ok(Data {
         db: db.path().display().to_string(),
         project: forge.project_url(),
@@ -158,6 +165,7 @@ async fn tell(cx: &Cx, session: &Session, forge: &SampleForge, db: &Db) -> Resul
             hits: found.hits,
         },
         thread: thread.map_err(|error| session.about_mirror(&error))?,
+        file_history: history.map_err(|error| session.about_mirror(&error))?,
         address: serve::address(session.config().server.listen),
         counts,
         took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
@@ -191,6 +199,15 @@ fn thread(conn: &annals_db::ReadConn<'_>, reference: &str) -> Result<Option<Thre
         reference: reference.to_owned(),
         discussion,
     }))
+}
+
+/// What touched [`FILE`].
+fn history(conn: &annals_db::ReadConn<'_>) -> Result<Option<file_history::Data>, annals_db::Error> {
+    let file_history::Owner::One(project) = file_history::owner(conn, Some(SAMPLE_PATH), FILE)? else {
+        return Ok(None);
+    };
+    let query = read::FileHistoryQuery::of(project.id, FILE);
+    file_history::load(conn, &project, &query).map(Some)
 }
 
 /// Serves the page until a signal, in the slice where every server runs.

@@ -28,7 +28,7 @@ pub fn begin(forge: &SampleForge, given: &Given, page: &mut Page) {
     command(&given.command(&format!("annals sync {}", forge.project_url())), page);
 }
 
-/// After the sync: what it did, a search, a thread.
+/// After the sync: what it did, a search, a thread, the history of a file.
 pub fn mirrored(data: &Data, page: &mut Page) {
     let counts = data.counts;
     let took = sync_runs::seconds(Duration::from_millis(data.took_ms));
@@ -70,6 +70,11 @@ pub fn mirrored(data: &Data, page: &mut Page) {
             page,
         );
         show_page::thread(&thread.discussion, page);
+    }
+    if let Some(history) = &data.file_history {
+        page.blank();
+        command(&format!("annals file-history {} --db {}", history.path, quoted(&data.db)), page);
+        history.show(page);
     }
     page.blank();
 }

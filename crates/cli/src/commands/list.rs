@@ -71,6 +71,14 @@ enum SortWord {
     Iid,
 }
 
+/// A part of what is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Part {
+    pub offset: usize,
+    pub limit: usize,
+    pub ascending: bool,
+}
+
 /// A page of a list.
 #[derive(Debug, Serialize)]
 pub struct Data {
@@ -130,8 +138,22 @@ impl Filters {
         Ok(Reply::Data(Data { items, kind, total }, meta))
     }
 
+    /// Whether an order was asked for.
+    pub(super) fn is_sorted(&self) -> bool {
+        self.sort != SortWord::default()
+    }
+
+    /// Which part was asked for, from which end.
+    pub(super) fn part(&self) -> Part {
+        Part {
+            offset: self.offset,
+            limit: usize::from(self.limit),
+            ascending: self.asc,
+        }
+    }
+
     /// The flags as they could be typed again.
-    fn flags(&self) -> String {
+    pub(super) fn flags(&self) -> String {
         let states: Vec<String> = self.state.iter().map(name_of).collect();
         let one = |name: &'static str, text: &Option<String>| text.clone().map(|text| (name, text));
         let mut flags = Vec::new();
@@ -149,7 +171,7 @@ impl Filters {
         place::flags(flags) + asc
     }
 
-    fn query(&self, kind: EntityKind, now: UnixMs, session: &Session) -> Result<ListQuery, Report> {
+    pub(super) fn query(&self, kind: EntityKind, now: UnixMs, session: &Session) -> Result<ListQuery, Report> {
         if kind == EntityKind::Issue && self.state.contains(&StateWord::Merged) {
             let report = Report::new(Code::Usage, "an issue is never merged; its state is open or closed");
             return Err(report.with_action("annals mrs --state merged"));
@@ -189,7 +211,7 @@ impl Filters {
 }
 
 /// What is typed for a value.
-fn name_of(value: &impl ValueEnum) -> String {
+pub(super) fn name_of(value: &impl ValueEnum) -> String {
     value
         .to_possible_value()
         .map_or_else(String::new, |word| word.get_name().to_owned())

@@ -1,13 +1,18 @@
 //! The commands, one file each: what it takes, what it does, what it answers.
 
+pub mod backup;
 mod checks;
 pub mod completions;
+pub mod count;
 pub mod demo;
 mod demo_forge;
 mod demo_page;
 pub mod doctor;
 mod either;
 pub mod explain;
+pub mod file_history;
+mod file_history_page;
+pub mod health;
 pub mod issues;
 mod list;
 pub mod migrate;
@@ -18,10 +23,13 @@ pub mod search;
 pub mod serve;
 pub mod show;
 mod show_page;
+pub mod stats;
 pub mod sync;
 pub mod sync_runs;
+pub mod timeline;
 pub mod verify;
 pub mod version;
+pub mod who;
 
 use annals_net_adapter::{Cx, Slice};
 use serde::Serialize;

@@ -47,11 +47,16 @@ impl Reference {
 
     /// The command that shows it in this project; a bare number is an issue.
     pub fn command(&self, project: &str) -> String {
+        self.command_of("show", project)
+    }
+
+    /// The same with another command.
+    pub fn command_of(&self, name: &str, project: &str) -> String {
         let kind = match self.kind {
             Some(EntityKind::MergeRequest) => "mr",
             Some(EntityKind::Issue) | None => "issue",
         };
-        format!("annals show {kind} {} -p {project}", self.iid)
+        format!("annals {name} {kind} {} -p {project}", self.iid)
     }
 }
 
@@ -245,7 +250,8 @@ fn unknown(conn: &ReadConn<'_>, text: &str) -> Result<Report, annals_db::Error> 
     Ok(report)
 }
 
-fn ambiguous(message: &str, found: &[ProjectName]) -> Report {
+/// An ambiguity with its candidates, each called so that it is clear.
+pub fn ambiguous(message: &str, found: &[ProjectName]) -> Report {
     let host = |url: &str| {
         url.split_once("://")
             .map_or(url.to_owned(), |(_, rest)| rest.to_owned())

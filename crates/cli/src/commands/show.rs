@@ -2,6 +2,7 @@
 
 use annals_core::{Code, EntityKind, Report};
 use annals_db::ReadConn;
+use annals_db::ids::EntityId;
 use annals_db::read::{self, Discussion, Entity, Event, File, NotePage, ProjectName, Revision, Visibility};
 use annals_net_adapter::Cx;
 use serde::Serialize;
@@ -113,12 +114,7 @@ async fn load(cx: &Cx, session: &Session, reference: Reference, parts: Parts) ->
     let db = session.mirror(cx).await?;
     let flag = session.global.project.clone();
     let found = db.read(cx, move |conn| {
-        let (named, flag) = (reference.project.as_deref(), flag.as_deref());
-        let project = match (named, flag) {
-            (Some(named), Some(flag)) => place::both(conn, named, flag)?,
-            (one, other) => place::project(conn, one.or(other))?,
-        };
-        match project {
+        match project_of(conn, &reference, flag.as_deref())? {
             Ok(project) => find(conn, &project, &reference, parts),
             Err(report) => Ok(Err(place::with_actions(report, |project| {
                 reference.command(project) + &parts.flags()
@@ -126,6 +122,35 @@ async fn load(cx: &Cx, session: &Session, reference: Reference, parts: Parts) ->
         }
     });
     Ok(found.await.map_err(|error| session.about_mirror(&error))??.into())
+}
+
+/// The project of a reference, which `-p` may name too.
+fn project_of(
+    conn: &ReadConn<'_>,
+    reference: &Reference,
+    flag: Option<&str>,
+) -> Result<Result<ProjectName, Report>, annals_db::Error> {
+    match (reference.project.as_deref(), flag) {
+        (Some(named), Some(flag)) => place::both(conn, named, flag),
+        (one, other) => place::project(conn, one.or(other)),
+    }
+}
+
+/// The row that a reference means.
+pub fn entity_of(
+    conn: &ReadConn<'_>,
+    reference: &Reference,
+    flag: Option<&str>,
+) -> Result<Result<EntityId, Report>, annals_db::Error> {
+    let project = match project_of(conn, reference, flag)? {
+        Ok(project) => project,
+        Err(report) => return Ok(Err(report)),
+    };
+    let kind = reference.kind.unwrap_or(EntityKind::Issue);
+    Ok(match read::entity_updated_at(conn, project.id, kind, reference.iid)? {
+        Some((entity, _)) => Ok(entity),
+        None => Err(missing(conn, &project, reference)?),
+    })
 }
 
 /// Reads an entity of a project.

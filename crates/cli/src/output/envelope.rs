@@ -23,6 +23,9 @@ pub struct Meta {
     /// What a search does not know yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stale: Option<serde_json::Value>,
+    /// What only this command says.
+    #[serde(flatten)]
+    pub more: serde_json::Map<String, serde_json::Value>,
 }
 
 /// Which command it was and how long it took.

@@ -28,6 +28,18 @@ const OK: &[(&str, &[&str])] = &[
         "mrs",
         &["mrs", "4", "--discussions", "--events", "--files", "--revisions"],
     ),
+    (
+        "file-history",
+        &["file-history", "src/cutover.rs", "--discussions", "--commits"],
+    ),
+    ("timeline", &["timeline"]),
+    ("timeline", &["timeline", "12"]),
+    ("who", &["who", "src/cutover.rs", "--explain"]),
+    ("count", &["count", "--by", "state"]),
+    ("stats", &["stats"]),
+    ("stats", &["stats", "--check"]),
+    ("health", &["health"]),
+    ("backup", &["backup"]),
     ("projects", &["projects"]),
     ("projects", &["projects", "list"]),
     ("doctor", &["doctor"]),
@@ -50,6 +62,13 @@ const ERRORS: &[(&str, &[&str], &str)] = &[
     ("issues", &["issues", "--after", "yesterday"], "usage"),
     ("issues", &["issues", "--discussions"], "usage"),
     ("mrs", &["mrs", "-p", "no/such"], "not_found"),
+    ("file-history", &["file-history", "../x"], "usage"),
+    ("timeline", &["timeline", "9999"], "not_found"),
+    ("who", &["who", "9999"], "not_found"),
+    ("count", &["count", "--sort", "iid"], "usage"),
+    ("stats", &["stats", "--db", "no.db"], "not_found"),
+    ("health", &["health", "--db", "no.db"], "not_found"),
+    ("backup", &["backup", "x.db", "--keep", "2"], "usage"),
     ("projects", &["projects", "add", "https://forge.example"], "usage"),
     ("doctor", &["doctor", "--fields", "nothing"], "usage"),
     ("migrate", &["migrate", "--db", "no.db"], "not_found"),
@@ -140,8 +159,8 @@ fn keys(value: &Value) -> Vec<String> {
 /// What `--fields` knows of a command's data is what the command answers: nothing less, nothing more.
 #[test]
 fn fields_are_those_of_the_answer() {
-    // Lists that only entities synced one by one fill, and values that the sample has nowhere.
-    const UNSEEN: &[&str] = &["entities."];
+    // Lists that only entities synced one by one fill, and values that the sample has nowhere: no git data, no lock.
+    const UNSEEN: &[&str] = &["entities.", "commits.", "lock.", "findings."];
     // An issue has no review, and changes no files.
     const NO_MR: &[&str] = &["entity.merge_request.", "files.", "discussions.notes.position."];
     let desk = Desk::with_mirror();
@@ -191,6 +210,8 @@ fn declared(desk: &Desk, line: &[&str]) -> BTreeSet<String> {
         ["projects", ..] => "projects",
         ["doctor", ..] => "checks",
         ["sync-runs"] => "runs",
+        ["timeline", ..] => "events",
+        ["who", ..] => "people",
         _ => return names.collect(),
     };
     names

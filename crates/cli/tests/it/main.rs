@@ -12,12 +12,15 @@
 
 mod support;
 
+mod care;
 mod completions;
 mod config;
 mod demo;
 mod doctor;
 mod envelope;
+mod file_history;
 mod modes;
+mod reading;
 mod readme;
 mod reference;
 mod same_path;

@@ -90,6 +90,10 @@ fn every_action_of_an_ambiguity_runs() {
     for words in [
         vec!["show", "12"],
         vec!["show", "annals-sample/tidewater#12"],
+        vec!["timeline", "12"],
+        vec!["timeline", "-p", PATH],
+        vec!["count", "-p", PATH],
+        vec!["who", "cutover", "-p", PATH],
         vec!["issues", "-p", PATH],
         vec!["mrs", "-p", PATH],
         vec!["search", "cutover", "-p", PATH],

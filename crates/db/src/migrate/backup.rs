@@ -27,7 +27,7 @@ pub(super) fn before_migration(
     now: UnixMs,
     keep: Keep,
 ) -> Result<PathBuf, Error> {
-    check_space(path)?;
+    check_space(path, folder_of(path))?;
     let utc: String = now.rfc3339().chars().filter(|c| !matches!(c, '-' | ':')).collect();
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".v{version}-{utc}.bak"));
@@ -43,7 +43,9 @@ pub(super) fn before_migration(
     Ok(copy)
 }
 
-fn make(conn: &Connection, copy: &Path) -> Result<(), Error> {
+/// Copies the file behind `conn` to `copy`, marks the copy so that its first writer skips numbers, checks it
+/// and forces it to disk.
+pub(crate) fn make(conn: &Connection, copy: &Path) -> Result<(), Error> {
     let failed = |source| Error::File {
         what: "back up to",
         path: copy.into(),
@@ -68,21 +70,23 @@ fn make(conn: &Connection, copy: &Path) -> Result<(), Error> {
     File::open(copy).and_then(|file| file.sync_all()).map_err(failed)
 }
 
-/// A copy needs room for itself and for what the steps write.
-fn check_space(path: &Path) -> Result<(), Error> {
+fn folder_of(path: &Path) -> &Path {
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+/// A copy of `path` in `folder` needs room for itself and for what is written then.
+pub(crate) fn check_space(path: &Path, folder: &Path) -> Result<(), Error> {
     #[cfg(unix)]
     {
-        let failed = |source| Error::File {
+        let failed = |path: &Path, source| Error::File {
             what: "measure",
             path: path.into(),
             source,
         };
-        let size = std::fs::metadata(path).map_err(failed)?.len();
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        let disk = rustix::fs::statvfs(folder).map_err(|error| failed(error.into()))?;
+        let size = std::fs::metadata(path).map_err(|error| failed(path, error))?.len();
+        let disk = rustix::fs::statvfs(folder).map_err(|error| failed(folder, error.into()))?;
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
         if free < size.saturating_add(size / 5) {
             let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);

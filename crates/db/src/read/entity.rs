@@ -349,7 +349,8 @@ pub const fn renderer_version() -> i64 {
     PROJECTION
 }
 
-fn state(conn: &Connection, hash: &blob::Hash) -> Result<Value, Error> {
+/// A state or payload that is kept.
+pub(super) fn state(conn: &Connection, hash: &blob::Hash) -> Result<Value, Error> {
     let bytes = blob::get(conn, hash)?;
     serde_json::from_slice(&bytes)
         .map_err(|error| Error::corrupt(format!("blob {} is no JSON: {error}", blob::hex(hash))))

@@ -298,7 +298,8 @@ pub(super) fn one(
     Ok(rows.next().transpose()?)
 }
 
-fn conditions(conn: &Connection, visibility: &Visibility, query: &ListQuery) -> Result<Clause, Error> {
+/// What an entity `e` must be to be listed.
+pub(super) fn conditions(conn: &Connection, visibility: &Visibility, query: &ListQuery) -> Result<Clause, Error> {
     let (parent, labels, assignees) = match query.kind {
         EntityKind::Issue => ("issue_id", "issue_labels", "issue_assignees"),
         EntityKind::MergeRequest => ("mr_id", "mr_labels", "mr_assignees"),

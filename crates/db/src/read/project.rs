@@ -59,7 +59,7 @@ pub fn find_projects(conn: &Connection, visibility: &Visibility, text: &str) -> 
     Ok(found)
 }
 
-fn named(conn: &Connection, clause: &Clause) -> Result<Vec<ProjectName>, Error> {
+pub(super) fn named(conn: &Connection, clause: &Clause) -> Result<Vec<ProjectName>, Error> {
     let sql = format!(
         "SELECT p.id, p.path, f.name, f.base_url, p.state FROM projects p JOIN forges f ON f.id = p.forge_id
          WHERE {} ORDER BY p.path_folded, f.name, p.id",

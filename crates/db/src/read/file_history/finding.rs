@@ -1,0 +1,126 @@
+//! Why an answer is empty, or may be short.
+
+use std::cmp::Reverse;
+
+use annals_core::text::{closeness, fold};
+use rusqlite::types::Value;
+use rusqlite::{Connection, params};
+
+use super::requests::{self, Requests};
+use super::{Scope, place};
+use crate::Error;
+use crate::read::moment::there;
+
+/// How many paths are offered for one that is not known.
+const NEAREST: usize = 5;
+
+/// Below this two paths have nothing to do with each other.
+const ALIKE: f64 = 0.8;
+
+/// What a reader should know about an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileFinding {
+    /// No changed file of the project is here yet.
+    NothingSynced,
+    /// No change and no note names the path.
+    PathUnknown {
+        /// Known paths that it may have been meant for, the likeliest first.
+        nearest: Vec<String>,
+    },
+    /// The file lists of some merge requests are not here, or were cut by the forge.
+    FilesIncomplete {
+        /// How many.
+        merge_requests: u64,
+    },
+    /// Merge requests touch the file, but none of those asked for.
+    NoneMerged {
+        /// How many.
+        merge_requests: u64,
+    },
+}
+
+/// What to say. `empty` is what was asked for, if nothing was found.
+pub(super) fn findings(
+    conn: &Connection,
+    scope: &Scope,
+    path: &str,
+    paths: &Value,
+    empty: Option<Requests>,
+) -> Result<Vec<FileFinding>, Error> {
+    let mut findings = Vec::new();
+    if let Some(asked) = empty {
+        let others = match asked {
+            Requests::All => 0,
+            Requests::Merged => requests::requests(conn, scope, paths, Requests::All, 0)?.1,
+        };
+        if others > 0 {
+            findings.push(FileFinding::NoneMerged { merge_requests: others });
+        } else if !any_change(conn, scope)? {
+            findings.push(FileFinding::NothingSynced);
+        } else if !place::has(conn, scope, path)? {
+            let nearest = nearest(conn, scope, path)?;
+            findings.push(FileFinding::PathUnknown { nearest });
+        }
+    }
+    let sql = format!(
+        "SELECT count(*) FROM merge_requests m WHERE m.project_id = ?1 AND m.files IN ('pending', 'truncated')
+         AND m.confidential <= ?3 AND {}",
+        there("m", "?2")
+    );
+    let incomplete: u64 = conn
+        .prepare_cached(&sql)?
+        .query_row(params![scope.project.0, scope.at, scope.highest], |row| row.get(0))?;
+    if incomplete > 0 {
+        findings.push(FileFinding::FilesIncomplete {
+            merge_requests: incomplete,
+        });
+    }
+    Ok(findings)
+}
+
+fn any_change(conn: &Connection, scope: &Scope) -> Result<bool, Error> {
+    let mut select = conn.prepare_cached(
+        "SELECT 1 FROM mr_file_changes c JOIN merge_requests m ON m.id = c.mr_id
+          WHERE c.project_id = ?1 AND m.confidential <= ?2
+         UNION ALL SELECT 1 FROM commit_file_changes WHERE project_id = ?1 LIMIT 1",
+    )?;
+    Ok(select.exists(params![scope.project.0, scope.highest])?)
+}
+
+/// The known paths that are most alike: those with the same file name first. Every path of the project
+/// is looked at, which only a path that is not known costs.
+fn nearest(conn: &Connection, scope: &Scope, path: &str) -> Result<Vec<String>, Error> {
+    let mut select = conn.prepare_cached(
+        "SELECT c.new_path FROM mr_file_changes c JOIN merge_requests m ON m.id = c.mr_id
+          WHERE c.project_id = ?1 AND m.confidential <= ?2
+         UNION SELECT c.old_path FROM mr_file_changes c JOIN merge_requests m ON m.id = c.mr_id
+          WHERE c.project_id = ?1 AND m.confidential <= ?2
+         UNION SELECT new_path FROM commit_file_changes WHERE project_id = ?1
+         UNION SELECT old_path FROM commit_file_changes WHERE project_id = ?1",
+    )?;
+    let mut rows = select.query(params![scope.project.0, scope.highest])?;
+    let wanted = fold(path);
+    let mut best: Vec<(Reverse<bool>, Reverse<u64>, String)> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let known: String = row.get(0)?;
+        let folded = fold(&known);
+        let same_name = file_name(&folded) == file_name(&wanted);
+        let alike = closeness(&folded, &wanted);
+        if !same_name && alike < ALIKE {
+            continue;
+        }
+        // Of two floats between 0 and 1 the bits are in the same order.
+        best.push((Reverse(same_name), Reverse(alike.to_bits()), known));
+        if best.len() > 4 * NEAREST {
+            best.sort_unstable();
+            best.truncate(NEAREST);
+        }
+    }
+    best.sort_unstable();
+    best.truncate(NEAREST);
+    Ok(best.into_iter().map(|(_, _, path)| path).collect())
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
