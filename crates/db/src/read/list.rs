@@ -6,7 +6,7 @@ use rusqlite::{Connection, Row, params_from_iter};
 use serde::Serialize;
 
 use super::clause::{Clause, count, json_list};
-use super::{Visibility, json};
+use super::{Certainty, Visibility, json};
 use crate::Error;
 use crate::ids::{GoneReason, State, entity_table};
 use crate::text::fold;
@@ -217,6 +217,9 @@ pub struct ListItem {
     pub gone_at: Option<UnixMs>,
     /// Why not.
     pub gone_reason: Option<GoneReason>,
+    /// Of a reading [as of](super::as_of) a time: how sure it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certainty: Option<Certainty>,
     /// Its row.
     #[serde(skip)]
     pub row: i64,
@@ -298,7 +301,7 @@ pub(super) fn one(
     Ok(rows.next().transpose()?)
 }
 
-fn conditions(conn: &Connection, visibility: &Visibility, query: &ListQuery) -> Result<Clause, Error> {
+pub(super) fn conditions(conn: &Connection, visibility: &Visibility, query: &ListQuery) -> Result<Clause, Error> {
     let (parent, labels, assignees) = match query.kind {
         EntityKind::Issue => ("issue_id", "issue_labels", "issue_assignees"),
         EntityKind::MergeRequest => ("mr_id", "mr_labels", "mr_assignees"),
@@ -446,6 +449,7 @@ fn read(row: &Row<'_>, kind: EntityKind) -> rusqlite::Result<ListItem> {
         url: row.get(17)?,
         gone_at: json::time(row, 18)?,
         gone_reason: row.get(19)?,
+        certainty: None,
         row: row.get(20)?,
         changed_seq: row.get(21)?,
     })
