@@ -3,7 +3,7 @@
 use annals_core::time::When;
 use annals_core::{Code, EntityKind, Report, UnixMs};
 use annals_db::ids::State;
-use annals_db::read::{self, Direction, List, ListItem, ListQuery, NameFilter, Slice, Sort, Visibility};
+use annals_db::read::{self, Certainty, Direction, List, ListItem, ListQuery, NameFilter, Slice, Sort, Visibility};
 use annals_net_adapter::Cx;
 use clap::ValueEnum;
 use serde::Serialize;
@@ -79,6 +79,8 @@ pub struct Data {
     kind: EntityKind,
     #[serde(skip)]
     total: u64,
+    #[serde(skip)]
+    as_of: Option<UnixMs>,
 }
 
 /// The shape of [`Data`].
@@ -88,7 +90,7 @@ pub const SHAPE: Shape = Shape {
         "items.ref", "items.kind", "items.project", "items.project_id", "items.forge", "items.iid", "items.title",
         "items.state", "items.state_reason", "items.draft", "items.confidential", "items.author", "items.assignees",
         "items.labels", "items.milestone", "items.created_at", "items.updated_at", "items.closed_at",
-        "items.merged_at", "items.url", "items.gone_at", "items.gone_reason",
+        "items.merged_at", "items.url", "items.gone_at", "items.gone_reason", "items.certainty",
     ],
     list: Some("items"),
     minimal: &["ref", "title", "state", "updated_at"],
@@ -100,7 +102,8 @@ impl Filters {
         let query = self.query(kind, cx.unix_ms(), session)?;
         let db = session.mirror(cx).await?;
         let called = session.global.project.clone();
-        let flags = self.flags();
+        let flags = self.flags() + &session.as_of_flag();
+        let as_of = session.as_of(cx)?;
         let found = db.read(cx, move |conn| {
             let mut query = query;
             if called.is_some() {
@@ -116,7 +119,10 @@ impl Filters {
                     }
                 }
             }
-            let mut list = read::list(conn, &Visibility::all(), &query)?;
+            let mut list = match as_of {
+                None => read::list(conn, &Visibility::all(), &query)?,
+                Some(at) => read::as_of::list(conn, &Visibility::all(), &query, at)?,
+            };
             annals_search::reference::qualify(conn, &mut list.items)?;
             Ok(Ok(list))
         });
@@ -127,11 +133,17 @@ impl Filters {
             next_offset: (!items.is_empty() && (end as u64) < total).then_some(end),
             ..Meta::default()
         };
-        Ok(Reply::Data(Data { items, kind, total }, meta))
+        let data = Data {
+            items,
+            kind,
+            total,
+            as_of,
+        };
+        Ok(Reply::Data(data, meta))
     }
 
     /// The flags as they could be typed again.
-    fn flags(&self) -> String {
+    pub fn flags(&self) -> String {
         let states: Vec<String> = self.state.iter().map(name_of).collect();
         let one = |name: &'static str, text: &Option<String>| text.clone().map(|text| (name, text));
         let mut flags = Vec::new();
@@ -149,7 +161,7 @@ impl Filters {
         place::flags(flags) + asc
     }
 
-    fn query(&self, kind: EntityKind, now: UnixMs, session: &Session) -> Result<ListQuery, Report> {
+    pub fn query(&self, kind: EntityKind, now: UnixMs, session: &Session) -> Result<ListQuery, Report> {
         if kind == EntityKind::Issue && self.state.contains(&StateWord::Merged) {
             let report = Report::new(Code::Usage, "an issue is never merged; its state is open or closed");
             return Err(report.with_action("annals mrs --state merged"));
@@ -251,7 +263,20 @@ impl Show for Data {
             page.table(&table);
         }
         page.count(self.items.len(), self.total, noun, "-n and --offset for more");
+        if let Some(at) = self.as_of {
+            let derived = self.items.iter().filter(|item| item.certainty == Some(Certainty::Derived));
+            as_of_line(at, derived.count(), page);
+        }
     }
+}
+
+/// The moment a list is as of, and how much of it nobody saw then.
+pub fn as_of_line(at: UnixMs, derived: usize, page: &mut Page) {
+    let mut line = format!("as of {}", page.full_time(at));
+    if derived > 0 {
+        line.push_str(&format!("; {derived} with the text of when they were first seen, later"));
+    }
+    page.line(page.paint(Style::Faint, &line));
 }
 
 /// The state for the eye.

@@ -109,6 +109,7 @@ impl Run for Args {
             next_offset: results.next_offset,
             mode: serde_json::to_value(results.mode).ok(),
             stale: serde_json::to_value(results.stale).ok(),
+            ..Meta::default()
         };
         Ok(Reply::Data(Data(results), meta))
     }

@@ -9,6 +9,7 @@ pub const COMMANDS: &[&str] = &[
     "show",
     "issues",
     "mrs",
+    "notes",
     "projects",
     "sync-runs",
     "explain",
