@@ -17,6 +17,7 @@ mod config;
 mod demo;
 mod doctor;
 mod envelope;
+mod history;
 mod modes;
 mod readme;
 mod reference;

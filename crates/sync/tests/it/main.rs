@@ -9,6 +9,7 @@ mod bad_input;
 mod cancel;
 mod engine;
 mod faults;
+mod history;
 mod mirror;
 mod regressions_aside;
 mod regressions_paging;

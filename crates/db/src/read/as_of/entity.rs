@@ -41,6 +41,35 @@ pub fn entity(
     whole(was).map(Some)
 }
 
+/// Every issue or merge request of a project as it was at `at`, as far as the caller may see it, one by one
+/// and in no particular order.
+///
+/// # Errors
+/// A failure of the file; [`Error::Corrupt`] if a state cannot be read; what `found` failed with.
+pub fn each(
+    conn: &Connection,
+    visibility: &Visibility,
+    kind: EntityKind,
+    project: ProjectId,
+    at: UnixMs,
+    found: &mut dyn FnMut(Entity) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut clause = Clause::default();
+    clause.visible(visibility, "e.project_id", Some("e.confidential"));
+    clause.with("e.project_id = ?", [project.0.into()]);
+    let sql = format!("{} WHERE {}", item::select(kind), clause.sql());
+    let mut select = conn.prepare_cached(&sql)?;
+    let mut rows = select.query(params_from_iter(clause.values_after(at.0.into())))?;
+    let mut unpack = Unpack::default();
+    while let Some(row) = rows.next()? {
+        let was = Was::read(conn, row, kind, at, &mut unpack)?;
+        if visibility.shows_confidential() || !was.item.confidential {
+            found(whole(was)?)?;
+        }
+    }
+    Ok(())
+}
+
 /// What a row was, with what only its page shows.
 fn whole(was: Was) -> Result<Entity, Error> {
     let rest: Rest = was.picked.state()?;

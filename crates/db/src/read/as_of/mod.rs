@@ -27,7 +27,7 @@ mod thread;
 use annals_core::UnixMs;
 use serde::Serialize;
 
-pub use entity::entity;
+pub use entity::{each, entity};
 pub use list::list;
 pub use notes::notes;
 pub use parts::{Commit, commits, events, files, raw, revisions};
