@@ -2,6 +2,7 @@
 //! it went, and choose the exit code.
 
 use std::ffi::OsString;
+use std::sync::OnceLock;
 
 use annals_core::config::{CliSettings, ColorChoice, Config};
 use annals_core::{Code, Outcome, Report};
@@ -9,12 +10,12 @@ use annals_net_adapter::{BuildError, DrainReport, Environment, MainOutcome, Runt
 use clap::Parser;
 
 use crate::cli::{Cli, Command, Global};
-use crate::commands::{Conduct, Needs, Run};
+use crate::commands::{AsOf, Conduct, Needs, Run};
 use crate::error::{self, Error};
 use crate::given::Given;
 use crate::logs;
 use crate::output::fields::Selection;
-use crate::output::{Console, Mode, Output, Palette, Ran, Reply, Terminals, answer};
+use crate::output::{Console, Meta, Mode, Output, Palette, Ran, Reply, Terminals, answer};
 use crate::secrets;
 use crate::session::Session;
 use crate::settings::{self, Settings};
@@ -62,6 +63,7 @@ fn dispatch(process: &Process, cli: Cli) -> u8 {
         Command::Timeline(args) => start(process, global, args),
         Command::Who(args) => start(process, global, args),
         Command::Count(args) => start(process, global, args),
+        Command::Notes(args) => start(process, global, args),
         Command::Projects(args) => start(process, global, args),
         Command::SyncRuns(args) => start(process, global, args),
         Command::Verify(args) => start(process, global, args),
@@ -165,6 +167,10 @@ fn color(word: &str) -> Option<ColorChoice> {
 /// Everything that can fail before the command begins.
 fn prepare<C: Run>(process: &Process, global: &Global, command: &C, teller: &mut Teller) -> Result<Session, Report> {
     let env = &process.env;
+    if global.as_of.is_some() && C::AS_OF == AsOf::Refused {
+        let message = format!("`annals {}` is about what is, and has no --as-of", C::NAME);
+        return Err(Report::new(Code::Usage, message).with_suggestion("leave --as-of out"));
+    }
     let mut faults = Vec::new();
     let settings = match C::NEEDS {
         Needs::Nothing => Settings::default(),
@@ -207,6 +213,7 @@ fn prepare<C: Run>(process: &Process, global: &Global, command: &C, teller: &mut
         terminals: process.terminals,
         out,
         runtimes,
+        moment: OnceLock::new(),
     })
 }
 
@@ -280,8 +287,9 @@ fn drive<C: Run>(command: C, session: Session, teller: &Teller) -> u8 {
 }
 
 async fn run_and_print<C: Run>(cx: &annals_net_adapter::Cx, command: C, session: &Session) -> Result<(), Error> {
+    let as_of = session.as_of(cx)?;
     match command.run(cx, session).await? {
-        Reply::Data(data, meta) => session.out.print(cx, &data, &meta),
+        Reply::Data(data, meta) => session.out.print(cx, &data, &Meta { as_of, ..meta }),
         Reply::Printed => Ok(()),
     }
 }

@@ -38,6 +38,7 @@ pub enum Command {
     Timeline(commands::timeline::Args),
     Who(commands::who::Args),
     Count(commands::count::Args),
+    Notes(commands::notes::Args),
     Projects(commands::projects::Args),
     SyncRuns(commands::sync_runs::Args),
     Verify(commands::verify::Args),
@@ -91,6 +92,9 @@ pub struct Global {
     /// The time zone of days and local times
     #[arg(long, global = true, value_name = "ZONE", display_order = 902)]
     pub tz: Option<String>,
+    /// Answer from the past: a day means its end, 30d counts back from now
+    #[arg(long, global = true, value_name = "WHEN", display_order = 900)]
+    pub as_of: Option<String>,
     /// How to show progress on standard error: on a terminal, not at all, one event per line
     #[arg(
         long,

@@ -1,15 +1,18 @@
 //! What a command works with.
 
 use std::num::NonZeroUsize;
+use std::sync::OnceLock;
 
 use annals_core::config::Config;
-use annals_core::{Code, Report};
+use annals_core::time::{BadAsOf, as_of};
+use annals_core::{Code, Report, UnixMs};
 use annals_db::control::Holder;
 use annals_db::migrate::Keep;
 use annals_db::{Access, AutoMigrate, Db, OpenOptions};
 use annals_net_adapter::{Cx, Environment, Runtimes};
 
 use crate::cli::Global;
+use crate::commands::place;
 use crate::error::Error;
 use crate::given::Given;
 use crate::output::{Output, Terminals};
@@ -29,11 +32,39 @@ pub struct Session {
     pub terminals: Terminals,
     pub out: Output,
     pub runtimes: Runtimes,
+    /// What [`as_of`](Self::as_of) found: an age must not count back from two moments.
+    pub moment: OnceLock<Option<UnixMs>>,
 }
 
 impl Session {
     pub const fn config(&self) -> &Config {
         &self.settings.config
+    }
+
+    /// The moment to answer as of, where `--as-of` says one.
+    ///
+    /// # Errors
+    /// `usage` for a text that is no moment of the past.
+    pub fn as_of(&self, cx: &Cx) -> Result<Option<UnixMs>, Report> {
+        if let Some(moment) = self.moment.get() {
+            return Ok(*moment);
+        }
+        let read = |text: &String| {
+            as_of(text, cx.unix_ms(), &self.config().cli.tz).map_err(|error| {
+                let hint = match error {
+                    BadAsOf::NoTime(_) => "2024-02-29, 2024-02-29T12:00Z or 30d",
+                    BadAsOf::NotYet(_) => "leave --as-of out to see what is, or name a day that is over",
+                };
+                Report::new(Code::Usage, format!("--as-of: {error}")).with_suggestion(hint)
+            })
+        };
+        let moment = self.global.as_of.as_ref().map(read).transpose()?;
+        Ok(*self.moment.get_or_init(|| moment))
+    }
+
+    /// `--as-of` as it could be typed again.
+    pub fn as_of_flag(&self) -> String {
+        place::flags(self.global.as_of.clone().map(|when| ("--as-of", when)))
     }
 
     /// Where the mirror is.
@@ -154,7 +185,7 @@ impl Session {
     pub fn about_search(&self, error: &annals_search::Error) -> Error {
         match error {
             annals_search::Error::Db(error) => self.about_mirror(error),
-            annals_search::Error::Query(_) => Error::of(error),
+            annals_search::Error::Query(_) | annals_search::Error::TooMany { .. } => Error::of(error),
         }
     }
 
@@ -211,7 +242,7 @@ fn blocked(file: &str, holder: &Holder, report: Report) -> Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use annals_core::{Coded, UnixMs};
+    use annals_core::Coded;
     use annals_db::control::ProcessId;
 
     #[test]

@@ -436,13 +436,18 @@ fn read<T>(
 ) -> Result<T, Error> {
     let interrupt = conn.get_interrupt_handle();
     let _hook = blocking.on_cancel(move || interrupt.interrupt());
-    ReadConn::run_patiently(conn, now, || patience_of(blocking), |read| {
-        // An interrupt that came before there was anything to interrupt is seen here.
-        if blocking.is_cancelled() {
-            return Err(Error::interrupted());
-        }
-        f(read)
-    })
+    ReadConn::run_patiently(
+        conn,
+        now,
+        || patience_of(blocking),
+        |read| {
+            // An interrupt that came before there was anything to interrupt is seen here.
+            if blocking.is_cancelled() {
+                return Err(Error::interrupted());
+            }
+            f(read)
+        },
+    )
 }
 
 /// Whether no transaction is open. One is if the interrupt came just as it was being ended.

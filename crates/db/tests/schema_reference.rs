@@ -82,7 +82,9 @@ fn made() -> String {
 
 fn capitalised(heading: &str) -> String {
     let mut letters = heading.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// Run with `ANNALS_WRITE_DOCS=1` after a migration was added.

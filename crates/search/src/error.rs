@@ -10,6 +10,15 @@ pub enum Error {
     /// A filter has a value it cannot have, or the query is too long.
     #[error(transparent)]
     Query(#[from] Invalid),
+    /// More documents than a search as of a time past makes.
+    #[error(
+        "there were {documents} documents then, and a search of the past goes over {} at most",
+        crate::as_of::MOST_DOCUMENTS
+    )]
+    TooMany {
+        /// How many there were.
+        documents: u64,
+    },
     /// The store failed, or `cx` was cancelled.
     #[error(transparent)]
     Db(#[from] annals_db::Error),
@@ -21,6 +30,7 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Self::Query(_) => Code::QueryInvalid,
+            Self::TooMany { .. } => Code::Usage,
             Self::Db(error) => error.code(),
         }
     }
@@ -39,6 +49,10 @@ impl Coded for Error {
                 .with_detail("key", invalid.key)
                 .with_detail("found", invalid.found.as_str())
                 .with_detail("example", invalid.example),
+            Self::TooMany { documents } => Report::new(self.code(), self.to_string())
+                .with_suggestion("name projects with project: or -p")
+                .with_detail("documents", *documents)
+                .with_detail("most", crate::as_of::MOST_DOCUMENTS),
             Self::Db(error) => error.report(),
         }
     }
@@ -47,7 +61,7 @@ impl Coded for Error {
 impl TaskError for Error {
     fn cancel_reason(&self) -> Option<&CancelReason> {
         match self {
-            Self::Query(_) => None,
+            Self::Query(_) | Self::TooMany { .. } => None,
             Self::Db(error) => error.cancel_reason(),
         }
     }

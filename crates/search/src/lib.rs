@@ -6,9 +6,10 @@
 //!
 //! Read in this order: [`documents`] are made from what a sync stored; [`query`] is the language a person types;
 //! [`index`] finds documents by their words; [`answer`] puts them in order and shows them, with
-//! the `reference` that finds each again.
+//! the `reference` that finds each again; [`as_of`] asks the same of a time past.
 
 pub mod answer;
+pub mod as_of;
 pub mod documents;
 pub mod index;
 pub mod query;
@@ -17,4 +18,5 @@ pub mod reference;
 mod error;
 
 pub use answer::{SearchRequest, SearchResults, run};
+pub use as_of::run_as_of;
 pub use error::Error;

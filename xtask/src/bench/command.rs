@@ -3,14 +3,15 @@
 use anyhow::{Context, bail};
 
 use super::programs::Programs;
-use super::{build, idle, load, memory, raw, runtime, sync};
+use super::{as_of, build, idle, load, memory, raw, runtime, sync};
 use crate::{Verdict, Workspace};
 
 const HELP: &str = "\
-cargo xtask bench sync|memory|idle|runtime|build [OPTIONS]
+cargo xtask bench sync|memory|as-of|idle|runtime|build [OPTIONS]
 
   sync      time of a first sync beside a raw fetch of the same pages with the same concurrency, taking turns
   memory    peak resident memory of a first sync, for projects of each size
+  as-of     time of a list of 1,000 issues as of now beside that of the current list, the start of the program taken off
   idle      CPU time and resident memory of `annals serve` that nobody asks, on every compiled runtime
   runtime   asupersync beside tokio: ready probe, search, sync of 500 entities; and what the adapter costs beside tokio
             and beside bare axum. Wants --features asupersync; without it only the second half is measured
@@ -18,7 +19,7 @@ cargo xtask bench sync|memory|idle|runtime|build [OPTIONS]
 
   --entities N[,N…]    issues and merge requests together (sync: 5000; memory: 10000,100000)
   --latency-ms N[,N…]  how long the forge thinks (sync: 0,60); with latency a tenth of the entities
-  --rounds N           turns of each (sync: 3; runtime: 10)
+  --rounds N           turns of each (sync: 3; as-of and runtime: 10)
   --seconds N          how long the server is watched (idle: 10) or each turn takes (runtime: 2)
   --sides A,B          which runtimes take turns (runtime: asupersync,tokio); one beside itself shows what chance does,
                        and leaves no evidence
@@ -61,7 +62,8 @@ pub fn command(here: &Workspace, args: &[String]) -> anyhow::Result<Verdict> {
         "build" => return build::command(here, &options),
         "sync" => sync::measure,
         "memory" => memory::measure,
-        other => bail!("no bench {other:?}; there are sync, memory, idle, runtime and build"),
+        "as-of" => as_of::measure,
+        other => bail!("no bench {other:?}; there are sync, memory, as-of, idle, runtime and build"),
     };
     let programs = Programs::build(here, options.features.as_deref())?;
     for runtime in programs.runtimes()? {

@@ -62,7 +62,7 @@ pub fn measure(programs: &Programs, options: &Options, runtime: &str) -> anyhow:
 }
 
 /// `1.20 (1.10 to 1.30)`.
-fn spread(values: &mut [f64], unit: &str) -> String {
+pub(super) fn spread(values: &mut [f64], unit: &str) -> String {
     values.sort_by(f64::total_cmp);
     let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
     format!(

@@ -6,7 +6,7 @@ use annals_net_adapter::Cx;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::{Run, list, place};
+use super::{AsOf, Run, list, place};
 use crate::error::Error;
 use crate::output::page::one_line;
 use crate::output::table::{Column, Table};
@@ -15,8 +15,10 @@ use crate::session::Session;
 
 /// Count issues and merge requests
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The filters are those of `annals issues`. With --by, -n and --offset choose groups, of which the most \
-                        frequent come first; --asc turns that round.")]
+#[command(
+    after_help = "The filters are those of `annals issues`. With --by, -n and --offset choose groups, of which the most \
+                        frequent come first; --asc turns that round."
+)]
 pub struct Args {
     /// Only of this kind
     #[arg(value_name = "KIND")]
@@ -67,6 +69,7 @@ pub struct Data {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "count";
+    const AS_OF: AsOf = AsOf::Taken;
 
     fn shape(&self) -> Shape {
         Shape {
@@ -81,9 +84,13 @@ impl Run for Args {
             let message = "--sort is for lists; groups are in the order of their counts";
             return Err(Report::new(Code::Usage, message).into());
         }
-        let query = self.query(cx.unix_ms(), session)?;
+        let query = CountQuery {
+            as_of: session.as_of(cx)?,
+            ..self.query(cx.unix_ms(), session)?
+        };
         let called = session.global.project.clone();
-        let (by, part, words) = (self.by, self.filters.part(), self.words());
+        let (by, part) = (self.by, self.filters.part());
+        let words = self.words() + &session.as_of_flag();
         let db = session.mirror(cx).await?;
         let found = db.read(cx, move |conn| {
             let mut query = query;
@@ -150,7 +157,9 @@ impl Args {
 
     /// What was asked for as it could be typed again.
     fn words(&self) -> String {
-        let kind = self.kind.map_or(String::new(), |kind| format!(" {}", list::name_of(&kind)));
+        let kind = self
+            .kind
+            .map_or(String::new(), |kind| format!(" {}", list::name_of(&kind)));
         let by = self.by.map(|by| ("--by", list::name_of(&by)));
         kind + &place::flags(by) + &self.filters.flags()
     }

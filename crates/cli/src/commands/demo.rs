@@ -190,7 +190,7 @@ fn thread(conn: &annals_db::ReadConn<'_>, reference: &str) -> Result<Option<Thre
     let Ok(project) = project(conn, parsed.project.as_deref())? else {
         return Ok(None);
     };
-    let Ok(data) = super::show::find(conn, &project, &parsed, super::show::Parts::DISCUSSIONS)? else {
+    let Ok(data) = super::show::find(conn, &project, &parsed, super::show::Parts::DISCUSSIONS, None)? else {
         return Ok(None);
     };
     let discussions = data.discussions.unwrap_or_default().into_iter();

@@ -10,7 +10,7 @@ use annals_db::read::{
 use annals_net_adapter::Cx;
 use serde::Serialize;
 
-use super::{Run, place};
+use super::{AsOf, Run, place};
 use crate::error::Error;
 use crate::output::page::counted;
 use crate::output::{Meta, Reply, Shape};
@@ -24,8 +24,10 @@ const HOPS: u32 = 10;
 
 /// Show which merge requests touched a file, across its renames
 #[derive(Debug, clap::Args)]
-#[command(after_help = "PATH is written from the top of the repository; a name that the file once had will do. The \
-                        project may be left out where only one has the path.")]
+#[command(
+    after_help = "PATH is written from the top of the repository; a name that the file once had will do. The \
+                        project may be left out where only one has the path."
+)]
 pub struct Args {
     /// The file
     #[arg(value_name = "PATH")]
@@ -104,6 +106,7 @@ pub const SHAPE: Shape = Shape {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "file-history";
+    const AS_OF: AsOf = AsOf::Taken;
 
     fn shape(&self) -> Shape {
         SHAPE
@@ -112,15 +115,16 @@ impl Run for Args {
     async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Data>, Error> {
         let path = path_of(&self.path)?;
         let called = session.global.project.clone();
+        let (as_of, as_of_flag) = (session.as_of(cx)?, session.as_of_flag());
         let db = session.mirror(cx).await?;
         let found = db.read(cx, move |conn| {
-            let flags = self.flags();
+            let flags = self.flags() + &as_of_flag;
             match owner(conn, called.as_deref(), &path)? {
                 Owner::One(project) => {
-                    let query = self.query(&project, &path);
+                    let query = self.query(&project, &path, as_of);
                     Ok(Ok(load(conn, &project, &query)?))
                 }
-                Owner::None => Ok(Ok(nowhere(conn, &path, |project| self.query(project, &path))?)),
+                Owner::None => Ok(Ok(nowhere(conn, &path, |project| self.query(project, &path, as_of))?)),
                 Owner::Refused(report) => Ok(Err(place::with_actions(report, |project| {
                     format!("{} -p {project}{flags}", command(&path))
                 }))),
@@ -138,7 +142,7 @@ impl Run for Args {
 }
 
 impl Args {
-    fn query(&self, project: &ProjectName, path: &str) -> FileHistoryQuery {
+    fn query(&self, project: &ProjectName, path: &str, as_of: Option<annals_core::UnixMs>) -> FileHistoryQuery {
         let part = |wanted| if wanted { Part::Included } else { Part::LeftOut };
         FileHistoryQuery {
             bounds: ChainBounds {
@@ -149,6 +153,7 @@ impl Args {
             discussions: part(self.discussions),
             commits: part(self.commits),
             limit: usize::from(self.limit),
+            as_of,
             ..FileHistoryQuery::of(project.id, path)
         }
     }
@@ -204,7 +209,10 @@ pub fn owner(conn: &ReadConn<'_>, called: Option<&str>, path: &str) -> Result<Ow
     }
     let mut found = read::projects_with_path(conn, &Visibility::all(), path, None)?;
     if found.len() > 1 {
-        let message = format!("{} have `{path}`: say which with -p", counted(found.len() as u64, "project"));
+        let message = format!(
+            "{} have `{path}`: say which with -p",
+            counted(found.len() as u64, "project")
+        );
         return Ok(Owner::Refused(place::ambiguous(&message, &found)));
     }
     Ok(match found.pop() {
@@ -290,7 +298,9 @@ fn nowhere(
         rename_chain: vec![path.to_owned()],
         renames_followed: last.as_ref().is_some_and(|data| data.renames_followed),
         merge_requests: Vec::new(),
-        discussions: last.as_ref().and_then(|data| data.discussions.as_ref().map(|_| Vec::new())),
+        discussions: last
+            .as_ref()
+            .and_then(|data| data.discussions.as_ref().map(|_| Vec::new())),
         commits: last.as_ref().and_then(|data| data.commits.as_ref().map(|_| Vec::new())),
         beside: Beside {
             diagnostics: vec![diagnostic],
@@ -316,7 +326,10 @@ impl Diagnostic {
                 PATH_NOT_FOUND,
                 format!("no change and no note of {project} names `{path}`"),
                 nearest.clone(),
-                nearest.iter().map(|path| format!("{} -p {word}", command(path))).collect(),
+                nearest
+                    .iter()
+                    .map(|path| format!("{} -p {word}", command(path)))
+                    .collect(),
             ),
             FileFinding::FilesIncomplete { merge_requests } => (
                 "files_incomplete",
@@ -329,7 +342,10 @@ impl Diagnostic {
             ),
             FileFinding::NoneMerged { merge_requests } => (
                 "none_merged",
-                format!("{} touched it, and none was merged", counted(*merge_requests, "merge request")),
+                format!(
+                    "{} touched it, and none was merged",
+                    counted(*merge_requests, "merge request")
+                ),
                 Vec::new(),
                 vec![format!("{} -p {word}", command(path))],
             ),
@@ -352,8 +368,9 @@ impl Data {
             meta.more = members;
         }
         if self.commits.as_ref().is_some_and(Vec::is_empty) {
-            meta.warnings
-                .push("no indexed commit touches it; commits are indexed with their files only where git data is".to_owned());
+            meta.warnings.push(
+                "no indexed commit touches it; commits are indexed with their files only where git data is".to_owned(),
+            );
         }
         Ok(meta)
     }

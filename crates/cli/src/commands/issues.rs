@@ -4,7 +4,7 @@ use annals_core::EntityKind;
 use annals_net_adapter::Cx;
 
 use super::either::Either;
-use super::{Run, list, show};
+use super::{AsOf, Run, list, show};
 use crate::error::Error;
 use crate::output::{Reply, Shape};
 use crate::session::Session;
@@ -23,6 +23,7 @@ pub struct Args {
 impl Run for Args {
     type Data = Either<list::Data, show::Data>;
     const NAME: &'static str = "issues";
+    const AS_OF: AsOf = AsOf::Taken;
 
     fn shape(&self) -> Shape {
         if self.iid.is_some() { show::SHAPE } else { list::SHAPE }

@@ -3,7 +3,7 @@
 use annals_core::time::When;
 use annals_core::{Code, EntityKind, Report, UnixMs};
 use annals_db::ids::State;
-use annals_db::read::{self, Direction, List, ListItem, ListQuery, NameFilter, Slice, Sort, Visibility};
+use annals_db::read::{self, Certainty, Direction, List, ListItem, ListQuery, NameFilter, Slice, Sort, Visibility};
 use annals_net_adapter::Cx;
 use clap::ValueEnum;
 use serde::Serialize;
@@ -87,6 +87,8 @@ pub struct Data {
     kind: EntityKind,
     #[serde(skip)]
     total: u64,
+    #[serde(skip)]
+    as_of: Option<UnixMs>,
 }
 
 /// The shape of [`Data`].
@@ -96,7 +98,7 @@ pub const SHAPE: Shape = Shape {
         "items.ref", "items.kind", "items.project", "items.project_id", "items.forge", "items.iid", "items.title",
         "items.state", "items.state_reason", "items.draft", "items.confidential", "items.author", "items.assignees",
         "items.labels", "items.milestone", "items.created_at", "items.updated_at", "items.closed_at",
-        "items.merged_at", "items.url", "items.gone_at", "items.gone_reason",
+        "items.merged_at", "items.url", "items.gone_at", "items.gone_reason", "items.certainty",
     ],
     list: Some("items"),
     minimal: &["ref", "title", "state", "updated_at"],
@@ -108,7 +110,8 @@ impl Filters {
         let query = self.query(kind, cx.unix_ms(), session)?;
         let db = session.mirror(cx).await?;
         let called = session.global.project.clone();
-        let flags = self.flags();
+        let flags = self.flags() + &session.as_of_flag();
+        let as_of = session.as_of(cx)?;
         let found = db.read(cx, move |conn| {
             let mut query = query;
             if called.is_some() {
@@ -124,7 +127,10 @@ impl Filters {
                     }
                 }
             }
-            let mut list = read::list(conn, &Visibility::all(), &query)?;
+            let mut list = match as_of {
+                None => read::list(conn, &Visibility::all(), &query)?,
+                Some(at) => read::as_of::list(conn, &Visibility::all(), &query, at)?,
+            };
             annals_search::reference::qualify(conn, &mut list.items)?;
             Ok(Ok(list))
         });
@@ -135,7 +141,13 @@ impl Filters {
             next_offset: (!items.is_empty() && (end as u64) < total).then_some(end),
             ..Meta::default()
         };
-        Ok(Reply::Data(Data { items, kind, total }, meta))
+        let data = Data {
+            items,
+            kind,
+            total,
+            as_of,
+        };
+        Ok(Reply::Data(data, meta))
     }
 
     /// Whether an order was asked for.
@@ -273,7 +285,25 @@ impl Show for Data {
             page.table(&table);
         }
         page.count(self.items.len(), self.total, noun, "-n and --offset for more");
+        if let Some(at) = self.as_of {
+            let derived = self
+                .items
+                .iter()
+                .filter(|item| item.certainty == Some(Certainty::Derived));
+            as_of_line(at, derived.count(), page);
+        }
     }
+}
+
+/// The moment a list is as of, and how much of it nobody saw then.
+pub fn as_of_line(at: UnixMs, derived: usize, page: &mut Page) {
+    let mut line = format!("as of {}", page.full_time(at));
+    if derived > 0 {
+        line.push_str(&format!(
+            "; {derived} with the text of when they were first seen, later"
+        ));
+    }
+    page.line(page.paint(Style::Faint, &line));
 }
 
 /// The state for the eye.

@@ -17,7 +17,8 @@ pub mod issues;
 mod list;
 pub mod migrate;
 pub mod mrs;
-mod place;
+pub mod notes;
+pub mod place;
 pub mod projects;
 pub mod search;
 pub mod serve;
@@ -51,6 +52,8 @@ pub trait Run: Sized {
     const CONDUCT: Conduct = Conduct::Reads;
     /// What must be there before it begins.
     const NEEDS: Needs = Needs::Config;
+    /// Whether it can answer from the past; [`Session::as_of`] then tells the moment.
+    const AS_OF: AsOf = AsOf::Refused;
 
     /// What its data looks like.
     fn shape(&self) -> Shape;
@@ -73,6 +76,15 @@ pub enum Conduct {
     Works,
     /// It finishes what is in flight, and ending is what a signal is for.
     Serves,
+}
+
+/// Whether a command takes `--as-of`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AsOf {
+    /// It answers as of that moment.
+    Taken,
+    /// It is about what is, and says so.
+    Refused,
 }
 
 /// What must be there before a command begins.

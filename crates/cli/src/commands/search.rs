@@ -1,13 +1,12 @@
 //! `annals search QUERY`: what the mirror knows about it.
 
-use annals_core::Code;
-use annals_core::Report;
 use annals_core::text::nearest;
+use annals_core::{Code, Report, UnixMs};
 use annals_net_adapter::Cx;
 use annals_search::answer::{Facet, FacetCounts, Hit, SearchRequest, SearchResults};
 use serde::Serialize;
 
-use super::{Run, place};
+use super::{AsOf, Run, list, place};
 use crate::error::Error;
 use crate::output::page::{one_line, title};
 use crate::output::{Meta, Page, Reply, Shape, Show, Style};
@@ -49,8 +48,12 @@ pub struct Args {
 
 /// The hits, and what is said beside them.
 #[derive(Debug, Serialize)]
-#[serde(transparent)]
-pub struct Data(SearchResults);
+pub struct Data {
+    #[serde(flatten)]
+    results: SearchResults,
+    #[serde(skip)]
+    as_of: Option<UnixMs>,
+}
 
 #[rustfmt::skip]
 const SHAPE: Shape = Shape {
@@ -65,6 +68,7 @@ const SHAPE: Shape = Shape {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "search";
+    const AS_OF: AsOf = AsOf::Taken;
 
     fn shape(&self) -> Shape {
         SHAPE
@@ -78,7 +82,7 @@ impl Run for Args {
     }
 
     async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Data>, Error> {
-        let flags = self.flags();
+        let (flags, as_of) = (self.flags() + &session.as_of_flag(), session.as_of(cx)?);
         let mut request = SearchRequest {
             limit: usize::from(self.limit),
             offset: self.offset,
@@ -100,9 +104,12 @@ impl Run for Args {
                 })?;
             request.projects = vec![project.id];
         }
-        let results = annals_search::run(cx, &db, &request)
-            .await
-            .map_err(|error| session.about_search(&error))?;
+        let found = match as_of {
+            None => annals_search::run(cx, &db, &request).await,
+            // Boxed, because few searches are of the past.
+            Some(at) => Box::pin(annals_search::run_as_of(cx, &db, &request, at)).await,
+        };
+        let results = found.map_err(|error| session.about_search(&error))?;
         let meta = Meta {
             warnings: results.warnings.clone(),
             total: Some(results.total),
@@ -111,7 +118,7 @@ impl Run for Args {
             stale: serde_json::to_value(results.stale).ok(),
             ..Meta::default()
         };
-        Ok(Reply::Data(Data(results), meta))
+        Ok(Reply::Data(Data { results, as_of }, meta))
     }
 }
 
@@ -148,18 +155,26 @@ fn facets(names: &[String]) -> Result<Vec<Facet>, Report> {
 
 impl Show for Data {
     fn show(&self, page: &mut Page) {
-        for hit in &self.0.hits {
+        for hit in &self.results.hits {
             show_hit(hit, page);
         }
-        page.count(self.0.hits.len(), self.0.total, "hit", "-n and --offset for more");
-        if self.0.stale.dirty > 0 {
+        page.count(
+            self.results.hits.len(),
+            self.results.total,
+            "hit",
+            "-n and --offset for more",
+        );
+        if let Some(at) = self.as_of {
+            list::as_of_line(at, 0, page);
+        }
+        if self.results.stale.dirty > 0 {
             let line = format!(
                 "{} changes are not searchable yet; the next sync makes them so",
-                self.0.stale.dirty
+                self.results.stale.dirty
             );
             page.line(page.paint(Style::Attention, &line));
         }
-        for (facet, counts) in &self.0.facets {
+        for (facet, counts) in &self.results.facets {
             show_facet(*facet, counts, page);
         }
     }
@@ -199,7 +214,6 @@ fn show_facet(facet: Facet, counts: &FacetCounts, page: &mut Page) {
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
-    use annals_core::UnixMs;
     use annals_db::ids::SourceKind;
     use annals_search::query::{Fact, State, filter};
     use clap::Args as _;

@@ -1,14 +1,17 @@
 //! `annals show REF`: one issue or merge request with what hangs on it.
 
-use annals_core::{Code, EntityKind, Report};
+use annals_core::{Code, EntityKind, Report, UnixMs};
 use annals_db::ReadConn;
 use annals_db::ids::EntityId;
-use annals_db::read::{self, Discussion, Entity, Event, File, NotePage, ProjectName, Revision, Visibility};
+use annals_db::read::{
+    self, Certainty, Discussion, Entity, Event, File, NotePage, ProjectName, Revision, StateDiff, Visibility,
+};
 use annals_net_adapter::Cx;
 use serde::Serialize;
+use serde_json::Value;
 
-use super::Run;
 use super::place::{self, Reference};
+use super::{AsOf, Run};
 use crate::error::Error;
 use crate::output::{Reply, Shape};
 use crate::session::Session;
@@ -43,6 +46,32 @@ pub struct Parts {
     /// With what was recorded of it, and when
     #[arg(long)]
     revisions: bool,
+    /// With what differs between two of its revisions, by their numbers
+    #[arg(long, value_name = "A..B", value_parser = Span::parse)]
+    diff: Option<Span>,
+    /// With what the forge sent
+    #[arg(long)]
+    raw: bool,
+}
+
+/// Two revisions, by their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Span {
+    from: i64,
+    to: i64,
+}
+
+impl Span {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let number = |text: &str| text.parse().ok().filter(|number| *number > 0);
+        let (from, to) = text.split_once("..").ok_or(Self::EXAMPLE)?;
+        match (number(from), number(to)) {
+            (Some(from), Some(to)) => Ok(Self { from, to }),
+            _ => Err(Self::EXAMPLE),
+        }
+    }
+
+    const EXAMPLE: &'static str = "write two numbers of revisions such as 1..3; --revisions lists them";
 }
 
 /// An entity; parts that were not asked for are null.
@@ -53,9 +82,24 @@ pub struct Data {
     pub events: Option<Vec<Event>>,
     pub files: Option<Vec<File>>,
     pub revisions: Option<Vec<Revision>>,
+    pub diff: Option<StateDiff>,
+    /// What the forge sent.
+    pub raw: Option<Value>,
+    /// The moment it is as of, if not now.
+    pub as_of: Option<Standing>,
     /// How much there is, whether it was asked for or not.
     #[serde(skip)]
     pub notes: u64,
+}
+
+/// As of when something is shown, and how sure that is.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Standing {
+    #[serde(with = "annals_core::time::rfc3339")]
+    pub at: UnixMs,
+    pub certainty: Certainty,
+    /// Whether the text was seen then; otherwise it is that of the first time it was.
+    pub text_recorded: bool,
 }
 
 #[rustfmt::skip]
@@ -77,6 +121,7 @@ pub const SHAPE: Shape = Shape {
         "discussions.notes.author", "discussions.notes.author_kind", "discussions.notes.body",
         "discussions.notes.kind", "discussions.notes.system", "discussions.notes.internal",
         "discussions.notes.created_at", "discussions.notes.updated_at", "discussions.notes.gone_at",
+        "discussions.notes.certainty",
         "discussions.notes.position.old_path", "discussions.notes.position.new_path",
         "discussions.notes.position.old_line", "discussions.notes.position.new_line",
         "discussions.notes.position.start_line", "discussions.notes.position.side",
@@ -86,6 +131,8 @@ pub const SHAPE: Shape = Shape {
         "files.old_path", "files.new_path", "files.change", "files.additions", "files.deletions", "files.binary",
         "files.too_large",
         "revisions.seq", "revisions.op", "revisions.valid_from", "revisions.observed_at", "revisions.changed",
+        "diff.from", "diff.to", "diff.changes.field", "diff.changes.before.*", "diff.changes.after.*",
+        "raw.*", "as_of.at", "as_of.certainty", "as_of.text_recorded",
     ],
     list: None,
     minimal: &["entity.ref", "entity.title", "entity.state", "entity.author", "entity.updated_at", "entity.url"],
@@ -94,6 +141,7 @@ pub const SHAPE: Shape = Shape {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "show";
+    const AS_OF: AsOf = AsOf::Taken;
 
     fn shape(&self) -> Shape {
         SHAPE
@@ -113,13 +161,12 @@ pub async fn one(cx: &Cx, session: &Session, words: &[String], parts: Parts) -> 
 async fn load(cx: &Cx, session: &Session, reference: Reference, parts: Parts) -> Result<Reply<Data>, Error> {
     let db = session.mirror(cx).await?;
     let flag = session.global.project.clone();
-    let found = db.read(cx, move |conn| {
-        match project_of(conn, &reference, flag.as_deref())? {
-            Ok(project) => find(conn, &project, &reference, parts),
-            Err(report) => Ok(Err(place::with_actions(report, |project| {
-                reference.command(project) + &parts.flags()
-            }))),
-        }
+    let (as_of, as_of_flag) = (session.as_of(cx)?, session.as_of_flag());
+    let found = db.read(cx, move |conn| match project_of(conn, &reference, flag.as_deref())? {
+        Ok(project) => find(conn, &project, &reference, parts, as_of),
+        Err(report) => Ok(Err(place::with_actions(report, |project| {
+            reference.command(project) + &parts.flags() + &as_of_flag
+        }))),
     });
     Ok(found.await.map_err(|error| session.about_mirror(&error))??.into())
 }
@@ -149,57 +196,130 @@ pub fn entity_of(
     let kind = reference.kind.unwrap_or(EntityKind::Issue);
     Ok(match read::entity_updated_at(conn, project.id, kind, reference.iid)? {
         Some((entity, _)) => Ok(entity),
-        None => Err(missing(conn, &project, reference)?),
+        None => Err(missing(conn, &project, reference, None)?),
     })
 }
 
-/// Reads an entity of a project.
+/// Reads an entity of a project, as it is or as of a moment.
 pub fn find(
     conn: &ReadConn<'_>,
     project: &ProjectName,
     reference: &Reference,
     parts: Parts,
+    as_of: Option<UnixMs>,
 ) -> Result<Result<Data, Report>, annals_db::Error> {
     let all = Visibility::all();
-    let kind = reference.kind.unwrap_or(EntityKind::Issue);
-    let Some(mut entity) = read::entity(conn, &all, kind, project.id, reference.iid)? else {
-        return Ok(Err(missing(conn, project, reference)?));
+    let (kind, iid) = (reference.kind.unwrap_or(EntityKind::Issue), reference.iid);
+    let found = match as_of {
+        None => read::entity(conn, &all, kind, project.id, iid)?,
+        Some(at) => read::as_of::entity(conn, &all, kind, project.id, iid, at)?,
+    };
+    let Some(mut entity) = found else {
+        return Ok(Err(missing(conn, project, reference, as_of)?));
     };
     annals_search::reference::qualify(conn, std::slice::from_mut(&mut entity.item))?;
+    // It is said once, beside the moment.
+    let certainty = entity.item.certainty.take();
+    let standing = as_of.zip(certainty).map(|(at, certainty)| Standing {
+        at,
+        certainty,
+        text_recorded: certainty.text_is_recorded(),
+    });
     let id = entity.id();
-    let threads = read::threads(
-        conn,
-        &all,
-        id,
-        if parts.discussions {
-            NotePage::ALL
-        } else {
-            NotePage { offset: 0, limit: 0 }
+    let notes = if parts.discussions {
+        NotePage::ALL
+    } else {
+        NotePage { offset: 0, limit: 0 }
+    };
+    let threads = match as_of {
+        None => read::threads(conn, &all, id, notes)?,
+        Some(at) => read::as_of::threads(conn, &all, id, notes, at)?,
+    };
+    let events = || as_of.map_or_else(|| read::events(conn, id), |at| read::as_of::events(conn, id, at));
+    let files = || as_of.map_or_else(|| read::files(conn, id), |at| read::as_of::files(conn, id, at));
+    let revisions = || as_of.map_or_else(|| read::revisions(conn, id), |at| read::as_of::revisions(conn, id, at));
+    let diff = match parts.diff {
+        None => None,
+        Some(span) => match diff(conn, id, span, &revisions()?)? {
+            Ok(diff) => Some(diff),
+            Err(report) => return Ok(Err(report)),
         },
-    )?;
+    };
+    let raw = match as_of {
+        _ if !parts.raw => None,
+        None => read::raw(conn, id)?,
+        Some(at) => read::as_of::raw(conn, id, at)?,
+    };
     Ok(Ok(Data {
         notes: threads.total_notes,
         discussions: parts.discussions.then_some(threads.discussions),
-        events: parts.events.then(|| read::events(conn, id)).transpose()?,
-        files: parts.files.then(|| read::files(conn, id)).transpose()?,
-        revisions: parts.revisions.then(|| read::revisions(conn, id)).transpose()?,
+        events: parts.events.then(events).transpose()?,
+        files: parts.files.then(files).transpose()?,
+        revisions: parts.revisions.then(revisions).transpose()?,
+        diff,
+        raw,
+        as_of: standing,
         entity,
     }))
 }
 
-/// Says that it is not there; and where the number is one of the other kind, how to ask for that.
-fn missing(conn: &ReadConn<'_>, project: &ProjectName, reference: &Reference) -> Result<Report, annals_db::Error> {
-    let kind = reference.kind.unwrap_or(EntityKind::Issue);
-    let (noun, other, other_word) = match kind {
-        EntityKind::Issue => ("issue", EntityKind::MergeRequest, "mr"),
-        EntityKind::MergeRequest => ("merge request", EntityKind::Issue, "issue"),
+fn diff(
+    conn: &ReadConn<'_>,
+    id: EntityId,
+    span: Span,
+    known: &[Revision],
+) -> Result<Result<StateDiff, Report>, annals_db::Error> {
+    let is_known = |seq: i64| known.iter().any(|revision| revision.seq == seq);
+    if is_known(span.from)
+        && is_known(span.to)
+        && let Some(diff) = read::diff(conn, id, span.from, span.to)?
+    {
+        return Ok(Ok(diff));
+    }
+    let last = known.last().map_or(0, |revision| revision.seq);
+    let message = format!("there is no revision {}..{}: the newest is {last}", span.from, span.to);
+    Ok(Err(
+        Report::new(Code::NotFound, message).with_suggestion("`--revisions` lists them with their numbers")
+    ))
+}
+
+/// Says that it is not there, or was not then; and where the number is one of the other kind, how to ask for that.
+fn missing(
+    conn: &ReadConn<'_>,
+    project: &ProjectName,
+    reference: &Reference,
+    as_of: Option<UnixMs>,
+) -> Result<Report, annals_db::Error> {
+    let all = Visibility::all();
+    let (kind, iid) = (reference.kind.unwrap_or(EntityKind::Issue), reference.iid);
+    let (noun, other, word, other_word) = match kind {
+        EntityKind::Issue => ("issue", EntityKind::MergeRequest, "issue", "mr"),
+        EntityKind::MergeRequest => ("merge request", EntityKind::Issue, "mr", "issue"),
     };
-    let message = format!("{} has no {noun} {} in the mirror", project.path, reference.iid);
+    if let Some(at) = as_of
+        && let Some(now) = read::entity(conn, &all, kind, project.id, iid)?
+    {
+        let when = |at: Option<UnixMs>| at.map(UnixMs::utc_text);
+        let why = match (when(now.item.created_at), when(now.item.gone_at)) {
+            (Some(created), _) if now.item.created_at > Some(at) => format!("it was opened {created}"),
+            (_, Some(gone)) if now.item.gone_at <= Some(at) => format!("it was gone by {gone}"),
+            _ => "it was gone, or not seen yet".to_owned(),
+        };
+        let message = format!("{} had no {noun} {iid} as of {}: {why}", project.path, at.utc_text());
+        // The table's own step, to mirror it, would not help.
+        let mut report = Report::new(Code::NotFound, message);
+        report.actions = vec![format!(
+            "annals show {word} {iid} -p {}",
+            place::shell_word(&project.path)
+        )];
+        return Ok(report);
+    }
+    let message = format!("{} has no {noun} {iid} in the mirror", project.path);
     let url = format!("{}/{}", project.forge_url, project.path);
     let report = Report::new(Code::NotFound, message).with_values(&[("URL", &url)]);
-    let exists = read::entity(conn, &Visibility::all(), other, project.id, reference.iid)?.is_some();
+    let exists = read::entity(conn, &all, other, project.id, iid)?.is_some();
     Ok(if exists {
-        report.with_action(format!("annals show {other_word} {}", reference.iid))
+        report.with_action(format!("annals show {other_word} {iid}"))
     } else {
         report
     })
@@ -212,11 +332,14 @@ impl Parts {
         events: false,
         files: false,
         revisions: false,
+        diff: None,
+        raw: false,
     };
 
     /// Whether anything was asked for.
     pub const fn any(self) -> bool {
-        self.discussions || self.events || self.files || self.revisions
+        let one = self.discussions || self.events || self.files || self.revisions || self.raw;
+        one || self.diff.is_some()
     }
 
     /// The flags as they could be typed again.
@@ -226,13 +349,19 @@ impl Parts {
             (self.events, " --events"),
             (self.files, " --files"),
             (self.revisions, " --revisions"),
+            (self.raw, " --raw"),
         ];
-        all.into_iter().filter_map(|(set, flag)| set.then_some(flag)).collect()
+        let diff = self
+            .diff
+            .map_or_else(String::new, |span| format!(" --diff {}..{}", span.from, span.to));
+        let set = all.into_iter().filter_map(|(set, flag)| set.then_some(flag));
+        set.collect::<String>() + &diff
     }
 
     /// A list has no parts.
     pub fn without_one(kind: &str) -> Report {
-        let message = "--discussions, --events, --files and --revisions are for one of them, not for a list";
+        let message =
+            "--discussions, --events, --files, --revisions, --diff and --raw are for one of them, not for a list";
         Report::new(Code::Usage, message).with_suggestion(format!("annals show {kind} NUMBER --discussions"))
     }
 }

@@ -1,9 +1,10 @@
 //! An entity as a person reads it.
 
 use annals_core::EntityKind;
-use annals_db::read::{Discussion, Event, File, Note, Revision};
+use annals_db::read::{Certainty, Discussion, Event, File, Note, Revision, StateDiff};
+use serde_json::Value;
 
-use super::show::Data;
+use super::show::{Data, Standing};
 use crate::output::page::{counted, one_line, title};
 use crate::output::table::{Cell, Column, Table};
 use crate::output::{Page, Show, Style};
@@ -15,6 +16,9 @@ impl Show for Data {
         let name = page.paint(Style::Strong, &title(&item.title));
         page.line(format!("{reference}  {name}"));
         page.line(self.status_line());
+        if let Some(standing) = &self.as_of {
+            page.line(page.paint(Style::Attention, &standing_line(standing, page)));
+        }
         self.facts(page);
         if let Some(url) = &item.url {
             page.line(page.paint(Style::Faint, &one_line(url)));
@@ -150,6 +154,62 @@ impl Data {
             section(page, &format!("Revisions ({})", revisions.len()));
             table_of_revisions(revisions, page);
         }
+        if let Some(diff) = &self.diff {
+            differences(diff, page);
+        }
+        if let Some(raw) = &self.raw {
+            section(page, "What the forge sent");
+            page.body(&format!("{raw:#}"), "");
+        }
+    }
+}
+
+/// The moment, and what of the page nobody saw then.
+fn standing_line(standing: &Standing, page: &Page) -> String {
+    let at = page.full_time(standing.at);
+    match standing.certainty {
+        Certainty::Recorded => format!("as of {at}"),
+        Certainty::Derived => format!(
+            "as of {at}, before it was first seen: the text is of that first time; state, labels and milestone are as \
+             the forge's events tell"
+        ),
+    }
+}
+
+/// What differs between two revisions, field by field; of long texts the lines that differ.
+fn differences(diff: &StateDiff, page: &mut Page) {
+    section(page, &format!("Revision {} to {}", diff.from, diff.to));
+    if diff.changes.is_empty() {
+        page.line("Nothing differs.");
+    }
+    for change in &diff.changes {
+        page.line(page.paint(Style::Strong, &change.field));
+        let (before, after) = (plain(&change.before), plain(&change.after));
+        let (before, after): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
+        let same = before.iter().zip(&after).take_while(|(a, b)| a == b).count();
+        let (before, after) = (before.get(same..).unwrap_or(&[]), after.get(same..).unwrap_or(&[]));
+        let tail = before
+            .iter()
+            .rev()
+            .zip(after.iter().rev())
+            .take_while(|(a, b)| a == b)
+            .count();
+        for (lines, sign, style) in [(before, "-", Style::Attention), (after, "+", Style::Good)] {
+            let differing = lines.len() - tail;
+            for line in lines.iter().take(differing) {
+                page.line(page.paint(style, &format!("{sign} {}", one_line(line))));
+            }
+        }
+    }
+}
+
+/// A value as lines of text.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join("\n"),
+        Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
     }
 }
 

@@ -7,7 +7,7 @@ use annals_net_adapter::Cx;
 use serde::Serialize;
 
 use super::place::{self, Reference};
-use super::{Run, show};
+use super::{AsOf, Run, show};
 use crate::error::Error;
 use crate::output::page::one_line;
 use crate::output::table::{Cell, Column, Table};
@@ -19,8 +19,10 @@ const LIMIT: u16 = 20;
 
 /// Show what happened, oldest first
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Without REF it tells what happened in the project of -p, or everywhere. Of more events than -n the \
-                        newest are shown; --before the first of them goes further back.")]
+#[command(
+    after_help = "Without REF it tells what happened in the project of -p, or everywhere. Of more events than -n the \
+                        newest are shown; --before the first of them goes further back."
+)]
 pub struct Args {
     /// One issue or merge request
     #[arg(value_name = "REF", num_args = 0..=2)]
@@ -54,6 +56,7 @@ pub struct Data {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "timeline";
+    const AS_OF: AsOf = AsOf::Taken;
 
     fn shape(&self) -> Shape {
         Shape {
@@ -68,11 +71,15 @@ impl Run for Args {
             [] => None,
             words => Some(Reference::parse(words)?),
         };
-        let mut query = self.query(cx.unix_ms(), session)?;
+        let mut query = TimelineQuery {
+            as_of: session.as_of(cx)?,
+            ..self.query(cx.unix_ms(), session)?
+        };
+        let as_of_flag = session.as_of_flag();
         let flag = session.global.project.clone();
         let db = session.mirror(cx).await?;
         let found = db.read(cx, move |conn| {
-            let flags = self.flags();
+            let flags = self.flags() + &as_of_flag;
             if let Some(reference) = &reference {
                 match show::entity_of(conn, reference, flag.as_deref())? {
                     Ok(entity) => query.entity = Some(entity),
@@ -113,7 +120,9 @@ impl Args {
         Ok(TimelineQuery {
             after: when("after", self.after.as_deref(), now, zone)?,
             before: when("before", self.before.as_deref(), now, zone)?,
-            kinds: kinds.filter(|kind| self.kind.iter().any(|word| word == kind.as_str())).collect(),
+            kinds: kinds
+                .filter(|kind| self.kind.iter().any(|word| word == kind.as_str()))
+                .collect(),
             limit: usize::from(self.limit),
             ..TimelineQuery::default()
         })
@@ -143,7 +152,8 @@ pub fn when(
 ) -> Result<Option<UnixMs>, Report> {
     let read = |text: &str| {
         When::parse(text, now, zone).map(When::first).map_err(|error| {
-            Report::new(Code::Usage, format!("--{flag}: {error}")).with_suggestion("2024-02-29, 2024-02-29T12:00Z or 7d")
+            Report::new(Code::Usage, format!("--{flag}: {error}"))
+                .with_suggestion("2024-02-29, 2024-02-29T12:00Z or 7d")
         })
     };
     text.map(read).transpose()

@@ -174,7 +174,10 @@ fn show(result: &VerifyResult, page: &mut Page) {
         .collect();
     parts.push(counted(result.left(), "finding"));
     if let Some(bound) = result.bound {
-        parts.push(format!("at most {:.1} % of the entities differ (95 % confidence)", bound * 100.0));
+        parts.push(format!(
+            "at most {:.1} % of the entities differ (95 % confidence)",
+            bound * 100.0
+        ));
     }
     page.line(page.paint(Style::Faint, &parts.join(" · ")));
 }

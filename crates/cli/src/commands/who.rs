@@ -10,7 +10,7 @@ use annals_search::answer::SearchRequest;
 use serde::Serialize;
 
 use super::place::{self, Reference};
-use super::{Run, file_history, show, timeline};
+use super::{AsOf, Run, file_history, show, timeline};
 use crate::error::Error;
 use crate::output::page::{counted, one_line};
 use crate::output::{Meta, Page, Reply, Shape, Show, Style};
@@ -79,6 +79,7 @@ const SHAPE: Shape = Shape {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "who";
+    const AS_OF: AsOf = AsOf::Taken;
 
     fn shape(&self) -> Shape {
         SHAPE
@@ -88,7 +89,9 @@ impl Run for Args {
         let now = cx.unix_ms();
         let after = timeline::when("after", self.after.as_deref(), now, &session.config().cli.tz)?;
         let db = session.mirror(cx).await?;
-        let (words, flag, flags) = (self.about.clone(), session.global.project.clone(), self.flags());
+        let as_of = session.as_of(cx)?;
+        let flags = self.flags() + &session.as_of_flag();
+        let (words, flag) = (self.about.clone(), session.global.project.clone());
         let meant = db.read(cx, move |conn| {
             Ok(meant(conn, &words, flag.as_deref())?.map_err(|report| {
                 // What begins with a dash is no flag behind `--`.
@@ -106,16 +109,22 @@ impl Run for Args {
                     projects: project.iter().map(|project| project.id).collect(),
                     ..SearchRequest::new(text.clone(), now)
                 };
-                let found = annals_search::run(cx, &db, &request)
-                    .await
-                    .map_err(|error| session.about_search(&error))?;
+                let found = match as_of {
+                    None => annals_search::run(cx, &db, &request).await,
+                    Some(at) => Box::pin(annals_search::run_as_of(cx, &db, &request, at)).await,
+                };
+                let found = found.map_err(|error| session.about_search(&error))?;
                 let hits = found.hits.into_iter();
                 let named: Vec<_> = hits.filter_map(|hit| Some((hit.project_id, hit.entity?))).collect();
                 let entities = db.read(cx, move |conn| {
                     let mut entities: Vec<EntityId> = Vec::new();
                     for (project, (kind, iid)) in named {
                         let found = read::entity_updated_at(conn, project, kind, iid)?;
-                        entities.extend(found.map(|(entity, _)| entity).filter(|entity| !entities.contains(entity)));
+                        entities.extend(
+                            found
+                                .map(|(entity, _)| entity)
+                                .filter(|entity| !entities.contains(entity)),
+                        );
                     }
                     Ok(entities)
                 });
@@ -128,10 +137,17 @@ impl Run for Args {
                 (Matter::Entities(entities), about)
             }
         };
-        let query = self.query(matter, after, now);
+        let query = WhoQuery {
+            as_of,
+            ..self.query(matter, after, now)
+        };
         let found = db.read(cx, move |conn| {
             let mut found = read::who(conn, &Visibility::all(), &query)?;
-            for one in found.people.iter_mut().flat_map(|person| person.evidence.iter_mut().flatten()) {
+            for one in found
+                .people
+                .iter_mut()
+                .flat_map(|person| person.evidence.iter_mut().flatten())
+            {
                 annals_search::reference::name(conn, one.project_id, &mut one.reference)?;
             }
             Ok(found)
@@ -154,11 +170,7 @@ enum Meant {
 }
 
 /// A reference if they are one, a file if a project has it, else a query.
-fn meant(
-    conn: &ReadConn<'_>,
-    words: &[String],
-    flag: Option<&str>,
-) -> Result<Result<Meant, Report>, annals_db::Error> {
+fn meant(conn: &ReadConn<'_>, words: &[String], flag: Option<&str>) -> Result<Result<Meant, Report>, annals_db::Error> {
     let all = Visibility::all();
     if let Ok(reference) = Reference::parse(words) {
         let entity = match show::entity_of(conn, &reference, flag)? {
@@ -253,7 +265,9 @@ impl Show for Data {
         for person in &self.people {
             let user = page.paint(Style::Strong, &one_line(&person.user));
             let reasons = person.reasons.iter().map(|reason| {
-                let last = reason.last_at.map_or(String::new(), |at| format!(" ({})", page.time(Some(at))));
+                let last = reason
+                    .last_at
+                    .map_or(String::new(), |at| format!(" ({})", page.time(Some(at))));
                 format!("{} {}{last}", reason.reason.as_str().replace('_', " "), reason.count)
             });
             let reasons: Vec<String> = reasons.collect();
@@ -261,7 +275,11 @@ impl Show for Data {
             for one in person.evidence.iter().flatten() {
                 let reference = page.paint(Style::Link, &one_line(&one.reference));
                 let what = one.reason.as_str().replace('_', " ");
-                page.line(format!("          {:.2}  {reference}  {what}  {}", one.score, page.time(one.at)));
+                page.line(format!(
+                    "          {:.2}  {reference}  {what}  {}",
+                    one.score,
+                    page.time(one.at)
+                ));
             }
         }
         page.count(self.people.len(), self.total, "account", "-n for more");

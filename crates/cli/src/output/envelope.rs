@@ -1,7 +1,7 @@
 //! The one line that a program gets.
 
 use annals_core::report::RobotError;
-use annals_core::{Report, Signal};
+use annals_core::{Report, Signal, UnixMs};
 use serde::Serialize;
 
 /// The version of the envelope.
@@ -17,6 +17,9 @@ pub struct Meta {
     /// Where the next ones begin, if there are more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_offset: Option<usize>,
+    /// The moment the answer is as of, if not now.
+    #[serde(with = "annals_core::time::rfc3339_option", skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<UnixMs>,
     /// How a search was done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<serde_json::Value>,

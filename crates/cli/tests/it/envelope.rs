@@ -14,16 +14,28 @@ const OK: &[(&str, &[&str])] = &[
         "show",
         &["show", "!4", "--discussions", "--events", "--files", "--revisions"],
     ),
+    ("show", &["show", "!4", "--raw", "--diff", "1..2"]),
+    ("show", &["show", "12", "--discussions", "--as-of", "2024-06-01"]),
     (
         "show",
         &["show", "12", "--discussions", "--events", "--files", "--revisions"],
     ),
     ("issues", &["issues", "--state", "open"]),
+    ("issues", &["issues", "--state", "open", "--as-of", "2024-06-01"]),
+    (
+        "issues",
+        &["issues", "12", "--raw", "--discussions", "--as-of", "2024-06-01"],
+    ),
     (
         "issues",
         &["issues", "12", "--discussions", "--events", "--files", "--revisions"],
     ),
     ("mrs", &["mrs", "-n", "3"]),
+    ("mrs", &["mrs", "-n", "3", "--as-of", "2024-06-01"]),
+    (
+        "mrs",
+        &["mrs", "4", "--raw", "--diff", "1..2", "--discussions", "--as-of", "1d"],
+    ),
     (
         "mrs",
         &["mrs", "4", "--discussions", "--events", "--files", "--revisions"],
@@ -40,6 +52,8 @@ const OK: &[(&str, &[&str])] = &[
     ("stats", &["stats", "--check"]),
     ("health", &["health"]),
     ("backup", &["backup"]),
+    ("notes", &["notes", "--system"]),
+    ("notes", &["notes", "--path", "*", "--as-of", "2024-06-01"]),
     ("projects", &["projects"]),
     ("projects", &["projects", "list"]),
     ("doctor", &["doctor"]),
@@ -69,6 +83,8 @@ const ERRORS: &[(&str, &[&str], &str)] = &[
     ("stats", &["stats", "--db", "no.db"], "not_found"),
     ("health", &["health", "--db", "no.db"], "not_found"),
     ("backup", &["backup", "x.db", "--keep", "2"], "usage"),
+    ("notes", &["notes", "--issue", "9999"], "not_found"),
+    ("projects", &["projects", "--as-of", "1d"], "usage"),
     ("projects", &["projects", "add", "https://forge.example"], "usage"),
     ("doctor", &["doctor", "--fields", "nothing"], "usage"),
     ("migrate", &["migrate", "--db", "no.db"], "not_found"),
@@ -162,7 +178,12 @@ fn fields_are_those_of_the_answer() {
     // Lists that only entities synced one by one fill, and values that the sample has nowhere: no git data, no lock.
     const UNSEEN: &[&str] = &["entities.", "commits.", "lock.", "findings."];
     // An issue has no review, and changes no files.
-    const NO_MR: &[&str] = &["entity.merge_request.", "files.", "discussions.notes.position."];
+    const NO_MR: &[&str] = &[
+        "entity.merge_request.",
+        "files.",
+        "discussions.notes.position.",
+        "diff.",
+    ];
     let desk = Desk::with_mirror();
     for shape in OK.chunk_by(|a, b| a.0 == b.0 && declared(&desk, a.1) == declared(&desk, b.1)) {
         let declared = declared(&desk, shape[0].1);
@@ -207,6 +228,7 @@ fn declared(desk: &Desk, line: &[&str]) -> BTreeSet<String> {
     let list = match line {
         ["search", ..] => "hits",
         ["issues" | "mrs"] | ["issues" | "mrs", "--state" | "-n", ..] => "items",
+        ["notes", ..] => "notes",
         ["projects", ..] => "projects",
         ["doctor", ..] => "checks",
         ["sync-runs"] => "runs",

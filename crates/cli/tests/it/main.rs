@@ -19,6 +19,7 @@ mod demo;
 mod doctor;
 mod envelope;
 mod file_history;
+mod history;
 mod modes;
 mod reading;
 mod readme;

@@ -13,6 +13,7 @@ pub const COMMANDS: &[&str] = &[
     "timeline",
     "who",
     "count",
+    "notes",
     "projects",
     "sync-runs",
     "verify",

@@ -2,9 +2,10 @@
 //!
 //! [`UnixMs`] is what databases and payloads hold, [`MonoTime`] what deadlines are made of.
 //! [`parse_time`] and [`ForgeTime`] read what forges send, [`When`] and [`parse_duration`] what
-//! people type, [`relative`] says `3d ago`. Nothing here asks a clock or the machine's locale: now
+//! people type, [`as_of`] the moment of a reading of the past, [`relative`] says `3d ago`. Nothing here asks a clock or the machine's locale: now
 //! and the [`Zone`] are parameters.
 
+mod as_of;
 mod calendar;
 mod forge;
 mod parse;
@@ -15,6 +16,7 @@ pub mod rfc3339_option;
 mod when;
 mod zone;
 
+pub use as_of::{BadAsOf, as_of};
 pub use forge::ForgeTime;
 pub use parse::{BadTime, ParsedTime, ZoneSaid, parse_time, parse_time_and_zone};
 pub use point::{MonoTime, UnixMs};

@@ -25,7 +25,9 @@ pub fn page(conn: &Connection, after: Option<Hash>, limit: usize) -> Result<Chec
     let mut select = conn.prepare_cached("SELECT hash FROM blobs WHERE hash > ?1 ORDER BY hash LIMIT ?2")?;
     let after = after.map_or_else(Vec::new, |hash| hash.to_vec());
     let hashes: Vec<Hash> = select
-        .query_map(params![after, i64::try_from(limit).unwrap_or(i64::MAX)], |row| row.get(0))?
+        .query_map(params![after, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+            row.get(0)
+        })?
         .collect::<Result<_, _>>()?;
     let mut checked = Checked::default();
     for hash in hashes {
@@ -38,7 +40,9 @@ pub fn page(conn: &Connection, after: Option<Hash>, limit: usize) -> Result<Chec
         }
         if !is_wanted(conn, &hash)? {
             let name = blob::hex(&hash);
-            checked.defects.push(Defect::drift(format!("blob {name} is kept for nobody")));
+            checked
+                .defects
+                .push(Defect::drift(format!("blob {name} is kept for nobody")));
         }
     }
     Ok(checked)

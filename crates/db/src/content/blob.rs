@@ -120,16 +120,52 @@ pub fn get(conn: &Connection, hash: &Hash) -> Result<Vec<u8>, Error> {
         .query_row(params![hash], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?
         .ok_or_else(|| damaged(hash, "is missing"))?;
-    let bytes = if codec == ZSTD {
-        let size = usize::try_from(size).map_err(|_| damaged(hash, "has no size"))?;
-        zstd::bulk::decompress(&data, size).map_err(|_| damaged(hash, "cannot be unpacked"))?
-    } else {
-        data
+    let columns = Columns {
+        hash,
+        codec,
+        size,
+        data: &data,
     };
-    if self::hash(&bytes) == *hash {
-        Ok(bytes)
-    } else {
-        Err(damaged(hash, "has other bytes"))
+    Unpack::default().bytes(&columns)
+}
+
+/// The columns of a blob, as a query that joins the table reads them.
+#[derive(Clone, Copy)]
+pub(crate) struct Columns<'r> {
+    pub hash: &'r Hash,
+    pub codec: i64,
+    pub size: i64,
+    pub data: &'r [u8],
+}
+
+/// Unpacks blobs one after another, with one decompressor for all of them.
+#[derive(Default)]
+pub(crate) struct Unpack(Option<zstd::bulk::Decompressor<'static>>);
+
+impl Unpack {
+    /// The bytes of a blob, checked against its hash.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if they do not have it.
+    pub fn bytes(&mut self, blob: &Columns<'_>) -> Result<Vec<u8>, Error> {
+        let Columns { hash, .. } = *blob;
+        let bytes = if blob.codec == ZSTD {
+            let size = usize::try_from(blob.size).map_err(|_| damaged(hash, "has no size"))?;
+            let decompressor = match &mut self.0 {
+                Some(decompressor) => decompressor,
+                none => none.insert(zstd::bulk::Decompressor::new().map_err(zstd_error)?),
+            };
+            decompressor
+                .decompress(blob.data, size)
+                .map_err(|_| damaged(hash, "cannot be unpacked"))?
+        } else {
+            blob.data.to_vec()
+        };
+        if self::hash(&bytes) == *hash {
+            Ok(bytes)
+        } else {
+            Err(damaged(hash, "has other bytes"))
+        }
     }
 }
 

@@ -22,6 +22,16 @@ impl Clause {
         self.values.extend(values);
     }
 
+    /// Adds rows of which one of these queries must hold: each an SQL with `{}` where its clause goes.
+    pub fn either<const N: usize>(&mut self, queries: [(&str, Self); N]) {
+        let mut parts = Vec::with_capacity(N);
+        for (sql, clause) in queries {
+            parts.push(sql.replace("{}", &clause.sql()));
+            self.values.extend(clause.values);
+        }
+        self.parts.push(format!("({})", parts.join(" OR ")));
+    }
+
     /// Adds what the caller may see: `project` and `flag` are the columns to look at.
     pub fn visible(&mut self, visibility: &Visibility, project: &str, flag: Option<&str>) {
         if let Some(ids) = visibility.project_ids() {
@@ -44,6 +54,11 @@ impl Clause {
     /// The values, and those that follow in the statement.
     pub fn values<const N: usize>(&self, more: [Value; N]) -> impl Iterator<Item = Value> {
         self.values.clone().into_iter().chain(more)
+    }
+
+    /// The value of `?1`, which stands before the clause in the statement, and the values.
+    pub fn values_after(&self, first: Value) -> impl Iterator<Item = Value> {
+        std::iter::once(first).chain(self.values.clone())
     }
 }
 

@@ -1,7 +1,7 @@
 //! One issue or merge request with what hangs on it.
 
 use annals_core::{EntityKind, Iid, ProjectId, UnixMs};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -242,18 +242,21 @@ pub fn files(conn: &Connection, entity: EntityId) -> Result<Vec<File>, Error> {
         "SELECT old_path, new_path, change, additions, deletions, binary, too_large FROM mr_file_changes
          WHERE mr_id = ?1 AND to_at IS NULL ORDER BY new_path, old_path",
     )?;
-    let rows = select.query_map(params![mr], |row| {
-        Ok(File {
-            old_path: row.get(0)?,
-            new_path: row.get(1)?,
-            change: row.get(2)?,
-            additions: row.get(3)?,
-            deletions: row.get(4)?,
-            binary: row.get(5)?,
-            too_large: row.get(6)?,
-        })
-    })?;
+    let rows = select.query_map(params![mr], file)?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// A file from its columns, in the order of the fields.
+pub(super) fn file(row: &Row<'_>) -> rusqlite::Result<File> {
+    Ok(File {
+        old_path: row.get(0)?,
+        new_path: row.get(1)?,
+        change: row.get(2)?,
+        additions: row.get(3)?,
+        deletions: row.get(4)?,
+        binary: row.get(5)?,
+        too_large: row.get(6)?,
+    })
 }
 
 /// A recorded revision and what it changed.
@@ -303,6 +306,60 @@ pub fn revisions(conn: &Connection, entity: EntityId) -> Result<Vec<Revision>, E
         before = Some((hash, state));
     }
     Ok(revisions)
+}
+
+/// What two revisions of an entity differ in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StateDiff {
+    /// The number of the one before.
+    pub from: i64,
+    /// The number of the one after.
+    pub to: i64,
+    /// The fields that differ, by name.
+    pub changes: Vec<FieldDiff>,
+}
+
+/// A field that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FieldDiff {
+    /// Its name.
+    pub field: String,
+    /// What it was.
+    pub before: Value,
+    /// What it is.
+    pub after: Value,
+}
+
+/// What differs between two revisions of an entity, by their numbers; `None` if one is not there.
+///
+/// # Errors
+/// A failure of the file; [`Error::Corrupt`] if a state cannot be read.
+pub fn diff(conn: &Connection, entity: EntityId, from: i64, to: i64) -> Result<Option<StateDiff>, Error> {
+    let of = |seq: i64| -> Result<Option<Value>, Error> {
+        let hash: Option<blob::Hash> = conn
+            .prepare_cached(
+                "SELECT state_hash FROM revisions WHERE subject_kind = ?1 AND subject_id = ?2 AND seq = ?3",
+            )?
+            .query_row(params![SubjectKind::from(entity.kind), entity.row, seq], |row| {
+                row.get(0)
+            })
+            .optional()?;
+        hash.map(|hash| state(conn, &hash)).transpose()
+    };
+    let (Some(before), Some(after)) = (of(from)?, of(to)?) else {
+        return Ok(None);
+    };
+    let value = |state: &Value, field: &str| state.get(field).cloned().unwrap_or_default();
+    let changes = differing(&before, &after).into_iter().map(|field| FieldDiff {
+        before: value(&before, &field),
+        after: value(&after, &field),
+        field,
+    });
+    Ok(Some(StateDiff {
+        from,
+        to,
+        changes: changes.collect(),
+    }))
 }
 
 /// What the forge last sent for an entity when its state changed.

@@ -6,7 +6,7 @@ use rusqlite::{Connection, Row, params_from_iter};
 use serde::Serialize;
 
 use super::clause::{Clause, count, json_list};
-use super::{Visibility, json};
+use super::{Certainty, Visibility, json};
 use crate::Error;
 use crate::ids::{GoneReason, State, entity_table};
 use crate::text::fold;
@@ -217,6 +217,9 @@ pub struct ListItem {
     pub gone_at: Option<UnixMs>,
     /// Why not.
     pub gone_reason: Option<GoneReason>,
+    /// Of a reading [as of](super::as_of) a time: how sure it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certainty: Option<Certainty>,
     /// Its row.
     #[serde(skip)]
     pub row: i64,
@@ -447,6 +450,7 @@ fn read(row: &Row<'_>, kind: EntityKind) -> rusqlite::Result<ListItem> {
         url: row.get(17)?,
         gone_at: json::time(row, 18)?,
         gone_reason: row.get(19)?,
+        certainty: None,
         row: row.get(20)?,
         changed_seq: row.get(21)?,
     })

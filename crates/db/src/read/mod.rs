@@ -3,7 +3,10 @@
 //! What shows content takes a [`Visibility`] and applies it inside the query; what hangs on an
 //! [`entity`](entity()) is asked for by the row of one that was shown. The results serialise to the
 //! robot output and the API: times as RFC 3339, ids as text, numbers of entities as numbers.
+//!
+//! The functions here read what is; those of [`as_of`] read what was, and answer in the same types.
 
+pub mod as_of;
 mod clause;
 mod count;
 mod entity;
@@ -13,6 +16,7 @@ mod json;
 mod linked;
 mod list;
 mod moment;
+mod notes;
 mod project;
 mod run;
 mod stats;
@@ -21,10 +25,11 @@ mod timeline;
 mod visibility;
 mod who;
 
+pub use as_of::Certainty;
 pub use count::{Count, CountBy, CountQuery, Group, count};
 pub use entity::{
-    Entity, Event, File, MergeRequestPart, Reviewer, Revision, entity, entity_updated_at, events, files, raw,
-    renderer_version, revisions,
+    Entity, Event, FieldDiff, File, MergeRequestPart, Reviewer, Revision, StateDiff, diff, entity, entity_updated_at,
+    events, files, raw, renderer_version, revisions,
 };
 pub use file_history::{
     FileCommit, FileFinding, FileHistory, FileHistoryQuery, FileNote, FileRequest, Requests, file_history,
@@ -33,6 +38,7 @@ pub use file_history::{
 pub use health::{Backlog, Health, health};
 pub use linked::linked;
 pub use list::{Direction, GoneRows, List, ListItem, ListQuery, NameFilter, Place, Slice, Sort, list};
+pub use notes::{Listed, NoteList, NoteOrigin, NotesQuery, PathPattern, Resolved, notes};
 pub use project::{CursorRow, LastRun, ProjectCounts, ProjectName, ProjectRow, find_projects, project, projects};
 pub use run::{Run, RunDetail, RunEntity, RunStream, run, runs};
 #[cfg(test)]

@@ -4,7 +4,7 @@ use annals_core::UnixMs;
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
-use super::{Visibility, json};
+use super::{Certainty, Visibility, json};
 use crate::Error;
 use crate::ids::{DiscussionKind, EntityId, NoteKind, Side, UserKind};
 
@@ -60,6 +60,9 @@ pub struct Note {
     /// Since when the forge no longer shows it.
     #[serde(with = "annals_core::time::rfc3339_option")]
     pub gone_at: Option<UnixMs>,
+    /// Of a reading [as of](super::as_of) a time: how sure it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certainty: Option<Certainty>,
     /// Its place in a diff.
     pub position: Option<Position>,
 }
@@ -152,7 +155,8 @@ pub fn threads(conn: &Connection, visibility: &Visibility, entity: EntityId, pag
             created_at: json::time(row, 15)?,
             updated_at: json::time(row, 16)?,
             gone_at: json::time(row, 17)?,
-            position: position(row)?,
+            certainty: None,
+            position: position(row, 18)?,
         };
         if let Some(open) = discussions.last_mut().filter(|open| open.row == id) {
             open.notes.push(note);
@@ -176,18 +180,19 @@ pub fn threads(conn: &Connection, visibility: &Visibility, entity: EntityId, pag
     })
 }
 
-fn position(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Position>> {
-    if row.get::<_, Option<i64>>(18)?.is_none() {
+/// The place in a diff from the nine columns at `at` on, the first of which says whether there is one.
+pub(super) fn position(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Option<Position>> {
+    if row.get::<_, Option<i64>>(at)?.is_none() {
         return Ok(None);
     }
     Ok(Some(Position {
-        old_path: row.get(19)?,
-        new_path: row.get(20)?,
-        old_line: row.get(21)?,
-        new_line: row.get(22)?,
-        start_line: row.get(23)?,
-        side: row.get(24)?,
-        head_oid: row.get(25)?,
-        outdated: row.get(26)?,
+        old_path: row.get(at + 1)?,
+        new_path: row.get(at + 2)?,
+        old_line: row.get(at + 3)?,
+        new_line: row.get(at + 4)?,
+        start_line: row.get(at + 5)?,
+        side: row.get(at + 6)?,
+        head_oid: row.get(at + 7)?,
+        outdated: row.get(at + 8)?,
     }))
 }

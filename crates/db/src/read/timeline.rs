@@ -212,7 +212,10 @@ struct Part {
 fn of_entities(kind: EntityKind) -> Vec<Part> {
     let (table, parent) = (entity_table(kind), EntityId { kind, row: 0 }.parent_column());
     let part = |what: &str, from: &str, moments, has_notes| Part {
-        sql: format!("SELECT {what}, '{}' AS entity, e.iid, e.project_id FROM {from}", kind.as_str()),
+        sql: format!(
+            "SELECT {what}, '{}' AS entity, e.iid, e.project_id FROM {from}",
+            kind.as_str()
+        ),
         moments,
         has_notes,
     };
@@ -330,7 +333,9 @@ fn changed(what: &str, action: Option<&str>, subject: Option<&str>) -> String {
         Some(other) => other,
         None => "changed",
     };
-    format!("{verb} {what} {}", subject.unwrap_or_default()).trim_end().to_owned()
+    format!("{verb} {what} {}", subject.unwrap_or_default())
+        .trim_end()
+        .to_owned()
 }
 
 /// The title that it had at the moment.

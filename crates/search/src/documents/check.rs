@@ -36,11 +36,13 @@ pub fn check_page(conn: &Connection, kind: SourceKind, after: i64, limit: usize)
     );
     let ids: Vec<i64> = conn
         .prepare_cached(&sql)?
-        .query_map(params![after, kind.as_str(), i64::try_from(limit).unwrap_or(i64::MAX)], |row| row.get(0))?
+        .query_map(
+            params![after, kind.as_str(), i64::try_from(limit).unwrap_or(i64::MAX)],
+            |row| row.get(0),
+        )?
         .collect::<Result<_, _>>()?;
     let mut checked = Checked::default();
-    let mut owed =
-        conn.prepare_cached("SELECT 1 FROM dirty_sources WHERE source_kind = ?1 AND source_id = ?2")?;
+    let mut owed = conn.prepare_cached("SELECT 1 FROM dirty_sources WHERE source_kind = ?1 AND source_id = ?2")?;
     for id in ids {
         checked.sources += 1;
         checked.last = Some(id);

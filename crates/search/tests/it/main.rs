@@ -12,6 +12,7 @@
 mod support;
 
 mod answer;
+mod as_of;
 mod documents;
 mod facets;
 mod index;

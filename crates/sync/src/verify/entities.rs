@@ -82,9 +82,8 @@ async fn one(cx: &Cx, side: &Side, shown: Shown, depth: Depth) -> Result<Compari
         deep: LevelResult::new(Level::Deep),
         findings: Vec::new(),
     };
-    let named = |finding, detail: String| {
-        Named::of_entity((side.id, &side.path), (shown.kind, shown.iid), finding, detail)
-    };
+    let named =
+        |finding, detail: String| Named::of_entity((side.id, &side.path), (shown.kind, shown.iid), finding, detail);
     result.sample.checked = 1;
     let flight = side.budget.flight();
     let via = Via {
@@ -116,7 +115,10 @@ async fn one(cx: &Cx, side: &Side, shown: Shown, depth: Depth) -> Result<Compari
         return Ok(result);
     }
     let project = side.id;
-    let compared = side.db.rehearse(cx, move |tx| rehearsal::entity(tx, project, &row)).await?;
+    let compared = side
+        .db
+        .rehearse(cx, move |tx| rehearsal::entity(tx, project, &row))
+        .await?;
     drop(flight);
     match compared {
         Compared::Same => {}
@@ -129,7 +131,10 @@ async fn one(cx: &Cx, side: &Side, shown: Shown, depth: Depth) -> Result<Compari
             result.findings.push(named(Finding::StaleHere, detail));
         }
         Compared::Differs { fields, here, there } => {
-            let finding = named(Finding::Differs, format!("of the same age, but for {}", fields.join(", ")));
+            let finding = named(
+                Finding::Differs,
+                format!("of the same age, but for {}", fields.join(", ")),
+            );
             result.findings.push(Named {
                 fields,
                 local: here,

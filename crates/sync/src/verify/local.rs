@@ -156,7 +156,10 @@ fn stale_document(conn: &ReadConn<'_>, source: Source) -> Result<Defect, DbError
         finding: annals_db::ids::Finding::Drift,
         project: owner.map(|(project, _)| project),
         entity: owner.and_then(|(_, entity)| entity),
-        what: format!("the document of {} {} is not what its rows give", source.kind, source.id),
+        what: format!(
+            "the document of {} {} is not what its rows give",
+            source.kind, source.id
+        ),
     })
 }
 

@@ -93,7 +93,13 @@ pub fn entity(tx: &WriteTx<'_>, project: ProjectId, row: &Row) -> Result<Compare
 ///
 /// # Errors
 /// A failure of the file.
-pub fn set(tx: &WriteTx<'_>, project: ProjectId, entity: EntityId, answer: &SetAnswer, job: JobType) -> Result<Option<u64>, Error> {
+pub fn set(
+    tx: &WriteTx<'_>,
+    project: ProjectId,
+    entity: EntityId,
+    answer: &SetAnswer,
+    job: JobType,
+) -> Result<Option<u64>, Error> {
     if is_owed(tx, entity, job)? || !answer.bad.is_empty() {
         return Ok(None);
     }
@@ -148,7 +154,10 @@ fn newest(tx: &WriteTx<'_>, entity: EntityId) -> Result<Newest, Error> {
 /// The members in which two states differ.
 fn fields(a: &Value, b: &Value) -> Vec<String> {
     let keys = |value: &Value| -> BTreeSet<String> {
-        value.as_object().map(|members| members.keys().cloned().collect()).unwrap_or_default()
+        value
+            .as_object()
+            .map(|members| members.keys().cloned().collect())
+            .unwrap_or_default()
     };
     keys(a)
         .union(&keys(b))

@@ -11,6 +11,7 @@ mod cancel;
 mod disk;
 mod engine;
 mod faults;
+mod history;
 mod mirror;
 mod regressions_aside;
 mod regressions_paging;

@@ -80,9 +80,20 @@ async fn verify_clean_reports_bound(cx: Cx) {
     let result = look(&cx, &world, thorough(&world)).await;
     assert_eq!(result.findings, []);
     assert_eq!(result.bound, Some(3.0 / 20.0), "a clean sample of twenty");
-    let checked: Vec<_> = result.levels.iter().map(|level| (level.level, level.checked > 0)).collect();
-    assert_eq!(checked, [(Level::Local, true), (Level::Sample, true), (Level::Deep, true)]);
-    assert!(result.levels.iter().all(|level| level.left_out == 0), "{:?}", result.levels);
+    let checked: Vec<_> = result
+        .levels
+        .iter()
+        .map(|level| (level.level, level.checked > 0))
+        .collect();
+    assert_eq!(
+        checked,
+        [(Level::Local, true), (Level::Sample, true), (Level::Deep, true)]
+    );
+    assert!(
+        result.levels.iter().all(|level| level.left_out == 0),
+        "{:?}",
+        result.levels
+    );
     world.close(&cx).await;
 }
 
@@ -94,7 +105,10 @@ async fn verify_local_asks_nobody(cx: Cx) {
         ..thorough(&world)
     };
     let result = look(&cx, &world, options).await;
-    assert_eq!((result.findings.len(), result.requests, world.sim.stats().requests), (0, 0, 0));
+    assert_eq!(
+        (result.findings.len(), result.requests, world.sim.stats().requests),
+        (0, 0, 0)
+    );
     assert_eq!(result.bound, None, "nothing was sampled");
     world.close(&cx).await;
 }
@@ -104,7 +118,10 @@ async fn verify_finds_missing_there(cx: Cx) {
     assert!(world.sim.with_state(|state| state.delete(Key::issue(3))));
     let result = look(&cx, &world, thorough(&world)).await;
     let found: Vec<_> = result.findings.iter().map(named).collect();
-    assert_eq!(found, [(Finding::MissingThere, Some(EntityKind::Issue), Some(3), String::new())]);
+    assert_eq!(
+        found,
+        [(Finding::MissingThere, Some(EntityKind::Issue), Some(3), String::new())]
+    );
     assert_eq!(result.bound, None, "the sample was not clean");
     world.close(&cx).await;
 }
@@ -112,21 +129,36 @@ async fn verify_finds_missing_there(cx: Cx) {
 async fn verify_finds_stale(cx: Cx) {
     let world = mirrored(&cx, 74).await;
     // As if the sync had missed the last change.
-    tamper(&cx, &world, "UPDATE issues SET updated_at = updated_at - 1000 WHERE iid = 4").await;
+    tamper(
+        &cx,
+        &world,
+        "UPDATE issues SET updated_at = updated_at - 1000 WHERE iid = 4",
+    )
+    .await;
     tamper(&cx, &world, "UPDATE documents SET updated_at = updated_at - 1000 WHERE kind = 'issue' AND source_id = (SELECT id FROM issues WHERE iid = 4)").await;
     let result = look(&cx, &world, thorough(&world)).await;
     let found: Vec<_> = result.findings.iter().map(named).collect();
-    assert_eq!(found, [(Finding::StaleHere, Some(EntityKind::Issue), Some(4), String::new())]);
+    assert_eq!(
+        found,
+        [(Finding::StaleHere, Some(EntityKind::Issue), Some(4), String::new())]
+    );
     world.close(&cx).await;
 }
 
 async fn verify_finds_differs(cx: Cx) {
     let world = mirrored(&cx, 75).await;
     // The forge changes what it says without saying when.
-    assert!(world.sim.with_state(|state| state.edit_quietly(Key::issue(5), |issue| issue.head.title = "Other".to_owned())));
+    assert!(
+        world
+            .sim
+            .with_state(|state| state.edit_quietly(Key::issue(5), |issue| issue.head.title = "Other".to_owned()))
+    );
     let result = look(&cx, &world, thorough(&world)).await;
     let found: Vec<_> = result.findings.iter().map(named).collect();
-    assert_eq!(found, [(Finding::Differs, Some(EntityKind::Issue), Some(5), "title".to_owned())]);
+    assert_eq!(
+        found,
+        [(Finding::Differs, Some(EntityKind::Issue), Some(5), "title".to_owned())]
+    );
     let kept = world
         .text(
             &cx,
@@ -141,18 +173,41 @@ async fn verify_finds_set_differs(cx: Cx) {
     let world = mirrored(&cx, 76).await;
     tamper(&cx, &world, "DELETE FROM entity_references WHERE 0 OR id < 0 OR 1 = 0 OR source_id IN (SELECT source_id FROM entity_references LIMIT 1)").await;
     let result = look(&cx, &world, thorough(&world)).await;
-    let found: Vec<_> = result.findings.iter().map(named).map(|(finding, kind, _, set)| (finding, kind, set)).collect();
-    assert_eq!(found, [(Finding::SetDiffers, Some(EntityKind::MergeRequest), "closes".to_owned())]);
+    let found: Vec<_> = result
+        .findings
+        .iter()
+        .map(named)
+        .map(|(finding, kind, _, set)| (finding, kind, set))
+        .collect();
+    assert_eq!(
+        found,
+        [(Finding::SetDiffers, Some(EntityKind::MergeRequest), "closes".to_owned())]
+    );
     world.close(&cx).await;
 }
 
 async fn verify_finds_drift(cx: Cx) {
     for (sql, says) in [
-        ("UPDATE documents SET state = 'closed' WHERE id = (SELECT min(id) FROM documents WHERE state = 'open')", "the document of"),
-        ("UPDATE cursors SET at = at + 1000 WHERE stream = 'issues'", "the cursor of issues is ahead"),
-        ("UPDATE revisions SET observed_at = observed_at + 5, seq = 3 WHERE id = 2", "does not follow"),
-        ("UPDATE mr_file_changes SET to_at = from_at - 1 WHERE id = 1", "overlaps"),
-        ("UPDATE issues SET revision_id = (SELECT revision_id FROM issues WHERE iid = 2) WHERE iid = 1", "newest revision"),
+        (
+            "UPDATE documents SET state = 'closed' WHERE id = (SELECT min(id) FROM documents WHERE state = 'open')",
+            "the document of",
+        ),
+        (
+            "UPDATE cursors SET at = at + 1000 WHERE stream = 'issues'",
+            "the cursor of issues is ahead",
+        ),
+        (
+            "UPDATE revisions SET observed_at = observed_at + 5, seq = 3 WHERE id = 2",
+            "does not follow",
+        ),
+        (
+            "UPDATE mr_file_changes SET to_at = from_at - 1 WHERE id = 1",
+            "overlaps",
+        ),
+        (
+            "UPDATE issues SET revision_id = (SELECT revision_id FROM issues WHERE iid = 2) WHERE iid = 1",
+            "newest revision",
+        ),
     ] {
         let world = mirrored(&cx, 77).await;
         tamper(&cx, &world, sql).await;
@@ -161,7 +216,10 @@ async fn verify_finds_drift(cx: Cx) {
             ..thorough(&world)
         };
         let result = look(&cx, &world, options).await;
-        let is_found = result.findings.iter().any(|finding| finding.finding == Finding::Drift && finding.detail.contains(says));
+        let is_found = result
+            .findings
+            .iter()
+            .any(|finding| finding.finding == Finding::Drift && finding.detail.contains(says));
         assert!(is_found, "{sql}: {:?}", result.findings);
         world.close(&cx).await;
     }
@@ -169,7 +227,12 @@ async fn verify_finds_drift(cx: Cx) {
 
 async fn verify_finds_corrupt(cx: Cx) {
     let world = mirrored(&cx, 78).await;
-    tamper(&cx, &world, "UPDATE blobs SET data = x'00' WHERE hash = (SELECT min(hash) FROM blobs)").await;
+    tamper(
+        &cx,
+        &world,
+        "UPDATE blobs SET data = x'00' WHERE hash = (SELECT min(hash) FROM blobs)",
+    )
+    .await;
     let options = VerifyOptions {
         reach: Reach::Local,
         ..thorough(&world)
@@ -203,7 +266,9 @@ async fn verify_exit_19_when_left(cx: Cx) {
     let report = ended.unwrap_err().report();
     assert_eq!((report.code.as_str(), report.exit_code(None)), ("check_failed", 19));
     assert_eq!(report.details["findings"][0]["iid"], 2);
-    let run = world.text(&cx, "SELECT status || error_code FROM sync_runs WHERE mode = 'verify'").await;
+    let run = world
+        .text(&cx, "SELECT status || error_code FROM sync_runs WHERE mode = 'verify'")
+        .await;
     assert_eq!(run.as_deref(), Some("donecheck_failed"));
     world.close(&cx).await;
 }
