@@ -1,7 +1,7 @@
 //! `annals file-history PATH`: which merge requests touched a file, newest first, across its renames.
 
 use annals_core::files::{ChainBounds, repository_path};
-use annals_core::{Code, Report};
+use annals_core::{Code, Report, UnixMs};
 use annals_db::ReadConn;
 use annals_db::read::{
     self, FileCommit, FileFinding, FileHistory, FileHistoryQuery, FileNote, FileRequest, Part, ProjectName, Requests,
@@ -142,7 +142,7 @@ impl Run for Args {
 }
 
 impl Args {
-    fn query(&self, project: &ProjectName, path: &str, as_of: Option<annals_core::UnixMs>) -> FileHistoryQuery {
+    fn query(&self, project: &ProjectName, path: &str, as_of: Option<UnixMs>) -> FileHistoryQuery {
         let part = |wanted| if wanted { Part::Included } else { Part::LeftOut };
         FileHistoryQuery {
             bounds: ChainBounds {
