@@ -106,7 +106,8 @@ fn made_at(folder: &Path, version: u32) -> PathBuf {
         let newest = format!("UPDATE {table} SET revision_id = ?1 WHERE id = 1");
         conn.execute(&newest, [conn.last_insert_rowid()]).unwrap();
     }
-    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .unwrap();
     path
 }
 
@@ -140,17 +141,27 @@ async fn migrate_every_step(cx: Cx) {
         let db = Db::open(&cx, &path, OpenOptions::write(alive())).await.unwrap();
         let migrated = db.migrated().cloned();
         let steps = migrated.as_ref().map_or(0, |report| report.applied.len());
-        assert_eq!(steps, usize::try_from(newest - version).unwrap(), "from schema {version}");
+        assert_eq!(
+            steps,
+            usize::try_from(newest - version).unwrap(),
+            "from schema {version}"
+        );
         let copy = migrated.and_then(|report| report.backup);
         assert_eq!(copy.is_some(), version < newest, "from schema {version}");
         let told = db.read(&cx, |conn| told(conn)).await.unwrap();
         assert_eq!(told["now"]["title"], "second title");
-        assert_eq!((&told["then"]["title"], &told["then"]["body"]), (&json!("first title"), &json!("first body")));
+        assert_eq!(
+            (&told["then"]["title"], &told["then"]["body"]),
+            (&json!("first title"), &json!("first body"))
+        );
         assert_eq!(told["threads"][0]["notes"][0]["body"], "said");
         assert_eq!(told["faults"], json!([]));
         // It reads the same wherever it began.
         let first = first.get_or_insert_with(|| told.clone());
-        assert!(told == *first, "from schema {version}:\n{told:#}\nfrom schema 1:\n{first:#}");
+        assert!(
+            told == *first,
+            "from schema {version}:\n{told:#}\nfrom schema 1:\n{first:#}"
+        );
         db.close(&cx).await.unwrap();
         // Now it is a file of this Annals: a reader may have it, and another writer has nothing to do.
         let db = Db::open(&cx, &path, OpenOptions::read()).await.unwrap();

@@ -11,7 +11,10 @@ pub enum Error {
     #[error(transparent)]
     Query(#[from] Invalid),
     /// More documents than a search as of a time past makes.
-    #[error("there were {documents} documents then, and a search of the past goes over {} at most", crate::as_of::MOST_DOCUMENTS)]
+    #[error(
+        "there were {documents} documents then, and a search of the past goes over {} at most",
+        crate::as_of::MOST_DOCUMENTS
+    )]
     TooMany {
         /// How many there were.
         documents: u64,

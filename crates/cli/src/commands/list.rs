@@ -264,7 +264,10 @@ impl Show for Data {
         }
         page.count(self.items.len(), self.total, noun, "-n and --offset for more");
         if let Some(at) = self.as_of {
-            let derived = self.items.iter().filter(|item| item.certainty == Some(Certainty::Derived));
+            let derived = self
+                .items
+                .iter()
+                .filter(|item| item.certainty == Some(Certainty::Derived));
             as_of_line(at, derived.count(), page);
         }
     }
@@ -274,7 +277,9 @@ impl Show for Data {
 pub fn as_of_line(at: UnixMs, derived: usize, page: &mut Page) {
     let mut line = format!("as of {}", page.full_time(at));
     if derived > 0 {
-        line.push_str(&format!("; {derived} with the text of when they were first seen, later"));
+        line.push_str(&format!(
+            "; {derived} with the text of when they were first seen, later"
+        ));
     }
     page.line(page.paint(Style::Faint, &line));
 }

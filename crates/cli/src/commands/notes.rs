@@ -244,7 +244,9 @@ fn threads(notes: &[Listed]) -> Vec<Under> {
         if under.discussions.iter().any(|known| known.row == listed.discussion_row) {
             continue;
         }
-        let of_it = in_order.iter().filter(|other| other.discussion_row == listed.discussion_row);
+        let of_it = in_order
+            .iter()
+            .filter(|other| other.discussion_row == listed.discussion_row);
         under.discussions.push(Discussion {
             id: listed.discussion.clone(),
             kind: DiscussionKind::Thread,

@@ -1,7 +1,7 @@
 //! `annals search QUERY`: what the mirror knows about it.
 
-use annals_core::{Code, Report, UnixMs};
 use annals_core::text::nearest;
+use annals_core::{Code, Report, UnixMs};
 use annals_net_adapter::Cx;
 use annals_search::answer::{Facet, FacetCounts, Hit, SearchRequest, SearchResults};
 use serde::Serialize;
@@ -158,7 +158,12 @@ impl Show for Data {
         for hit in &self.results.hits {
             show_hit(hit, page);
         }
-        page.count(self.results.hits.len(), self.results.total, "hit", "-n and --offset for more");
+        page.count(
+            self.results.hits.len(),
+            self.results.total,
+            "hit",
+            "-n and --offset for more",
+        );
         if let Some(at) = self.as_of {
             list::as_of_line(at, 0, page);
         }

@@ -10,8 +10,8 @@ use annals_net_adapter::Cx;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{AsOf, Run};
 use super::place::{self, Reference};
+use super::{AsOf, Run};
 use crate::error::Error;
 use crate::output::{Reply, Shape};
 use crate::session::Session;
@@ -215,12 +215,7 @@ pub fn find(
     };
     let events = || as_of.map_or_else(|| read::events(conn, id), |at| read::as_of::events(conn, id, at));
     let files = || as_of.map_or_else(|| read::files(conn, id), |at| read::as_of::files(conn, id, at));
-    let revisions = || {
-        as_of.map_or_else(
-            || read::revisions(conn, id),
-            |at| read::as_of::revisions(conn, id, at),
-        )
-    };
+    let revisions = || as_of.map_or_else(|| read::revisions(conn, id), |at| read::as_of::revisions(conn, id, at));
     let diff = match parts.diff {
         None => None,
         Some(span) => match diff(conn, id, span, &revisions()?)? {
@@ -343,7 +338,8 @@ impl Parts {
 
     /// A list has no parts.
     pub fn without_one(kind: &str) -> Report {
-        let message = "--discussions, --events, --files, --revisions, --diff and --raw are for one of them, not for a list";
+        let message =
+            "--discussions, --events, --files, --revisions, --diff and --raw are for one of them, not for a list";
         Report::new(Code::Usage, message).with_suggestion(format!("annals show {kind} NUMBER --discussions"))
     }
 }

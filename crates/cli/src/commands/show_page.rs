@@ -188,7 +188,12 @@ fn differences(diff: &StateDiff, page: &mut Page) {
         let (before, after): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
         let same = before.iter().zip(&after).take_while(|(a, b)| a == b).count();
         let (before, after) = (before.get(same..).unwrap_or(&[]), after.get(same..).unwrap_or(&[]));
-        let tail = before.iter().rev().zip(after.iter().rev()).take_while(|(a, b)| a == b).count();
+        let tail = before
+            .iter()
+            .rev()
+            .zip(after.iter().rev())
+            .take_while(|(a, b)| a == b)
+            .count();
         for (lines, sign, style) in [(before, "-", Style::Attention), (after, "+", Style::Good)] {
             let differing = lines.len() - tail;
             for line in lines.iter().take(differing) {

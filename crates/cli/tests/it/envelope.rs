@@ -32,7 +32,10 @@ const OK: &[(&str, &[&str])] = &[
     ),
     ("mrs", &["mrs", "-n", "3"]),
     ("mrs", &["mrs", "-n", "3", "--as-of", "2024-06-01"]),
-    ("mrs", &["mrs", "4", "--raw", "--diff", "1..2", "--discussions", "--as-of", "1d"]),
+    (
+        "mrs",
+        &["mrs", "4", "--raw", "--diff", "1..2", "--discussions", "--as-of", "1d"],
+    ),
     (
         "mrs",
         &["mrs", "4", "--discussions", "--events", "--files", "--revisions"],
@@ -156,7 +159,12 @@ fn fields_are_those_of_the_answer() {
     // Lists that only entities synced one by one fill, and values that the sample has nowhere.
     const UNSEEN: &[&str] = &["entities."];
     // An issue has no review, and changes no files.
-    const NO_MR: &[&str] = &["entity.merge_request.", "files.", "discussions.notes.position.", "diff."];
+    const NO_MR: &[&str] = &[
+        "entity.merge_request.",
+        "files.",
+        "discussions.notes.position.",
+        "diff.",
+    ];
     let desk = Desk::with_mirror();
     for shape in OK.chunk_by(|a, b| a.0 == b.0 && declared(&desk, a.1) == declared(&desk, b.1)) {
         let declared = declared(&desk, shape[0].1);

@@ -23,7 +23,14 @@ fn commands_about_the_past_say_as_of_when_they_answer() {
     let berlin = desk.run("issues --as-of 2024-03-01 --tz Europe/Berlin").envelope();
     assert_eq!(berlin["meta"]["as_of"], "2024-03-01T22:59:59.999Z");
     assert!(desk.run("issues").envelope()["meta"].get("as_of").is_none());
-    for line in ["projects", "sync-runs", "doctor", "version", "explain usage", "migrate --check"] {
+    for line in [
+        "projects",
+        "sync-runs",
+        "doctor",
+        "version",
+        "explain usage",
+        "migrate --check",
+    ] {
         let error = desk.run(&format!("{line} --as-of 2024-03-01")).error();
         assert_eq!(error["code"], "usage", "{line}");
         assert!(error["message"].as_str().unwrap().contains("has no --as-of"), "{error}");
@@ -54,14 +61,27 @@ fn lists_are_those_of_then() {
     let then = desk.run("issues -n 500 --sort iid --asc --as-of 2024-02-15").envelope();
     let created_by = |item: &&Value| item["created_at"].as_str().unwrap() <= "2024-02-15T23:59:59.999Z";
     let numbers = |items: Vec<&Value>| -> Vec<i64> { items.iter().map(|item| item["iid"].as_i64().unwrap()).collect() };
-    let expected = numbers(all["data"]["items"].as_array().unwrap().iter().filter(created_by).collect());
+    let expected = numbers(
+        all["data"]["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(created_by)
+            .collect(),
+    );
     let items = then["data"]["items"].as_array().unwrap();
     assert!(!expected.is_empty() && expected.len() < all["data"]["items"].as_array().unwrap().len());
     assert_eq!(numbers(items.iter().collect()), expected);
     assert_eq!(then["meta"]["total"], expected.len());
     for item in items {
-        assert!(["recorded", "derived"].contains(&item["certainty"].as_str().unwrap()), "{item}");
-        assert!(item["updated_at"].as_str().unwrap() <= "2024-02-15T23:59:59.999Z", "{item}");
+        assert!(
+            ["recorded", "derived"].contains(&item["certainty"].as_str().unwrap()),
+            "{item}"
+        );
+        assert!(
+            item["updated_at"].as_str().unwrap() <= "2024-02-15T23:59:59.999Z",
+            "{item}"
+        );
     }
     // Closed since, by the forge's events.
     let open = |when: &str| {
@@ -72,13 +92,20 @@ fn lists_are_those_of_then() {
     assert!(closed_since.count() > 0);
     assert!(open("2024-02-15") <= expected.len() as u64);
     let human = desk.run("issues --as-of 2024-02-15 --human");
-    assert!(human.stdout.contains("\nas of 2024-02-15 23:59:59 UTC ("), "{}", human.stdout);
+    assert!(
+        human.stdout.contains("\nas of 2024-02-15 23:59:59 UTC ("),
+        "{}",
+        human.stdout
+    );
     assert!(human.stdout.contains("first seen, later"), "{}", human.stdout);
     // What is typed again keeps the moment.
     desk.sql("INSERT INTO projects (id, forge_id, native_id, path, path_folded, title, archived, tracked, state, changed_seq)
               SELECT 9, forge_id, 'n9', 'other/tidewater', 'other/tidewater', 't', 0, 1, 'active', 0 FROM projects LIMIT 1");
     let actions = desk.run("issues -p tidewater --as-of 2024-02-15").error()["actions"].to_string();
-    assert!(actions.contains("annals issues -p other/tidewater --as-of=2024-02-15"), "{actions}");
+    assert!(
+        actions.contains("annals issues -p other/tidewater --as-of=2024-02-15"),
+        "{actions}"
+    );
 }
 
 #[test]
@@ -92,16 +119,27 @@ fn one_entity_is_as_it_was_or_was_not() {
         then["as_of"],
         json!({"at": created, "certainty": "derived", "text_recorded": false})
     );
-    assert_eq!((&then["entity"]["state"], &then["discussions"]), (&"open".into(), &json!([])));
+    assert_eq!(
+        (&then["entity"]["state"], &then["discussions"]),
+        (&"open".into(), &json!([]))
+    );
     assert!(then["entity"].get("certainty").is_none(), "said once");
     let human = desk.run(&format!("show 12 --as-of {created} --human"));
     assert!(human.stdout.contains("before it was first seen"), "{}", human.stdout);
 
     let error = desk.run("show 12 --as-of 2000-01-01").error();
     assert_eq!(error["code"], "not_found");
-    assert!(error["message"].as_str().unwrap().contains("had no issue 12 as of 2000-01-01 23:59:59 UTC: it was opened"));
+    assert!(
+        error["message"]
+            .as_str()
+            .unwrap()
+            .contains("had no issue 12 as of 2000-01-01 23:59:59 UTC: it was opened")
+    );
     let action = error["actions"][0].as_str().unwrap();
-    assert!(action.starts_with("annals show issue 12 -p annals-sample/tidewater"), "{action}");
+    assert!(
+        action.starts_with("annals show issue 12 -p annals-sample/tidewater"),
+        "{action}"
+    );
     let words = action.strip_prefix("annals ").unwrap();
     assert_eq!(desk.run(words).code, 0);
 
@@ -111,7 +149,13 @@ fn one_entity_is_as_it_was_or_was_not() {
     let first = at(&shown["revisions"], 0);
     let mr = desk.run(&format!("show !4 --revisions --as-of {first}")).data();
     assert_eq!(mr["as_of"]["certainty"], "recorded");
-    assert!(mr["revisions"].as_array().unwrap().iter().all(|revision| revision["valid_from"] == first.as_str()));
+    assert!(
+        mr["revisions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|revision| revision["valid_from"] == first.as_str())
+    );
 }
 
 #[test]
@@ -120,7 +164,10 @@ fn what_differs_between_revisions_and_what_the_forge_sent_are_shown() {
     let data = desk.run("show !4 --diff 1..2 --raw").data();
     assert_eq!((&data["diff"]["from"], &data["diff"]["to"]), (&1.into(), &2.into()));
     let change = &data["diff"]["changes"][0];
-    assert_eq!((&change["field"], &change["before"]), (&"base_oid".into(), &Value::Null));
+    assert_eq!(
+        (&change["field"], &change["before"]),
+        (&"base_oid".into(), &Value::Null)
+    );
     assert!(data["raw"].to_string().contains("\"iid\":4"), "{}", data["raw"]);
     let plain = desk.run("show !4").data();
     assert_eq!((&plain["diff"], &plain["raw"]), (&Value::Null, &Value::Null));
@@ -128,9 +175,16 @@ fn what_differs_between_revisions_and_what_the_forge_sent_are_shown() {
     assert!(human.contains("Revision 1 to 2\nbase_oid\n+ "), "{human}");
     let error = desk.run("show !4 --diff 1..99").error();
     assert_eq!(error["code"], "not_found");
-    assert!(error["message"].as_str().unwrap().contains("the newest is 2"), "{error}");
+    assert!(
+        error["message"].as_str().unwrap().contains("the newest is 2"),
+        "{error}"
+    );
     for bad in ["1", "a..b", "0..1", "1..", "1...2"] {
-        assert_eq!(desk.run_words(["show", "!4", "--diff", bad]).code_of_error(), "usage", "{bad}");
+        assert_eq!(
+            desk.run_words(["show", "!4", "--diff", bad]).code_of_error(),
+            "usage",
+            "{bad}"
+        );
     }
     assert_eq!(desk.run("issues --raw").code_of_error(), "usage");
 }
@@ -143,11 +197,19 @@ fn notes_are_listed_by_what_they_are_and_what_they_are_under() {
     let notes = all["data"]["notes"].as_array().unwrap();
     assert_eq!(notes.len() as u64, total);
     assert!(notes.iter().all(|note| note["system"] == false));
-    assert!(notes.windows(2).all(|pair| pair[0]["updated_at"].as_str() >= pair[1]["updated_at"].as_str()));
+    assert!(
+        notes
+            .windows(2)
+            .all(|pair| pair[0]["updated_at"].as_str() >= pair[1]["updated_at"].as_str())
+    );
     let count = |line: &str| desk.run(line).envelope()["meta"]["total"].as_u64().unwrap();
     assert!(count("notes --system") > total);
     let discussions = desk.run("show 12 --discussions").data()["discussions"].clone();
-    let under_12 = discussions.as_array().unwrap().iter().flat_map(|thread| thread["notes"].as_array().unwrap());
+    let under_12 = discussions
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|thread| thread["notes"].as_array().unwrap());
     assert_eq!(count("notes --issue 12 --system"), under_12.count() as u64);
     let author = notes[0]["author"].as_str().unwrap();
     let by = notes.iter().filter(|note| note["author"] == author).count() as u64;
@@ -155,7 +217,9 @@ fn notes_are_listed_by_what_they_are_and_what_they_are_under() {
     let on_path = desk.run("notes --path src/ -n 500").data();
     let positions = notes.iter().filter(|note| {
         let place = &note["position"];
-        [&place["old_path"], &place["new_path"]].iter().any(|path| path.as_str().is_some_and(|path| path.starts_with("src/")))
+        [&place["old_path"], &place["new_path"]]
+            .iter()
+            .any(|path| path.as_str().is_some_and(|path| path.starts_with("src/")))
     });
     assert_eq!(on_path["notes"].as_array().unwrap().len(), positions.count());
     let (resolved, waiting) = (count("notes --resolved"), count("notes --unresolved"));
@@ -180,5 +244,8 @@ fn notes_are_listed_by_what_they_are_and_what_they_are_under() {
         assert_eq!(desk.run(line).code_of_error(), code, "{line}");
     }
     let error = desk.run("notes --issue 12 --as-of 2000-01-01").error();
-    assert!(error["message"].as_str().unwrap().contains("as of 2000-01-01"), "{error}");
+    assert!(
+        error["message"].as_str().unwrap().contains("as of 2000-01-01"),
+        "{error}"
+    );
 }

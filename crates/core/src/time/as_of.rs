@@ -22,11 +22,7 @@ pub enum BadAsOf {
 /// [`BadAsOf`].
 pub fn as_of(text: &str, now: UnixMs, zone: &Zone) -> Result<UnixMs, BadAsOf> {
     let at = When::parse(text, now, zone)?.last();
-    if at > now {
-        Err(BadAsOf::NotYet(at))
-    } else {
-        Ok(at)
-    }
+    if at > now { Err(BadAsOf::NotYet(at)) } else { Ok(at) }
 }
 
 #[cfg(test)]

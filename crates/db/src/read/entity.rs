@@ -337,7 +337,9 @@ pub struct FieldDiff {
 pub fn diff(conn: &Connection, entity: EntityId, from: i64, to: i64) -> Result<Option<StateDiff>, Error> {
     let of = |seq: i64| -> Result<Option<Value>, Error> {
         let hash: Option<blob::Hash> = conn
-            .prepare_cached("SELECT state_hash FROM revisions WHERE subject_kind = ?1 AND subject_id = ?2 AND seq = ?3")?
+            .prepare_cached(
+                "SELECT state_hash FROM revisions WHERE subject_kind = ?1 AND subject_id = ?2 AND seq = ?3",
+            )?
             .query_row(params![SubjectKind::from(entity.kind), entity.row, seq], |row| {
                 row.get(0)
             })

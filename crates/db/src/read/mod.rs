@@ -18,11 +18,11 @@ mod stats;
 mod thread;
 mod visibility;
 
-pub use entity::{
-    Entity, Event, File, MergeRequestPart, Reviewer, FieldDiff, Revision, StateDiff, diff, entity, entity_updated_at, events, files,
-    raw, renderer_version, revisions,
-};
 pub use as_of::Certainty;
+pub use entity::{
+    Entity, Event, FieldDiff, File, MergeRequestPart, Reviewer, Revision, StateDiff, diff, entity, entity_updated_at,
+    events, files, raw, renderer_version, revisions,
+};
 pub use list::{Direction, GoneRows, List, ListItem, ListQuery, NameFilter, Place, Slice, Sort, list};
 pub use notes::{Listed, NoteList, NoteOrigin, NotesQuery, PathPattern, Resolved, notes};
 pub use project::{CursorRow, LastRun, ProjectCounts, ProjectName, ProjectRow, find_projects, project, projects};

@@ -25,7 +25,7 @@ pub(super) fn mirror_at(
         mirror.execute_batch(step.sql)?;
     }
     mirror.execute_batch("BEGIN")?;
-    let mut copy = Copy {
+    let mut copy = Copying {
         file,
         mirror: &mirror,
         at,
@@ -58,14 +58,15 @@ pub(super) fn mirror_at(
     Ok(mirror)
 }
 
-struct Copy<'a> {
+/// A copy under way.
+struct Copying<'a> {
     file: &'a Connection,
     mirror: &'a Connection,
     at: UnixMs,
     names: Names,
 }
 
-impl Copy<'_> {
+impl Copying<'_> {
     /// Copies rows whole.
     fn rows(&self, table: &str, condition: &str, values: impl Params) -> Result<(), annals_db::Error> {
         let mut select = self
@@ -124,7 +125,9 @@ impl Copy<'_> {
         }
         if let Some(part) = &entity.merge_request {
             mirror
-                .prepare_cached("UPDATE merge_requests SET draft = ?2, source_branch = ?3, target_branch = ?4 WHERE id = ?1")?
+                .prepare_cached(
+                    "UPDATE merge_requests SET draft = ?2, source_branch = ?3, target_branch = ?4 WHERE id = ?1",
+                )?
                 .execute(params![item.row, item.draft, part.source_branch, part.target_branch])?;
             for reviewer in &part.reviewers {
                 let user = self.names.user(mirror, item.project_id, &reviewer.user)?;
@@ -144,7 +147,13 @@ impl Copy<'_> {
     fn discussion(&mut self, project: ProjectId, discussion: &Discussion) -> Result<(), annals_db::Error> {
         let mirror = self.mirror;
         self.rows("discussions", "id = ?1", [discussion.row])?;
-        let times = || discussion.notes.iter().filter_map(|note| note.created_at).map(|at| at.0);
+        let times = || {
+            discussion
+                .notes
+                .iter()
+                .filter_map(|note| note.created_at)
+                .map(|at| at.0)
+        };
         mirror
             .prepare_cached(
                 "UPDATE discussions SET kind = ?2, resolvable = ?3, resolved = ?4, first_note_at = ?5, last_note_at = ?6,
@@ -160,7 +169,11 @@ impl Copy<'_> {
                 times().max(),
             ])?;
         for note in &discussion.notes {
-            self.rows("notes", "project_id = ?1 AND native_id = ?2", params![project.0, note.id])?;
+            self.rows(
+                "notes",
+                "project_id = ?1 AND native_id = ?2",
+                params![project.0, note.id],
+            )?;
             let author = self.names.user(mirror, project, &note.author)?;
             let update = "UPDATE notes SET author_id = ?3, body = ?4, system = ?5, internal = ?6, updated_at = ?7, gone_at = NULL
                            WHERE project_id = ?1 AND native_id = ?2";
@@ -176,9 +189,13 @@ impl Copy<'_> {
             let Some(place) = &note.position else { continue };
             let place_it = "INSERT INTO diff_note_positions (note_id, project_id, old_path, new_path, outdated)
                             SELECT id, project_id, ?3, ?4, ?5 FROM notes WHERE project_id = ?1 AND native_id = ?2";
-            mirror
-                .prepare_cached(place_it)?
-                .execute(params![project.0, note.id, place.old_path, place.new_path, place.outdated])?;
+            mirror.prepare_cached(place_it)?.execute(params![
+                project.0,
+                note.id,
+                place.old_path,
+                place.new_path,
+                place.outdated
+            ])?;
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! Searching what was.
 
 use annals_core::{Code, Coded, UnixMs};
-use annals_db::content::{EntityIn, EventSetIn, ResourceEventIn, SetShape, mark_entity_gone, replace_events};
 use annals_db::content::{DiscussionIn, NoteIn, replace_discussions, upsert_issue, upsert_merge_request};
+use annals_db::content::{EntityIn, EventSetIn, ResourceEventIn, SetShape, mark_entity_gone, replace_events};
 use annals_db::ids::{EventKind, EventOrigin, GoneReason, State};
 use annals_db::{Visibility, WriteTx};
 use annals_search::answer::{Facet, SearchRequest, SearchResults};
@@ -83,7 +83,11 @@ impl Days {
     /// Every answer there is at noon of a day.
     fn answers(&self, day: i64) -> Vec<SearchResults> {
         loop {
-            if self.write(day, |tx| documents::drain_page(tx, &annals_search::index::Fts5)).sources == 0 {
+            if self
+                .write(day, |tx| documents::drain_page(tx, &annals_search::index::Fts5))
+                .sources
+                == 0
+            {
                 break;
             }
         }
@@ -110,8 +114,21 @@ fn as_of_search_equals_search_on_copy_taken_then() {
         ..entity
     };
     let mut copies = Vec::new();
-    let first = on(1, EntityIn { labels: labels(&["bug"]), assignees: vec![bob()], ..issue(1, "Cutover race", "A race at the cutover.") });
-    let second = on(2, EntityIn { milestone: Some(milestone("1.0")), ..issue(2, "Slow start", "Nothing of the kind.") });
+    let first = on(
+        1,
+        EntityIn {
+            labels: labels(&["bug"]),
+            assignees: vec![bob()],
+            ..issue(1, "Cutover race", "A race at the cutover.")
+        },
+    );
+    let second = on(
+        2,
+        EntityIn {
+            milestone: Some(milestone("1.0")),
+            ..issue(2, "Slow start", "Nothing of the kind.")
+        },
+    );
     let mut mr = merge_request(3, "Fix the race", "Cut the cutover in two.");
     mr.entity = on(3, mr.entity);
     mr.draft = true;
@@ -128,7 +145,11 @@ fn as_of_search_equals_search_on_copy_taken_then() {
         resolved_at: resolved.then(|| Days::noon(9)),
         ..discussion("d3", notes)
     };
-    days.discuss(4, one, vec![discussion("d1", vec![said("n1", 3, 3, "The cutover is to blame.")])]);
+    days.discuss(
+        4,
+        one,
+        vec![discussion("d1", vec![said("n1", 3, 3, "The cutover is to blame.")])],
+    );
     let on_file = NoteIn {
         created_at: Some(Days::noon(3)),
         updated_at: Some(Days::noon(3)),
@@ -138,7 +159,14 @@ fn as_of_search_equals_search_on_copy_taken_then() {
     copies.push((4, days.answers(4)));
 
     // A day of edits: new words, another label, no milestone, closed, ready, resolved.
-    let changed = on(8, EntityIn { state: State::Closed, labels: labels(&["late"]), ..issue(1, "A race no more", "It was the cutoff.") });
+    let changed = on(
+        8,
+        EntityIn {
+            state: State::Closed,
+            labels: labels(&["late"]),
+            ..issue(1, "A race no more", "It was the cutoff.")
+        },
+    );
     let bare = on(8, issue(2, "Slow start", "Nothing of the kind, but a race."));
     let mut ready = mr.clone();
     ready.entity.updated_at = Some(Days::noon(8));
@@ -146,10 +174,27 @@ fn as_of_search_equals_search_on_copy_taken_then() {
     days.write(10, |tx| {
         upsert_issue(tx, project, &changed)?;
         upsert_issue(tx, project, &bare)?;
-        upsert_issue(tx, project, &on(9, EntityIn { created_at: None, ..issue(4, "A late cutover", "New.") }))?;
+        upsert_issue(
+            tx,
+            project,
+            &on(
+                9,
+                EntityIn {
+                    created_at: None,
+                    ..issue(4, "A late cutover", "New.")
+                },
+            ),
+        )?;
         upsert_merge_request(tx, project, &ready)
     });
-    days.discuss(10, one, vec![discussion("d1", vec![said("n1", 3, 9, "Not to blame."), said("n2", 9, 9, "The race is.")])]);
+    days.discuss(
+        10,
+        one,
+        vec![discussion(
+            "d1",
+            vec![said("n1", 3, 9, "Not to blame."), said("n2", 9, 9, "The race is.")],
+        )],
+    );
     days.discuss(10, three, vec![thread(true, vec![on_file])]);
     copies.push((10, days.answers(10)));
 
@@ -165,10 +210,19 @@ fn as_of_search_equals_search_on_copy_taken_then() {
             // What was gone already is not told of; nothing here asks for it.
             let now = as_of(&days.mirror, &asked(text, NOW), at).unwrap();
             assert_eq!(now.hits, then.hits, "day {day}: {text}");
-            assert_eq!((now.total, &now.facets), (then.total, &then.facets), "day {day}: {text}");
+            assert_eq!(
+                (now.total, &now.facets),
+                (then.total, &then.facets),
+                "day {day}: {text}"
+            );
         }
     }
-    assert!(as_of(&days.mirror, &asked("", NOW), Days::noon(-1)).unwrap().hits.is_empty());
+    assert!(
+        as_of(&days.mirror, &asked("", NOW), Days::noon(-1))
+            .unwrap()
+            .hits
+            .is_empty()
+    );
 }
 
 #[test]
@@ -195,8 +249,15 @@ fn a_search_of_the_past_shows_what_the_events_tell_of_it() {
         shape: SetShape::OnePage,
     };
     mirror.write(|tx| replace_events(tx, mirror.project, id, &set));
-    let open = |at: i64| as_of(&mirror, &asked("cutover state:open", NOW), UnixMs(at)).unwrap().total;
-    assert_eq!((open(NOW.0 - 6 * DAY), open(NOW.0 - 5 * DAY), open(NOW.0 - 31 * DAY)), (1, 0, 0));
+    let open = |at: i64| {
+        as_of(&mirror, &asked("cutover state:open", NOW), UnixMs(at))
+            .unwrap()
+            .total
+    };
+    assert_eq!(
+        (open(NOW.0 - 6 * DAY), open(NOW.0 - 5 * DAY), open(NOW.0 - 31 * DAY)),
+        (1, 0, 0)
+    );
 }
 
 #[test]
@@ -243,6 +304,14 @@ fn too_many_documents_are_refused_with_what_narrows_them() {
     assert!(report.suggestion.unwrap().contains("project:"));
     assert_eq!(report.details["documents"], MOST_DOCUMENTS + 1);
     // They were not there before they were written, and are nothing to other projects.
-    assert_eq!(as_of(&mirror, &asked("cutover", NOW), UnixMs(NOW.0 - 31 * DAY)).unwrap().total, 0);
-    assert_eq!(as_of(&mirror, &asked("cutover project:x/y", NOW), NOW).unwrap().total, 0);
+    assert_eq!(
+        as_of(&mirror, &asked("cutover", NOW), UnixMs(NOW.0 - 31 * DAY))
+            .unwrap()
+            .total,
+        0
+    );
+    assert_eq!(
+        as_of(&mirror, &asked("cutover project:x/y", NOW), NOW).unwrap().total,
+        0
+    );
 }

@@ -3,10 +3,10 @@
 use annals_core::{EntityKind, Iid, ProjectId, UnixMs};
 use rusqlite::{Connection, Row, params};
 
+use super::Certainty;
 use super::fold::Record;
 use super::pick::{self, Picked};
 use super::state::{Head, in_order};
-use super::Certainty;
 use crate::Error;
 use crate::content::blob::Unpack;
 use crate::ids::{Detail, EntityId, Files, State, entity_table};

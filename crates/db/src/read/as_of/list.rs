@@ -49,7 +49,10 @@ pub fn list(conn: &Connection, visibility: &Visibility, query: &ListQuery, at: U
         }
     }
     let (total, page) = page.in_order();
-    let next = page.last().filter(|_| page.len() == limit(query)).map(|(place, _)| *place);
+    let next = page
+        .last()
+        .filter(|_| page.len() == limit(query))
+        .map(|(place, _)| *place);
     Ok(List {
         items: page.into_iter().map(|(_, item)| item).collect(),
         total,
@@ -121,12 +124,21 @@ impl<'q> Filters<'q> {
     pub fn fit(&self, item: &ListItem) -> bool {
         let all = |filter: &Option<Names>, names: &[String]| filter.as_ref().is_none_or(|f| f.fit(names.iter()));
         (self.states.is_empty() || self.states.contains(&item.state))
-            && self.author.as_ref().is_none_or(|filter| filter.fit_author(&item.author))
+            && self
+                .author
+                .as_ref()
+                .is_none_or(|filter| filter.fit_author(&item.author))
             && all(&self.assignee, &item.assignees)
             && self.labels.iter().all(|filter| filter.fit(item.labels.iter()))
-            && self.milestone.as_ref().is_none_or(|filter| filter.fit(item.milestone.iter()))
-            && self.after.is_none_or(|after| item.updated_at.is_some_and(|at| at >= after))
-            && self.before.is_none_or(|before| item.updated_at.is_some_and(|at| at < before))
+            && self
+                .milestone
+                .as_ref()
+                .is_none_or(|filter| filter.fit(item.milestone.iter()))
+            && self
+                .after
+                .is_none_or(|after| item.updated_at.is_some_and(|at| at >= after))
+            && self
+                .before
+                .is_none_or(|before| item.updated_at.is_some_and(|at| at < before))
     }
 }
-

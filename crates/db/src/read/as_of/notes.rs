@@ -94,7 +94,10 @@ pub fn notes(conn: &Connection, visibility: &Visibility, query: &NotesQuery, at:
 fn fits(query: &NotesQuery, note: &Note) -> bool {
     let changed = note.updated_at.or(note.created_at);
     let on_path = query.path.as_ref().is_none_or(|pattern| {
-        let paths = note.position.iter().flat_map(|place| [&place.old_path, &place.new_path]);
+        let paths = note
+            .position
+            .iter()
+            .flat_map(|place| [&place.old_path, &place.new_path]);
         paths.flatten().any(|path| pattern.fits(path))
     });
     (query.origin == NoteOrigin::Anybody || !note.system)

@@ -15,8 +15,8 @@ use crate::ids::{
     UserKind,
 };
 use crate::read::{
-    self, Direction, Entity, ListQuery, NameFilter, NoteOrigin, NotePage, NotesQuery, PathPattern,
-    Resolved, Slice, Sort, Visibility,
+    self, Direction, Entity, ListQuery, NameFilter, NoteOrigin, NotePage, NotesQuery, PathPattern, Resolved, Slice,
+    Sort, Visibility,
 };
 use crate::{Error, WriteTx, migrate};
 
@@ -77,7 +77,8 @@ impl Store {
     }
 
     fn put_mr(&self, seen: i64, mr: &MergeRequestIn) -> EntityId {
-        self.at(seen, |tx| content::upsert_merge_request(tx, self.project, mr)).id
+        self.at(seen, |tx| content::upsert_merge_request(tx, self.project, mr))
+            .id
     }
 
     fn put_notes(&self, seen: i64, of: EntityId, discussions: Vec<DiscussionIn>) {
@@ -270,14 +271,27 @@ fn as_of_recorded() {
     };
     store.put(12, &first);
     // What a list shows of it now is what it shows of it now as it was.
-    let now = read::entity(&store.conn, &Visibility::all(), EntityKind::Issue, store.project, Iid(1));
+    let now = read::entity(
+        &store.conn,
+        &Visibility::all(),
+        EntityKind::Issue,
+        store.project,
+        Iid(1),
+    );
     let mut as_of_now = store.issue(1, 12);
     let certainty = as_of_now.as_mut().unwrap().item.certainty.take();
     assert_eq!((now.unwrap(), Some(Certainty::Recorded)), (as_of_now, certainty));
 
     store.put(32, &issue(1, 30, "second"));
     store.put(52, &issue(1, 50, "third"));
-    for (at, title) in [(10, "first"), (29, "first"), (30, "second"), (49, "second"), (50, "third"), (99, "third")] {
+    for (at, title) in [
+        (10, "first"),
+        (29, "first"),
+        (30, "second"),
+        (49, "second"),
+        (50, "third"),
+        (99, "third"),
+    ] {
         let was = store.issue(1, at);
         assert_eq!(title_of(was.as_ref()), Some(title), "at minute {at}");
         let was = was.unwrap();
@@ -303,22 +317,28 @@ fn as_of_derived() {
     assert_eq!(title_of(Some(&was)), Some("as first seen"));
     assert_eq!(was.item.updated_at, Some(minute(0)));
     assert_eq!(store.issue(1, 0).unwrap().item.certainty, Some(Certainty::Derived));
-    assert_eq!(
-        store.issue(1, 100).unwrap().item.certainty,
-        Some(Certainty::Recorded)
-    );
+    assert_eq!(store.issue(1, 100).unwrap().item.certainty, Some(Certainty::Recorded));
     // A note that was edited before anybody saw it.
     store.put_notes(101, id, vec![discussion("d", vec![note("n", 40, 90, "edited")])]);
     let threads = threads(&store.conn, &Visibility::all(), id, NotePage::ALL, minute(50)).unwrap();
     let seen = &threads.discussions[0].notes[0];
-    assert_eq!((seen.body.as_str(), seen.certainty), ("edited", Some(Certainty::Derived)));
+    assert_eq!(
+        (seen.body.as_str(), seen.certainty),
+        ("edited", Some(Certainty::Derived))
+    );
 }
 
 #[test]
 fn as_of_absent() {
     let store = Store::new();
     let id = store.put(12, &issue(1, 10, "one"));
-    store.put(12, &IssueIn { created_at: Some(minute(5)), ..issue(2, 10, "two") });
+    store.put(
+        12,
+        &IssueIn {
+            created_at: Some(minute(5)),
+            ..issue(2, 10, "two")
+        },
+    );
     assert_eq!(store.issue(1, -1), None);
     assert_eq!(store.issue(2, 4), None);
     assert_eq!(store.issue(3, 12), None);
@@ -326,12 +346,25 @@ fn as_of_absent() {
     assert_eq!(store.list(4, |_| {}), (vec![1], 1));
     assert_eq!(store.list(5, |_| {}), (vec![1, 2], 2));
     // Written later: not said yet.
-    store.put_notes(31, id, vec![discussion("d", vec![note("n1", 20, 20, "said"), note("n2", 30, 30, "answered")])]);
+    store.put_notes(
+        31,
+        id,
+        vec![discussion(
+            "d",
+            vec![note("n1", 20, 20, "said"), note("n2", 30, 30, "answered")],
+        )],
+    );
     assert!(store.bodies(id, 19).is_empty());
     assert_eq!(store.bodies(id, 20), ["said"]);
     assert_eq!(store.bodies(id, 30), ["said", "answered"]);
     // Nothing is known of when it began: it was not there before it was seen.
-    store.put(40, &IssueIn { created_at: None, ..issue(4, 35, "unknown beginning") });
+    store.put(
+        40,
+        &IssueIn {
+            created_at: None,
+            ..issue(4, 35, "unknown beginning")
+        },
+    );
     assert_eq!(store.issue(4, 34), None);
     assert!(store.issue(4, 35).is_some());
 }
@@ -382,7 +415,12 @@ fn as_of_folds_state_labels_milestone_back() {
     assert_eq!(was(65), row(State::Closed, "added kept", "2.0"));
     assert_eq!(was(75), row(State::Closed, "added again kept", "2.0"));
     // When it was closed follows its state.
-    let closed = |at: i64| store.issue(1, at).map(|was| (was.item.closed_at, was.closed_by)).unwrap();
+    let closed = |at: i64| {
+        store
+            .issue(1, at)
+            .map(|was| (was.item.closed_at, was.closed_by))
+            .unwrap()
+    };
     assert_eq!(closed(25), (None, None));
     assert_eq!(closed(12), (Some(minute(10)), Some("dan".to_owned())));
     assert_eq!(closed(65), (Some(minute(60)), Some("dan".to_owned())));
@@ -393,8 +431,18 @@ fn as_of_folds_state_labels_milestone_back() {
     let label = |name: &str| vec![NameFilter::parse(name)];
     assert_eq!(store.list(12, |query| query.labels = label("REMOVED")).1, 1);
     assert_eq!(store.list(35, |query| query.labels = label("removed")).1, 0);
-    assert_eq!(store.list(17, |query| query.milestone = Some(NameFilter::parse("1.0"))).1, 1);
-    assert_eq!(store.list(45, |query| query.milestone = Some(NameFilter::parse("1.0"))).1, 0);
+    assert_eq!(
+        store
+            .list(17, |query| query.milestone = Some(NameFilter::parse("1.0")))
+            .1,
+        1
+    );
+    assert_eq!(
+        store
+            .list(45, |query| query.milestone = Some(NameFilter::parse("1.0")))
+            .1,
+        0
+    );
 }
 
 #[test]
@@ -418,7 +466,10 @@ fn a_merge_is_folded_back_too() {
     assert_eq!((part.merged_by, part.merge_commit_oid), (None, None));
     assert_eq!(part.reviewers[0].user, "Cat");
     let after = store.mr(7, 60).unwrap();
-    assert_eq!((after.item.state, after.item.merged_at), (State::Merged, Some(minute(60))));
+    assert_eq!(
+        (after.item.state, after.item.merged_at),
+        (State::Merged, Some(minute(60)))
+    );
     assert_eq!(after.merge_request.unwrap().merged_by.as_deref(), Some("dan"));
 }
 
@@ -471,7 +522,13 @@ fn what_is_confidential_now_or_was_then_is_hidden_from_who_may_not_see_it() {
     store.put(12, &secret(10, true));
     store.put(32, &secret(30, false));
     store.put(12, &issue(2, 10, "two"));
-    store.put(32, &IssueIn { confidential: true, ..issue(2, 30, "two") });
+    store.put(
+        32,
+        &IssueIn {
+            confidential: true,
+            ..issue(2, 30, "two")
+        },
+    );
     let sees = |visibility: &Visibility, iid: i64, at: i64| {
         let one = store.seen_by(visibility, EntityKind::Issue, iid, at).is_some();
         let query = ListQuery::of(EntityKind::Issue);
@@ -490,7 +547,11 @@ fn what_is_confidential_now_or_was_then_is_hidden_from_who_may_not_see_it() {
         ..note("n2", 6, 6, "internal")
     };
     let id = EntityId::issue(store.issue(1, 40).unwrap().item.row);
-    store.put_notes(33, id, vec![discussion("d", vec![note("n1", 5, 5, "public"), internal])]);
+    store.put_notes(
+        33,
+        id,
+        vec![discussion("d", vec![note("n1", 5, 5, "public"), internal])],
+    );
     let count = |visibility: &Visibility| {
         let threads = threads(&store.conn, visibility, id, NotePage::ALL, minute(40)).unwrap();
         let listed = notes(&store.conn, visibility, &NotesQuery::default(), minute(40)).unwrap();
@@ -573,21 +634,39 @@ fn a_thread_was_not_resolved_before_it_was() {
     assert_eq!(seen(40), (true, Some("dan".to_owned()), Some(minute(40))));
     let none: Vec<String> = Vec::new();
     let resolved = |query: &mut NotesQuery, how| query.resolved = Some(how);
-    assert_eq!(store.notes(39, |query| resolved(query, Resolved::No)), ["why?", "because"]);
+    assert_eq!(
+        store.notes(39, |query| resolved(query, Resolved::No)),
+        ["why?", "because"]
+    );
     assert_eq!(store.notes(39, |query| resolved(query, Resolved::Yes)), none);
     assert_eq!(store.notes(40, |query| resolved(query, Resolved::No)), none);
     let on = |path: &str| store.notes(40, |query| query.path = Some(PathPattern::parse(path)));
     assert_eq!((on("src/"), on("lib.rs")), (vec!["why?".to_owned()], none.clone()));
     let everybody = |query: &mut NotesQuery| query.origin = NoteOrigin::Anybody;
     assert_eq!(store.notes(40, everybody), ["why?", "because", "assigned to dan"]);
-    assert_eq!(store.notes(40, |query| query.under = Some((EntityKind::Issue, Iid(7)))), none);
+    assert_eq!(
+        store.notes(40, |query| query.under = Some((EntityKind::Issue, Iid(7)))),
+        none
+    );
     let under = |query: &mut NotesQuery| query.under = Some((EntityKind::MergeRequest, Iid(7)));
     assert_eq!(store.notes(40, under).len(), 2);
-    assert_eq!(store.notes(40, |query| query.author = Some(NameFilter::parse("Bob"))).len(), 2);
-    assert_eq!(store.notes(40, |query| query.author = Some(NameFilter::parse("none"))).len(), 0);
+    assert_eq!(
+        store
+            .notes(40, |query| query.author = Some(NameFilter::parse("Bob")))
+            .len(),
+        2
+    );
+    assert_eq!(
+        store
+            .notes(40, |query| query.author = Some(NameFilter::parse("none")))
+            .len(),
+        0
+    );
 
     // Now and as of now are the same.
-    for change in [everybody, under, |query: &mut NotesQuery| query.resolved = Some(Resolved::Yes)] {
+    for change in [everybody, under, |query: &mut NotesQuery| {
+        query.resolved = Some(Resolved::Yes)
+    }] {
         let mut query = NotesQuery::default();
         change(&mut query);
         let now = read::notes(&store.conn, &Visibility::all(), &query).unwrap();
@@ -653,7 +732,10 @@ fn events_files_revisions_and_payload_are_those_of_then() {
     let diff = read::diff(&store.conn, id, 1, 2).unwrap().unwrap();
     let fields: Vec<_> = diff.changes.iter().map(|change| change.field.as_str()).collect();
     assert_eq!(fields, ["body", "title"]);
-    assert_eq!((&diff.changes[1].before, &diff.changes[1].after), (&"first".into(), &"second".into()));
+    assert_eq!(
+        (&diff.changes[1].before, &diff.changes[1].after),
+        (&"first".into(), &"second".into())
+    );
     assert_eq!(read::diff(&store.conn, id, 1, 3).unwrap(), None);
 }
 
@@ -661,11 +743,19 @@ fn events_files_revisions_and_payload_are_those_of_then() {
 fn the_newest_revision_by_then_is_one_seek_away() {
     let store = Store::new();
     store.put(12, &issue(1, 10, "one"));
-    let sql = format!("EXPLAIN QUERY PLAN {} WHERE e.project_id = 1", super::item::select(EntityKind::Issue));
+    let sql = format!(
+        "EXPLAIN QUERY PLAN {} WHERE e.project_id = 1",
+        super::item::select(EntityKind::Issue)
+    );
     let mut plan = store.conn.prepare(&sql).unwrap();
     let steps = plan.query_map([0], |row| row.get::<_, String>(3)).unwrap();
     let steps: Vec<String> = steps.map(Result::unwrap).collect();
     let seek = "SEARCH x USING COVERING INDEX revisions_as_of (subject_kind=? AND subject_id=? AND valid_from<?)";
     assert!(steps.iter().any(|step| step == seek), "{steps:#?}");
-    assert!(!steps.iter().any(|step| step.contains("SCAN") || step.contains("TEMP B-TREE")), "{steps:#?}");
+    assert!(
+        !steps
+            .iter()
+            .any(|step| step.contains("SCAN") || step.contains("TEMP B-TREE")),
+        "{steps:#?}"
+    );
 }
