@@ -408,6 +408,16 @@ fn visibility_excludes_confidential_on_every_read_path() {
     };
     assert_eq!(ids(&all()), ["n1", "n2", "n3", "n4"]);
     assert_eq!(ids(&public), ["n1", "n3", "n4"]);
+    let listed = |visibility: &Visibility| {
+        let list = notes(&conn, visibility, &NotesQuery::default()).unwrap();
+        let mut ids: Vec<_> = list.notes.into_iter().map(|listed| listed.note.id).collect();
+        assert_eq!(list.total, ids.len() as u64);
+        ids.sort();
+        ids
+    };
+    assert_eq!(listed(&all()), ["n1", "n2", "n3", "n4", "n5"]);
+    assert_eq!(listed(&public), ["n1", "n3", "n4"]);
+    assert_eq!(listed(&only(2)), [""; 0]);
     let counts = |visibility: &Visibility| projects(&conn, visibility).unwrap()[0].counts;
     let expected = |issues, open_issues, discussions, notes| ProjectCounts {
         issues,

@@ -25,7 +25,7 @@ pub(super) fn mirror_at(
         mirror.execute_batch(step.sql)?;
     }
     mirror.execute_batch("BEGIN")?;
-    let mut copy = Copy {
+    let mut copy = Copying {
         file,
         mirror: &mirror,
         at,
@@ -58,14 +58,15 @@ pub(super) fn mirror_at(
     Ok(mirror)
 }
 
-struct Copy<'a> {
+/// A copy under way.
+struct Copying<'a> {
     file: &'a Connection,
     mirror: &'a Connection,
     at: UnixMs,
     names: Names,
 }
 
-impl Copy<'_> {
+impl Copying<'_> {
     /// Copies rows whole.
     fn rows(&self, table: &str, condition: &str, values: impl Params) -> Result<(), annals_db::Error> {
         let mut select = self

@@ -32,6 +32,7 @@ impl Names {
         row(&mut self.labels, mirror, [find, make], project, name)
     }
 
+    /// Milestones have no folded column: `?3` is named and not looked at.
     pub fn milestone(&mut self, mirror: &Connection, project: ProjectId, title: &str) -> rusqlite::Result<i64> {
         let find = "SELECT id FROM milestones WHERE project_id = ?1 AND title = ?2 AND ?3 = ?3
                      ORDER BY gone_at IS NOT NULL, id LIMIT 1";
@@ -53,7 +54,8 @@ fn row(
     if let Some(id) = known.get(&key) {
         return Ok(*id);
     }
-    let values = params![project.0, name, fold(name)];
+    let folded = fold(name);
+    let values = params![project.0, name, folded];
     let found = mirror
         .prepare_cached(find)?
         .query_row(values, |row| row.get(0))
