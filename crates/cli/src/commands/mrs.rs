@@ -23,6 +23,11 @@ pub struct Args {
 impl Run for Args {
     type Data = Either<list::Data, show::Data>;
     const NAME: &'static str = "mrs";
+    const EXAMPLES: &'static [&'static str] = &[
+        "annals mrs --state merged --author dev-three --sort created --asc -n 50",
+        "annals mrs 42 --files",
+    ];
+    const ALIASES: &'static [&'static str] = &["mr", "merge-requests", "merge-request", "prs", "pr"];
 
     fn shape(&self) -> Shape {
         if self.iid.is_some() { show::SHAPE } else { list::SHAPE }

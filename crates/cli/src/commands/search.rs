@@ -65,6 +65,11 @@ const SHAPE: Shape = Shape {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "search";
+    const EXAMPLES: &'static [&'static str] = &[
+        "annals search 'cutover race label:bug after:1y'",
+        "annals search 'author:dev-three is:unresolved' -n 5 --facets label,state --fields minimal",
+    ];
+    const ALIASES: &'static [&'static str] = &["find", "grep", "query"];
 
     fn shape(&self) -> Shape {
         SHAPE
@@ -109,6 +114,7 @@ impl Run for Args {
             next_offset: results.next_offset,
             mode: serde_json::to_value(results.mode).ok(),
             stale: serde_json::to_value(results.stale).ok(),
+            ..Meta::default()
         };
         Ok(Reply::Data(Data(results), meta))
     }

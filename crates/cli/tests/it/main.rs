@@ -12,6 +12,8 @@
 
 mod support;
 
+mod autocorrect;
+mod budget;
 mod completions;
 mod config;
 mod demo;
@@ -19,7 +21,7 @@ mod doctor;
 mod envelope;
 mod modes;
 mod readme;
-mod reference;
+mod robot_docs;
 mod same_path;
 mod store;
 mod sync;

@@ -16,7 +16,9 @@ pub const COMMANDS: &[&str] = &[
     "doctor",
     "demo",
     "serve",
+    "robot-docs",
     "completions",
+    "man",
     "version",
     "help",
 ];
