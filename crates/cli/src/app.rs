@@ -9,13 +9,16 @@ use annals_core::{Code, Outcome, Report};
 use annals_net_adapter::{BuildError, DrainReport, Environment, MainOutcome, Runtimes};
 use clap::Parser;
 
-use crate::cli::{Cli, Command, Global};
+use crate::autocorrect::{self, Corrected, Correction};
+use crate::cli::{Cli, Global, Visit};
 use crate::commands::{AsOf, Conduct, Needs, Run};
 use crate::error::{self, Error};
 use crate::given::Given;
 use crate::logs;
+use crate::output::budget::Budget;
 use crate::output::fields::Selection;
-use crate::output::{Console, Meta, Mode, Output, Palette, Ran, Reply, Terminals, answer};
+use crate::output::page::one_line;
+use crate::output::{Console, Meta, Mode, Output, Palette, Ran, Reply, Style, Terminals, answer};
 use crate::secrets;
 use crate::session::Session;
 use crate::settings::{self, Settings};
@@ -35,8 +38,16 @@ pub fn run(process: &Process) -> u8 {
     if let Err(report) = secrets::refuse(&process.args) {
         return teller.fail(&report, None);
     }
+    let corrected = corrected(process, &teller);
+    let right = corrected
+        .as_ref()
+        .and_then(|corrected| Some((Cli::try_parse_from(&corrected.args).ok()?, corrected)));
+    if let Some((cli, Corrected { args, corrections })) = right {
+        return dispatch(process, args, cli, corrections.clone());
+    }
+    // What cannot be put right as a whole is told as it was typed.
     match Cli::try_parse_from(&process.args) {
-        Ok(cli) => dispatch(process, cli),
+        Ok(cli) => dispatch(process, &process.args, cli, Vec::new()),
         Err(error) => match usage::read(&error) {
             usage::Answer::Text(text) => match usage::print(&text) {
                 Ok(()) | Err(Error::ClosedPipe) => 0,
@@ -51,32 +62,50 @@ pub fn run(process: &Process) -> u8 {
     }
 }
 
-fn dispatch(process: &Process, cli: Cli) -> u8 {
+/// The command line with its slips put right, if it has some and nobody forbids it.
+fn corrected(process: &Process, teller: &Teller) -> Option<Corrected> {
+    let words = || {
+        let words = process.args.iter().skip(1).filter_map(|word| word.to_str());
+        words.take_while(|word| *word != "--")
+    };
+    if words().any(|word| word == "--no-autocorrect") {
+        return None;
+    }
+    let corrected = autocorrect::correct(&process.args, teller.mode)?;
+    let inline = words().filter_map(|word| word.strip_prefix("--config=")).last();
+    let next = words().skip_while(|word| *word != "--config").nth(1);
+    let file = inline.or(next).map(std::path::Path::new);
+    settings::autocorrect(file, &process.env).then_some(corrected)
+}
+
+fn dispatch(process: &Process, args: &[OsString], cli: Cli, corrections: Vec<Correction>) -> u8 {
     let Cli { global, command } = cli;
-    match command {
-        Command::Sync(args) => start(process, global, args),
-        Command::Search(args) => start(process, global, args),
-        Command::Show(args) => start(process, global, args),
-        Command::Issues(args) => start(process, global, args),
-        Command::Mrs(args) => start(process, global, args),
-        Command::FileHistory(args) => start(process, global, args),
-        Command::Timeline(args) => start(process, global, args),
-        Command::Who(args) => start(process, global, args),
-        Command::Count(args) => start(process, global, args),
-        Command::Notes(args) => start(process, global, args),
-        Command::Projects(args) => start(process, global, args),
-        Command::SyncRuns(args) => start(process, global, args),
-        Command::Verify(args) => start(process, global, args),
-        Command::Serve(args) => start(process, global, args),
-        Command::Demo(args) => start(process, global, args),
-        Command::Stats(args) => start(process, global, args),
-        Command::Health(args) => start(process, global, args),
-        Command::Doctor(args) => start(process, global, args),
-        Command::Backup(args) => start(process, global, args),
-        Command::Migrate(args) => start(process, global, args),
-        Command::Explain(args) => start(process, global, args),
-        Command::Completions(args) => start(process, global, args),
-        Command::Version(args) => start(process, global, args),
+    let given = Line {
+        args: args.to_vec(),
+        corrections,
+    };
+    command.visit(Start { process, global, given })
+}
+
+/// The words as they were understood.
+#[derive(Debug)]
+struct Line {
+    args: Vec<OsString>,
+    corrections: Vec<Correction>,
+}
+
+/// Runs whichever command it is handed.
+struct Start<'a> {
+    process: &'a Process,
+    global: Global,
+    given: Line,
+}
+
+impl Visit for Start<'_> {
+    type Out = u8;
+
+    fn visit<C: Run>(self, command: C) -> u8 {
+        start(self.process, self.global, self.given, command)
     }
 }
 
@@ -88,6 +117,7 @@ struct Teller {
     console: Console,
     palette: Palette,
     given: Given,
+    corrections: Vec<Correction>,
     /// The command that shows how this one is used.
     help: String,
 }
@@ -100,6 +130,7 @@ impl Teller {
             console: Console::default(),
             palette: Palette::choose(ColorChoice::Auto, &process.env, process.terminals.stderr),
             given: Given::default(),
+            corrections: Vec::new(),
             help: usage::help_for(&process.args),
         }
     }
@@ -111,6 +142,11 @@ impl Teller {
             // The table of codes knows the help, but not of which command.
             report.actions.retain(|action| action != "annals help");
             report.actions.push(self.help.clone());
+            if self.mode == Mode::Robot {
+                report
+                    .actions
+                    .push(self.help.replace("annals help", "annals robot-docs"));
+            }
         }
         report
     }
@@ -120,6 +156,7 @@ impl Teller {
         let signal = ended.and_then(|ended| ended.signal);
         let ran = Ran {
             command: self.command,
+            corrections: &self.corrections,
             elapsed_ms: ended.map_or(0, |ended| ended.elapsed_ms),
         };
         let report = &self.with_help(report);
@@ -141,7 +178,7 @@ struct Ended {
     elapsed_ms: u64,
 }
 
-fn start<C: Run>(process: &Process, global: Global, command: C) -> u8 {
+fn start<C: Run>(process: &Process, global: Global, line: Line, command: C) -> u8 {
     let mut teller = Teller::before_parsing(process);
     teller.command = C::NAME;
     teller.given = Given::of(&global, &command.overrides());
@@ -152,9 +189,25 @@ fn start<C: Run>(process: &Process, global: Global, command: C) -> u8 {
         &process.env,
         process.terminals.stderr,
     );
-    match prepare(process, &global, &command, &mut teller) {
+    teach(&line.corrections, &global, &teller);
+    teller.corrections.clone_from(&line.corrections);
+    match prepare(process, &global, &command, line, &mut teller) {
         Ok(session) => drive(command, session, &teller),
         Err(report) => teller.fail(&report, None),
+    }
+}
+
+/// Tells a person what was taken for what; a program finds it in `meta`.
+fn teach(corrections: &[Correction], global: &Global, teller: &Teller) {
+    if teller.mode == Mode::Robot || global.quiet {
+        return;
+    }
+    for Correction { from, to, .. } in corrections {
+        let word = teller.palette.paint(Style::Attention, "note:");
+        let from = one_line(from);
+        teller.console.say(&format!(
+            "{word} `{from}` was read as `{to}`; --no-autocorrect leaves words as they are"
+        ));
     }
 }
 
@@ -165,7 +218,13 @@ fn color(word: &str) -> Option<ColorChoice> {
 }
 
 /// Everything that can fail before the command begins.
-fn prepare<C: Run>(process: &Process, global: &Global, command: &C, teller: &mut Teller) -> Result<Session, Report> {
+fn prepare<C: Run>(
+    process: &Process,
+    global: &Global,
+    command: &C,
+    line: Line,
+    teller: &mut Teller,
+) -> Result<Session, Report> {
     let env = &process.env;
     if global.as_of.is_some() && C::AS_OF == AsOf::Refused {
         let message = format!("`annals {}` is about what is, and has no --as-of", C::NAME);
@@ -203,6 +262,12 @@ fn prepare<C: Run>(process: &Process, global: &Global, command: &C, teller: &mut
         look: look(process, teller.mode, &settings.config.cli),
         selection,
         shape: command.shape(),
+        budget: global.max_bytes.map(|max_bytes| Budget {
+            max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX),
+            line: line.args,
+            conduct: C::CONDUCT,
+        }),
+        corrections: line.corrections,
     };
     Ok(Session {
         settings,

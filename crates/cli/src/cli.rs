@@ -4,9 +4,9 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use annals_core::config::{ColorChoice, RuntimeName, TimeStyle};
 
-use crate::commands;
+use crate::commands::{self, Declared, Run};
 use crate::logs::Verbosity;
-use crate::output::Mode;
+use crate::output::{Mode, Shape};
 
 /// Keeps a local, searchable, never-half-written record of what happens on your software forges.
 #[derive(Debug, Parser)]
@@ -27,31 +27,67 @@ pub struct Cli {
     pub command: Command,
 }
 
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    Sync(commands::sync::Args),
-    Search(commands::search::Args),
-    Show(commands::show::Args),
-    Issues(commands::issues::Args),
-    Mrs(commands::mrs::Args),
-    FileHistory(commands::file_history::Args),
-    Timeline(commands::timeline::Args),
-    Who(commands::who::Args),
-    Count(commands::count::Args),
-    Notes(commands::notes::Args),
-    Projects(commands::projects::Args),
-    SyncRuns(commands::sync_runs::Args),
-    Verify(commands::verify::Args),
-    Serve(commands::serve::Args),
-    Demo(commands::demo::Args),
-    Stats(commands::stats::Args),
-    Health(commands::health::Args),
-    Doctor(commands::doctor::Args),
-    Backup(commands::backup::Args),
-    Migrate(commands::migrate::Args),
-    Explain(commands::explain::Args),
-    Completions(commands::completions::Args),
-    Version(commands::version::Args),
+/// The commands: from this one list come the enum that clap parses and every walk over all of them.
+macro_rules! commands {
+    ($($variant:ident: $module:ident),+ $(,)?) => {
+        #[derive(Debug, Subcommand)]
+        pub enum Command {
+            $($variant(commands::$module::Args)),+
+        }
+
+        impl Command {
+            /// What each command declares of itself, in the order of the help.
+            pub const DECLARED: &'static [Declared] = &[$(Declared::of::<commands::$module::Args>()),+];
+
+            /// What its answer looks like.
+            pub fn shape(&self) -> Shape {
+                match self {
+                    $(Self::$variant(args) => args.shape()),+
+                }
+            }
+
+            /// Hands the command to somebody who treats all of them alike.
+            pub fn visit<V: Visit>(self, visitor: V) -> V::Out {
+                match self {
+                    $(Self::$variant(args) => visitor.visit(args)),+
+                }
+            }
+        }
+    };
+}
+
+commands! {
+    Sync: sync,
+    Search: search,
+    Show: show,
+    Issues: issues,
+    Mrs: mrs,
+    Notes: notes,
+    FileHistory: file_history,
+    Timeline: timeline,
+    Who: who,
+    Count: count,
+    Projects: projects,
+    SyncRuns: sync_runs,
+    Verify: verify,
+    Serve: serve,
+    Demo: demo,
+    Stats: stats,
+    Health: health,
+    Doctor: doctor,
+    Backup: backup,
+    Migrate: migrate,
+    Explain: explain,
+    RobotDocs: robot_docs,
+    Completions: completions,
+    Man: man,
+    Version: version,
+}
+
+/// Treats every command alike.
+pub trait Visit {
+    type Out;
+    fn visit<C: Run>(self, command: C) -> Self::Out;
 }
 
 /// What every command takes.
@@ -83,6 +119,12 @@ pub struct Global {
     /// Only these fields of the answer, `minimal` or `full`
     #[arg(long, global = true, value_name = "A,B.C", display_order = 901)]
     pub fields: Option<String>,
+    /// Keep the line of JSON to so many bytes: whole items are left out, and `meta` says how to get them
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u64).range(1024..), display_order = 901)]
+    pub max_bytes: Option<u64>,
+    /// Take the words as they are typed: correct no slip
+    #[arg(long, global = true, display_order = 903)]
+    pub no_autocorrect: bool,
     /// When to use colour
     #[arg(long, global = true, value_name = "WHEN", value_parser = words(ColorChoice::NAMES), display_order = 902)]
     pub color: Option<String>,

@@ -4,14 +4,18 @@
 //! command, [`session`] is what a command works with, [`output`] is how it answers.
 
 mod app;
+mod autocorrect;
 mod cli;
 mod commands;
 mod error;
 mod given;
 mod logs;
+mod model;
 mod output;
 mod places;
 mod process;
+#[cfg(test)]
+mod reference;
 mod secrets;
 mod session;
 mod settings;

@@ -27,6 +27,20 @@ pub fn load(global: &Global, overrides: Vec<(String, String)>, env: &Environment
     layered(file, global, overrides, env)
 }
 
+/// Whether slips are to be corrected, asked before there is a command line: a configuration that cannot be read says so
+/// later.
+pub fn autocorrect(file: Option<&Path>, env: &Environment) -> bool {
+    let config = find(file, env).ok().and_then(|file| {
+        let layers = Layers {
+            file,
+            env: variables(env),
+            overrides: Vec::new(),
+        };
+        Config::load(&layers).ok()
+    });
+    config.unwrap_or_default().cli.autocorrect
+}
+
 /// What the flags say, over the defaults: for a command that goes on where the rest is broken.
 ///
 /// # Errors
@@ -43,10 +57,7 @@ fn layered(
 ) -> Result<Settings, Report> {
     let layers = Layers {
         file: file.clone(),
-        env: env
-            .iter()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect(),
+        env: variables(env),
         overrides: [overrides, global.overrides()].concat(),
     };
     let config = Config::load(&layers).map_err(|errors| errors.report())?;
@@ -54,6 +65,11 @@ fn layered(
         config,
         file: file.map(|(path, _)| path),
     })
+}
+
+fn variables(env: &Environment) -> Vec<(String, String)> {
+    let variables = env.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    variables.collect()
 }
 
 fn find(named: Option<&Path>, env: &Environment) -> Result<Option<(PathBuf, String)>, Report> {

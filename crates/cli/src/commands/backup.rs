@@ -44,6 +44,12 @@ pub struct Data {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "backup";
+    const EXAMPLES: &'static [&'static str] = &[
+        "annals backup",
+        "annals backup /backups/annals.db",
+        "annals backup --keep 7",
+    ];
+    const ALIASES: &'static [&'static str] = &["save", "snapshot"];
 
     fn shape(&self) -> Shape {
         Shape {

@@ -31,6 +31,7 @@ const SHAPE: Shape = Shape {
 impl Run for Args {
     type Data = Script;
     const NAME: &'static str = "completions";
+    const EXAMPLES: &'static [&'static str] = &["annals completions bash"];
     const NEEDS: Needs = Needs::Nothing;
 
     fn shape(&self) -> Shape {

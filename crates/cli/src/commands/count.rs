@@ -69,6 +69,10 @@ pub struct Data {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "count";
+    const EXAMPLES: &'static [&'static str] = &[
+        "annals count issues --state open",
+        "annals count --by label --after 30d",
+    ];
     const AS_OF: AsOf = AsOf::Taken;
 
     fn shape(&self) -> Shape {

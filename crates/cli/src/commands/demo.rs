@@ -70,6 +70,7 @@ pub struct Thread {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "demo";
+    const EXAMPLES: &'static [&'static str] = &["annals demo", "annals demo --exit --db demo.db"];
     const SLICE: Option<Slice> = Some(Slice::Ingest);
     const CONDUCT: Conduct = Conduct::Serves;
 

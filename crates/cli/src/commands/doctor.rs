@@ -69,6 +69,8 @@ impl Check {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "doctor";
+    const EXAMPLES: &'static [&'static str] = &["annals doctor"];
+    const ALIASES: &'static [&'static str] = &["diagnose"];
     const NEEDS: Needs = Needs::ConfigIfSound;
 
     fn shape(&self) -> Shape {

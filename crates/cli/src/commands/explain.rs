@@ -40,6 +40,7 @@ const SHAPE: Shape = Shape {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "explain";
+    const EXAMPLES: &'static [&'static str] = &["annals explain lock_lost"];
     const NEEDS: Needs = Needs::Nothing;
 
     fn shape(&self) -> Shape {
@@ -55,6 +56,13 @@ impl Run for Args {
             report
         })?;
         Ok(Reply::from(Data::from(code)))
+    }
+}
+
+#[cfg(test)]
+impl Data {
+    pub const fn code(&self) -> Code {
+        self.code
     }
 }
 

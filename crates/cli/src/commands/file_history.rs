@@ -106,6 +106,11 @@ pub const SHAPE: Shape = Shape {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "file-history";
+    const EXAMPLES: &'static [&'static str] = &[
+        "annals file-history src/cutover.rs",
+        "annals file-history src/cutover.rs -p group/project --merged --discussions --commits",
+    ];
+    const ALIASES: &'static [&'static str] = &["filehistory", "blame"];
     const AS_OF: AsOf = AsOf::Taken;
 
     fn shape(&self) -> Shape {

@@ -83,6 +83,8 @@ const SHAPE: Shape = Shape {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "health";
+    const EXAMPLES: &'static [&'static str] = &["annals health", "annals health --max-age 1d"];
+    const ALIASES: &'static [&'static str] = &["status"];
 
     fn shape(&self) -> Shape {
         SHAPE

@@ -24,6 +24,11 @@ impl Run for Args {
     type Data = Either<list::Data, show::Data>;
     const NAME: &'static str = "issues";
     const AS_OF: AsOf = AsOf::Taken;
+    const EXAMPLES: &'static [&'static str] = &[
+        "annals issues --state open --label bug --after 30d",
+        "annals issues 12 --discussions",
+    ];
+    const ALIASES: &'static [&'static str] = &["issue"];
 
     fn shape(&self) -> Shape {
         if self.iid.is_some() { show::SHAPE } else { list::SHAPE }

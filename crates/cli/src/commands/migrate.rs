@@ -36,6 +36,7 @@ const SHAPE: Shape = Shape {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "migrate";
+    const EXAMPLES: &'static [&'static str] = &["annals migrate --check", "annals migrate"];
     const CONDUCT: Conduct = Conduct::Works;
 
     fn shape(&self) -> Shape {

@@ -15,11 +15,13 @@ mod file_history_page;
 pub mod health;
 pub mod issues;
 mod list;
+pub mod man;
 pub mod migrate;
 pub mod mrs;
 pub mod notes;
 pub mod place;
 pub mod projects;
+pub mod robot_docs;
 pub mod search;
 pub mod serve;
 pub mod show;
@@ -46,6 +48,11 @@ pub trait Run: Sized {
 
     /// Its name on the command line.
     const NAME: &'static str;
+    /// Command lines that show its use, at least one for each [`shape`](Run::shape) its answer can have: the reference
+    /// for programs is made of them, and each of them is parsed by a test. `'…'` quotes a word.
+    const EXAMPLES: &'static [&'static str];
+    /// What people call it by mistake; it is put right, and said.
+    const ALIASES: &'static [&'static str] = &[];
     /// The slice it runs on; `None` is the default runtime.
     const SLICE: Option<Slice> = None;
     /// How it meets a signal.
@@ -65,6 +72,24 @@ pub trait Run: Sized {
 
     /// Does it.
     async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Self::Data>, Error>;
+}
+
+/// What a command declares of itself, for those who walk over all of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Declared {
+    pub name: &'static str,
+    pub aliases: &'static [&'static str],
+    pub examples: &'static [&'static str],
+}
+
+impl Declared {
+    pub const fn of<C: Run>() -> Self {
+        Self {
+            name: C::NAME,
+            aliases: C::ALIASES,
+            examples: C::EXAMPLES,
+        }
+    }
 }
 
 /// How a command meets a signal.

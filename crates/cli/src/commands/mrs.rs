@@ -24,6 +24,11 @@ impl Run for Args {
     type Data = Either<list::Data, show::Data>;
     const NAME: &'static str = "mrs";
     const AS_OF: AsOf = AsOf::Taken;
+    const EXAMPLES: &'static [&'static str] = &[
+        "annals mrs --state merged --author dev-three --sort created --asc -n 50",
+        "annals mrs 42 --files",
+    ];
+    const ALIASES: &'static [&'static str] = &["mr", "merge-requests", "merge-request", "prs", "pr"];
 
     fn shape(&self) -> Shape {
         if self.iid.is_some() { show::SHAPE } else { list::SHAPE }

@@ -71,6 +71,11 @@ const SHAPE: Shape = Shape {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "notes";
+    const EXAMPLES: &'static [&'static str] = &[
+        "annals notes --mr 42 --unresolved",
+        "annals notes --author dev-three --after 7d --as-of 2024-06-01",
+    ];
+    const ALIASES: &'static [&'static str] = &["note", "comments"];
     const AS_OF: AsOf = AsOf::Taken;
 
     fn shape(&self) -> Shape {

@@ -71,6 +71,12 @@ const ADDED: Shape = Shape {
 impl Run for Args {
     type Data = Either<Projects, AddedProject>;
     const NAME: &'static str = "projects";
+    const EXAMPLES: &'static [&'static str] = &[
+        "annals projects",
+        "annals projects list --fields path,last_synced_at",
+        "annals projects add https://gitlab.com/group/project",
+    ];
+    const ALIASES: &'static [&'static str] = &["project", "repos", "repo"];
     const CONDUCT: Conduct = Conduct::Works;
 
     fn shape(&self) -> Shape {

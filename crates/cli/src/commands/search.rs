@@ -69,6 +69,11 @@ impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "search";
     const AS_OF: AsOf = AsOf::Taken;
+    const EXAMPLES: &'static [&'static str] = &[
+        "annals search 'cutover race label:bug after:1y'",
+        "annals search 'author:dev-three is:unresolved' -n 5 --facets label,state --fields minimal",
+    ];
+    const ALIASES: &'static [&'static str] = &["find", "grep", "query"];
 
     fn shape(&self) -> Shape {
         SHAPE

@@ -42,6 +42,8 @@ pub struct Data {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "serve";
+    const EXAMPLES: &'static [&'static str] = &["annals serve --bind 127.0.0.1:0"];
+    const ALIASES: &'static [&'static str] = &["server", "web"];
     const SLICE: Option<Slice> = Some(Slice::Server);
     const CONDUCT: Conduct = Conduct::Serves;
 

@@ -142,6 +142,12 @@ impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "show";
     const AS_OF: AsOf = AsOf::Taken;
+    const EXAMPLES: &'static [&'static str] = &[
+        "annals show 'group/project!42' --discussions --files",
+        "annals show issue 12 -p group/project --events --revisions",
+        "annals show https://gitlab.com/group/project/-/issues/12 --fields entity.title,entity.body",
+    ];
+    const ALIASES: &'static [&'static str] = &["view", "get", "cat"];
 
     fn shape(&self) -> Shape {
         SHAPE

@@ -45,6 +45,8 @@ const SHAPE: Shape = Shape {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "stats";
+    const EXAMPLES: &'static [&'static str] = &["annals stats", "annals stats --check"];
+    const ALIASES: &'static [&'static str] = &["statistics"];
 
     fn shape(&self) -> Shape {
         SHAPE

@@ -77,6 +77,12 @@ pub const SHAPE: Shape = Shape {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "sync";
+    const EXAMPLES: &'static [&'static str] = &[
+        "annals sync https://gitlab.com/group/project",
+        "annals sync",
+        "annals sync group/project --jobs 2 --wait 1h --wait-lock 30s",
+    ];
+    const ALIASES: &'static [&'static str] = &["fetch", "pull", "update"];
     const SLICE: Option<Slice> = Some(Slice::Ingest);
     const CONDUCT: Conduct = Conduct::Works;
 

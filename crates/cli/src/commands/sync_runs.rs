@@ -77,6 +77,9 @@ const ONE: Shape = Shape {
 impl Run for Args {
     type Data = Either<Runs, One>;
     const NAME: &'static str = "sync-runs";
+    const EXAMPLES: &'static [&'static str] =
+        &["annals sync-runs --status failed", "annals sync-runs --run-id 01a1fdd1"];
+    const ALIASES: &'static [&'static str] = &["runs", "sync-run"];
 
     fn shape(&self) -> Shape {
         if self.run_id.is_some() { ONE } else { RUNS }

@@ -56,6 +56,11 @@ pub struct Data {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "timeline";
+    const EXAMPLES: &'static [&'static str] = &[
+        "annals timeline --after 7d",
+        "annals timeline 'group/project!42' --kind state,label",
+    ];
+    const ALIASES: &'static [&'static str] = &["log", "events"];
     const AS_OF: AsOf = AsOf::Taken;
 
     fn shape(&self) -> Shape {

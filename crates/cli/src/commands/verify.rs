@@ -59,6 +59,11 @@ const SHAPE: Shape = Shape {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "verify";
+    const EXAMPLES: &'static [&'static str] = &[
+        "annals verify --local",
+        "annals verify -p group/project --sample all --deep",
+    ];
+    const ALIASES: &'static [&'static str] = &["fsck"];
     const SLICE: Option<Slice> = Some(Slice::Ingest);
     const CONDUCT: Conduct = Conduct::Works;
 

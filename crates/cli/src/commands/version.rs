@@ -35,6 +35,8 @@ const SHAPE: Shape = Shape {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "version";
+    const EXAMPLES: &'static [&'static str] = &["annals version"];
+    const ALIASES: &'static [&'static str] = &["ver"];
     const NEEDS: Needs = Needs::ConfigIfSound;
 
     fn shape(&self) -> Shape {

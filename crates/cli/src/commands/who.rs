@@ -79,6 +79,8 @@ const SHAPE: Shape = Shape {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "who";
+    const EXAMPLES: &'static [&'static str] = &["annals who src/cutover.rs --explain", "annals who 'cutover race'"];
+    const ALIASES: &'static [&'static str] = &["experts"];
     const AS_OF: AsOf = AsOf::Taken;
 
     fn shape(&self) -> Shape {

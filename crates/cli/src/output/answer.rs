@@ -5,12 +5,14 @@ use annals_net_adapter::Cx;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::budget::Budget;
 use super::envelope::{self, Meta, Ran};
 use super::fields::{Selection, Shape};
 use super::page::{Look, Page, Show};
 use super::style::Style;
 use super::table::{Cell, Column, Table};
 use super::{Console, Mode, Palette, stdout};
+use crate::autocorrect::Correction;
 use crate::error::Error;
 use crate::given::Given;
 
@@ -50,6 +52,9 @@ pub struct Output {
     pub look: Look,
     pub selection: Option<Selection>,
     pub shape: Shape,
+    /// How long the line may be.
+    pub budget: Option<Budget>,
+    pub corrections: Vec<Correction>,
 }
 
 impl Output {
@@ -59,8 +64,9 @@ impl Output {
     /// [`Error::ClosedPipe`], or a failure to write.
     pub fn print<D: Serialize + Show>(&self, cx: &Cx, data: &D, meta: &Meta) -> Result<(), Error> {
         match (self.mode, &self.selection) {
-            (Mode::Robot, None) => self.envelope(cx, data, meta),
-            (Mode::Robot, Some(selection)) => self.envelope(cx, &selection.of(json(data)?), meta),
+            (Mode::Robot, None) if self.budget.is_none() => self.envelope(cx, data, meta),
+            (Mode::Robot, None) => self.within_budget(cx, json(data)?, meta),
+            (Mode::Robot, Some(selection)) => self.within_budget(cx, selection.of(json(data)?), meta),
             (Mode::Human, None) => {
                 self.page(cx, |page| data.show(page))?;
                 self.warn(&meta.warnings);
@@ -86,14 +92,26 @@ impl Output {
         stdout::print(&page.into_text())
     }
 
+    fn within_budget(&self, cx: &Cx, data: Value, meta: &Meta) -> Result<(), Error> {
+        let Some(budget) = &self.budget else {
+            return self.envelope(cx, &data, meta);
+        };
+        let ran = self.ran(cx);
+        let length =
+            |data: &Value, meta: &Meta| envelope::success(data, meta, &ran).map_or(usize::MAX, |line| line.len());
+        let (data, meta) = budget.fit(data, meta.clone(), &self.shape, length)?;
+        self.envelope(cx, &data, &meta)
+    }
+
     fn envelope<D: Serialize>(&self, cx: &Cx, data: &D, meta: &Meta) -> Result<(), Error> {
         let line = envelope::success(data, meta, &self.ran(cx)).map_err(|error| not_json(&error))?;
         stdout::print(&line)
     }
 
-    fn ran(&self, cx: &Cx) -> Ran {
+    fn ran(&self, cx: &Cx) -> Ran<'_> {
         Ran {
             command: self.command,
+            corrections: &self.corrections,
             elapsed_ms: elapsed_ms(cx),
         }
     }
@@ -122,7 +140,7 @@ pub struct Telling<'a> {
 }
 
 /// Tells a failure: for a person with what to do about it, for a program as the last line.
-pub fn fail(console: &Console, how: &Telling<'_>, report: &Report, signal: Option<Signal>, ran: &Ran) {
+pub fn fail(console: &Console, how: &Telling<'_>, report: &Report, signal: Option<Signal>, ran: &Ran<'_>) {
     let report = how.given.report(report);
     match how.mode {
         Mode::Robot => console.say(&envelope::failure(&report, signal, ran)),

@@ -4,6 +4,9 @@ use annals_core::report::RobotError;
 use annals_core::{Report, Signal, UnixMs};
 use serde::Serialize;
 
+use super::budget::Truncated;
+use crate::autocorrect::Correction;
+
 /// The version of the envelope.
 const SCHEMA: u32 = 1;
 
@@ -29,12 +32,16 @@ pub struct Meta {
     /// What only this command says.
     #[serde(flatten)]
     pub more: serde_json::Map<String, serde_json::Value>,
+    /// What `--max-bytes` left out, and how to get it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub truncated: Option<Truncated>,
 }
 
-/// Which command it was and how long it took.
+/// Which command it was, what was taken for it, and how long it took.
 #[derive(Debug, Clone, Copy)]
-pub struct Ran {
+pub struct Ran<'a> {
     pub command: &'static str,
+    pub corrections: &'a [Correction],
     pub elapsed_ms: u64,
 }
 
@@ -44,7 +51,7 @@ struct FullMeta<'a> {
     command: &'a str,
     version: &'static str,
     elapsed_ms: u64,
-    corrections: [&'static str; 0],
+    corrections: &'a [Correction],
     #[serde(flatten)]
     meta: &'a Meta,
 }
@@ -63,13 +70,13 @@ struct Failure<'a> {
     meta: FullMeta<'a>,
 }
 
-fn full<'a>(ran: &Ran, meta: &'a Meta) -> FullMeta<'a> {
+fn full<'a>(ran: &Ran<'a>, meta: &'a Meta) -> FullMeta<'a> {
     FullMeta {
         schema: SCHEMA,
         command: ran.command,
         version: env!("CARGO_PKG_VERSION"),
         elapsed_ms: ran.elapsed_ms,
-        corrections: [],
+        corrections: ran.corrections,
         meta,
     }
 }
@@ -78,7 +85,7 @@ fn full<'a>(ran: &Ran, meta: &'a Meta) -> FullMeta<'a> {
 ///
 /// # Errors
 /// `serde_json`'s, for data that JSON cannot hold.
-pub fn success<D: Serialize>(data: &D, meta: &Meta, ran: &Ran) -> serde_json::Result<String> {
+pub fn success<D: Serialize>(data: &D, meta: &Meta, ran: &Ran<'_>) -> serde_json::Result<String> {
     let line = serde_json::to_string(&Success {
         ok: true,
         data,
@@ -88,7 +95,7 @@ pub fn success<D: Serialize>(data: &D, meta: &Meta, ran: &Ran) -> serde_json::Re
 }
 
 /// The last line on standard error.
-pub fn failure(report: &Report, signal: Option<Signal>, ran: &Ran) -> String {
+pub fn failure(report: &Report, signal: Option<Signal>, ran: &Ran<'_>) -> String {
     let meta = Meta::default();
     let failure = Failure {
         ok: false,
@@ -107,8 +114,9 @@ mod tests {
     use super::*;
     use annals_core::Code;
 
-    const RAN: Ran = Ran {
+    const RAN: Ran<'_> = Ran {
         command: "show",
+        corrections: &[],
         elapsed_ms: 7,
     };
 

@@ -1,10 +1,11 @@
 //! How a command answers: a page for a person, or one envelope line for a program.
 //!
-//! [`Mode`] says which; [`envelope`] is the line, [`fields`] picks parts of it; [`page`] is what a person reads, made of
+//! [`Mode`] says which; [`envelope`] is the line, [`fields`] picks parts of it and [`budget`] keeps it short; [`page`] is what a person reads, made of
 //! [`table`]s and wrapped text in a [`style`]. [`stdout`] takes data and nothing else, [`Console`] is standard error,
 //! and [`progress`] draws what a sync does on it.
 
 pub mod answer;
+pub mod budget;
 mod console;
 pub mod envelope;
 pub mod fields;

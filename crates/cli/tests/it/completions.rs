@@ -4,25 +4,42 @@ use std::process::{Command, Stdio};
 
 use crate::support::Desk;
 
+/// How each shell says whether it understands the file named by its last argument.
+const SHELLS: &[(&str, &str, &[&str])] = &[
+    ("bash", "bash", &["-n"]),
+    ("zsh", "zsh", &["-n"]),
+    ("fish", "fish", &["--no-execute"]),
+    ("elvish", "elvish", &["-compileonly"]),
+    (
+        "powershell",
+        "pwsh",
+        &[
+            "-NoProfile",
+            "-NonInteractive",
+            "-Command",
+            "& { $errors = $null; [void][System.Management.Automation.Language.Parser]::ParseFile((Resolve-Path $args[0]), \
+             [ref]$null, [ref]$errors); exit $errors.Count }",
+        ],
+    ),
+];
+
 #[test]
 fn completions_parse_in_each_shell() {
     let desk = Desk::empty();
-    for (shell, check) in [
-        ("bash", Some(&["-n"][..])),
-        ("zsh", Some(&["-n"])),
-        ("fish", Some(&["--no-execute"])),
-        ("powershell", None),
-        ("elvish", None),
-    ] {
+    for (shell, program, check) in SHELLS {
         let ended = desk.run(&format!("completions {shell} --robot"));
         assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{shell}");
         for word in ["sync-runs", "wait-lock", "robot"] {
             assert!(ended.stdout.contains(word), "{shell} does not know {word}");
         }
-        let Some(flags) = check else { continue };
         let file = desk.path("script");
         std::fs::write(&file, &ended.stdout).unwrap();
-        match Command::new(shell).args(flags).arg(&file).stdin(Stdio::null()).output() {
+        match Command::new(program)
+            .args(*check)
+            .arg(&file)
+            .stdin(Stdio::null())
+            .output()
+        {
             Ok(output) => assert!(
                 output.status.success(),
                 "{shell}: {}",
@@ -30,8 +47,8 @@ fn completions_parse_in_each_shell() {
             ),
             Err(_) => crate::support::skip(
                 "completions_parse_in_each_shell",
-                &format!("no {shell}"),
-                &format!("apt-get install {shell}"),
+                &format!("no {program}"),
+                &format!("install {program}"),
             ),
         }
     }

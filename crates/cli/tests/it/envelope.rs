@@ -60,8 +60,13 @@ const OK: &[(&str, &[&str])] = &[
     ("migrate", &["migrate"]),
     ("migrate", &["migrate", "--check"]),
     ("explain", &["explain", "lock_lost"]),
+    ("robot-docs", &["robot-docs"]),
+    ("man", &["man", "--out", "man1"]),
     ("version", &["version"]),
 ];
+
+/// Commands whose success is no envelope, or is shown in a test of their own: a script, servers, a sync.
+const OK_ELSEWHERE: &[&str] = &["sync", "serve", "demo", "completions"];
 
 /// The same commands in a form that fails, and how.
 const ERRORS: &[(&str, &[&str], &str)] = &[
@@ -92,6 +97,9 @@ const ERRORS: &[(&str, &[&str], &str)] = &[
     ("demo", &["demo", "--exit", "--db", "other.db"], "refused"),
     ("explain", &["explain", "lock_lots"], "usage"),
     ("version", &["version", "--config", "no.toml", "--fields", "x"], "usage"),
+    ("robot-docs", &["robot-docs", "serach"], "usage"),
+    ("man", &["man", "--out", "annals.db/man1"], "io"),
+    ("completions", &["completions", "bash", "--fields", "x"], "usage"),
     // What is wrong before the command is known.
     ("annals", &["issues", "--no-such-flag"], "usage"),
     ("annals", &["completions", "tcsh"], "usage"),
@@ -112,9 +120,24 @@ fn words(desk: &Desk, words: &[&str]) -> Vec<String> {
         .collect()
 }
 
+/// The commands there are.
+fn commands(desk: &Desk) -> Vec<String> {
+    let docs = desk.run("robot-docs --fields commands.name").data();
+    let names = docs["commands"].as_array().unwrap().iter();
+    let names = names.map(|command| command["name"].as_str().unwrap().to_owned());
+    names.filter(|name| !name.contains(' ')).collect()
+}
+
 #[test]
 fn envelope_schema_every_command_ok() {
     let desk = Desk::with_mirror();
+    for command in commands(&desk) {
+        let shown = OK.iter().any(|(name, _)| *name == command) || OK_ELSEWHERE.contains(&command.as_str());
+        assert!(
+            shown,
+            "add a line of `annals {command}` that succeeds to `OK` in tests/it/envelope.rs"
+        );
+    }
     for (command, line) in OK {
         let envelope = desk.run_words(words(&desk, line)).envelope();
         assert_eq!(keys(&envelope), ["data", "meta", "ok"], "{line:?}");
@@ -142,6 +165,13 @@ fn envelope_schema_every_command_error() {
         .execute_batch("UPDATE projects SET path = 'my/own', path_folded = 'my/own'")
         .unwrap();
     drop(other);
+    for command in commands(&desk) {
+        let shown = ERRORS.iter().any(|(name, ..)| *name == command);
+        assert!(
+            shown,
+            "add a line of `annals {command}` that fails to `ERRORS` in tests/it/envelope.rs"
+        );
+    }
     for (command, line, code) in ERRORS {
         let ended = desk.run_words(*line);
         let envelope = ended.failure();

@@ -12,6 +12,8 @@
 
 mod support;
 
+mod autocorrect;
+mod budget;
 mod care;
 mod completions;
 mod config;
@@ -23,7 +25,7 @@ mod history;
 mod modes;
 mod reading;
 mod readme;
-mod reference;
+mod robot_docs;
 mod same_path;
 mod store;
 mod sync;

@@ -13,7 +13,7 @@ fn mistakes_are_answered_with_what_was_meant() {
         ("version --runtime tokyo", "tokio", "annals help version"),
         ("explain not-fuond", "not_found", "annals help explain"),
     ] {
-        let error = desk.run(line).error();
+        let error = desk.run(&format!("--no-autocorrect {line}")).error();
         assert_eq!(
             (&error["code"], &error["suggestion"]),
             (&"usage".into(), &suggestion.into()),
@@ -27,7 +27,7 @@ fn mistakes_are_answered_with_what_was_meant() {
             .collect();
         assert!(actions.contains(&action), "{line}: {actions:?}");
     }
-    let human = desk.run("serach x --human");
+    let human = desk.run("serach x --human --no-autocorrect");
     assert_eq!(human.code, 2);
     assert_eq!(human.stdout, "");
     assert!(human.stderr.contains("did you mean: search\n"), "{}", human.stderr);
@@ -155,12 +155,17 @@ fn every_usage_error_leads_to_the_help_of_its_command() {
         ("nothing", "annals help"),
         ("help nothing", "annals help"),
     ] {
-        let ended = desk.run(line);
+        let ended = desk.run(&format!("--no-autocorrect {line}"));
         assert_eq!(ended.code, 2, "{line}: {ended:?}");
         let actions = ended.error()["actions"].clone();
         let helps = actions.as_array().unwrap().iter().filter_map(|action| action.as_str());
         let helps: Vec<&str> = helps.filter(|action| action.starts_with("annals help")).collect();
         assert_eq!(helps, [help], "{line}");
+        let docs = help.replace("annals help", "annals robot-docs");
+        assert!(
+            actions.as_array().unwrap().contains(&docs.as_str().into()),
+            "{line}: {actions}"
+        );
         let shown = desk.run(help.strip_prefix("annals ").unwrap());
         assert!(
             shown.code == 0 && shown.stdout.contains("Usage: annals"),

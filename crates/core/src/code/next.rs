@@ -25,7 +25,9 @@ pub const COMMANDS: &[&str] = &[
     "backup",
     "demo",
     "serve",
+    "robot-docs",
     "completions",
+    "man",
     "version",
     "help",
 ];
