@@ -49,14 +49,14 @@ fn migrate_fresh_file() {
     let path = dir.path().join("a.db");
     let conn = open(&path);
     let report = migrate::run(&conn, &path, migrate::embedded(), NOW, &alive(), Keep::default()).unwrap();
-    assert_eq!((report.from, report.to, report.backup), (0, 2, None));
-    assert_eq!(report.applied, ["foundation", "absent_twice"]);
+    assert_eq!((report.from, report.to, report.backup), (0, 3, None));
+    assert_eq!(report.applied, ["foundation", "absent_twice", "sweep_seen"]);
     let pragma = |name: &str| {
         conn.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0))
             .unwrap()
     };
     assert_eq!(pragma("application_id"), i64::from(APPLICATION_ID));
-    assert_eq!(pragma("user_version"), 2);
+    assert_eq!(pragma("user_version"), 3);
     let verdict: String = conn.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(verdict, "ok");
     #[cfg(unix)]
@@ -146,7 +146,7 @@ const NEXT: &str = "CREATE TABLE later (id INTEGER PRIMARY KEY) STRICT;";
 fn with_step(sql: &'static str) -> Vec<Migration> {
     let mut steps = migrate::embedded().to_vec();
     steps.push(Migration {
-        version: 3,
+        version: 4,
         name: "later",
         sql,
     });
@@ -172,9 +172,9 @@ fn migrate_failure_keeps_old_version_and_backup() {
             panic!("{error:?}");
         };
         let version = |conn: &Connection| conn.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).unwrap();
-        assert_eq!(version(&conn), 2);
+        assert_eq!(version(&conn), 3);
         assert!(conn.prepare("SELECT * FROM later").is_err());
-        assert_eq!(version(&Connection::open(backup).unwrap()), 2);
+        assert_eq!(version(&Connection::open(backup).unwrap()), 3);
     }
 }
 
@@ -332,7 +332,7 @@ fn content_seq_never_issued_twice() {
     let copy = dir.path().join("copy.db");
     let mut steps = migrate::embedded().to_vec();
     steps.push(Migration {
-        version: 3,
+        version: 4,
         name: "later",
         sql: NEXT,
     });

@@ -45,6 +45,11 @@ pub fn embedded() -> &'static [Migration] {
             name: "absent_twice",
             sql: include_str!("../../migrations/0002_absent_twice.sql"),
         },
+        Migration {
+            version: 3,
+            name: "sweep_seen",
+            sql: include_str!("../../migrations/0003_sweep_seen.sql"),
+        },
     ]
 }
 
