@@ -219,6 +219,7 @@ pub const KEYS: &[Key] = &[
 
     key("sync.rewind_s", Is("2"), Integer(0, 3_600, |d, n| d.config.sync.rewind = secs(n)), "How far before its cursor a stream starts to read again."),
     key("sync.jobs", Is("4"), Integer(1, 64, |d, n| d.config.sync.jobs = size(n)), "Projects mirrored at the same time."),
+    key("sync.sweep_every_d", Is("7"), Integer(0, 3_650, |d, n| d.config.sync.sweep_every = secs(n * 86_400)), "How often everything at the forge is compared with the mirror, to find what is gone or was missed; 0 only when asked."),
     key("sync.max_wait_s", Is("60"), Integer(0, 86_400, |d, n| d.config.sync.max_wait = secs(n)), "How long one wait that a forge asks for may be before the stream ends for this run."),
     key("sync.events", Is("true"), Flag(|d, v| d.config.sync.events = v), "Whether state, label and milestone events are fetched."),
     key("sync.page_size", Is("100"), Integer(1, 100, |d, n| d.config.sync.page_size = size(n)), "Rows asked for per page."),

@@ -69,6 +69,7 @@ const SAMPLES: &[(&str, &str, &[&str])] = &[
     ("forges.*.enabled", "false", &["off"]),
     ("sync.rewind_s", "0", &["3601"]),
     ("sync.jobs", "1", &["0", "4 jobs"]),
+    ("sync.sweep_every_d", "0", &["3651", "week"]),
     ("sync.max_wait_s", "0", &["86401"]),
     ("sync.events", "false", &["0"]),
     ("sync.page_size", "20", &["0", "101"]),

@@ -281,6 +281,7 @@ pub fn token_variable(forge: &str) -> String {
 pub struct SyncSettings {
     pub rewind: Duration,
     pub jobs: usize,
+    pub sweep_every: Duration,
     pub max_wait: Duration,
     pub events: bool,
     pub page_size: usize,
@@ -291,6 +292,7 @@ impl Default for SyncSettings {
         Self {
             rewind: Duration::from_secs(2),
             jobs: 4,
+            sweep_every: Duration::from_secs(7 * 86_400),
             max_wait: Duration::from_secs(60),
             events: true,
             page_size: 100,

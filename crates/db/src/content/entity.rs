@@ -175,18 +175,32 @@ pub fn upsert_merge_request(tx: &WriteTx<'_>, project: ProjectId, mr: &MergeRequ
 /// # Errors
 /// [`Error::NotFound`] if there is no such row.
 pub fn mark_entity_gone(tx: &WriteTx<'_>, entity: EntityId, reason: GoneReason) -> Result<Change, Error> {
+    mark_gone(tx, entity, reason, None)
+}
+
+/// Writes that an entity is now one of another project, and where: a path with number, or an address.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is no such row.
+pub fn mark_entity_moved(tx: &WriteTx<'_>, entity: EntityId, target: &str) -> Result<Change, Error> {
+    mark_gone(tx, entity, GoneReason::Moved, Some(&clean(target)))
+}
+
+fn mark_gone(tx: &WriteTx<'_>, entity: EntityId, reason: GoneReason, moved_to: Option<&str>) -> Result<Change, Error> {
     let table = entity_table(entity.kind);
     let (known, newest) = tx
         .prepare_cached(&format!(
-            "SELECT e.gone_reason, {} FROM {table} e LEFT JOIN revisions r ON r.id = e.revision_id WHERE e.id = ?1",
+            "SELECT e.gone_reason, e.moved_to, {} FROM {table} e LEFT JOIN revisions r ON r.id = e.revision_id WHERE e.id = ?1",
             Newest::COLUMNS
         ))?
         .query_row(params![entity.row], |row| {
-            Ok((row.get::<_, Option<GoneReason>>(0)?, Newest::at(row, 1)?))
+            let before = (row.get::<_, Option<GoneReason>>(0)?, row.get::<_, Option<String>>(1)?);
+            Ok((before, Newest::at(row, 2)?))
         })
         .optional()?
         .ok_or_else(|| Error::missing(format!("{} row {}", entity.kind, entity.row)))?;
-    if known == Some(reason) {
+    let (known, target) = known;
+    if known == Some(reason) && (moved_to.is_none() || moved_to == target.as_deref()) {
         return Ok(Change::Unchanged);
     }
     let seq = tx.content_seq()?;
@@ -195,11 +209,12 @@ pub fn mark_entity_gone(tx: &WriteTx<'_>, entity: EntityId, reason: GoneReason) 
         revision = Some(revision::write_gone(tx, subject(entity), newest.as_ref())?);
     }
     let sql = format!(
-        "UPDATE {table} SET gone_at = coalesce(gone_at, ?2), gone_reason = ?3, revision_id = ?4, changed_seq = ?5
+        "UPDATE {table} SET gone_at = coalesce(gone_at, ?2), gone_reason = ?3, revision_id = ?4, changed_seq = ?5,
+             moved_to = coalesce(?6, moved_to)
          WHERE id = ?1"
     );
     tx.prepare_cached(&sql)?
-        .execute(params![entity.row, tx.now().0, reason, revision, seq])?;
+        .execute(params![entity.row, tx.now().0, reason, revision, seq, moved_to])?;
     dirty::mark(tx, entity.kind.into(), entity.row, "gone")?;
     dirty::mark_discussions_of(tx, entity, "gone")?;
     Ok(Change::Changed)

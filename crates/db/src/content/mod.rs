@@ -31,8 +31,8 @@ mod state;
 pub use blob::Payload;
 pub use change::{Change, SetChange, SetShape};
 pub use entity::{
-    EntityApplied, EntityIn, IssueIn, MergeRequestIn, MrDetailIn, ReviewerIn, flag, mark_entity_gone, upsert_issue,
-    upsert_merge_request,
+    EntityApplied, EntityIn, IssueIn, MergeRequestIn, MrDetailIn, ReviewerIn, flag, mark_entity_gone,
+    mark_entity_moved, upsert_issue, upsert_merge_request,
 };
 pub use event::{EventSetIn, ResourceEventIn, replace_events};
 pub use files::{FileChangeIn, FileSetIn, MrVersionIn, record_mr_version, replace_file_changes};

@@ -114,9 +114,10 @@ mod tests {
     use crate::read::tables_of;
 
     /// Tables that tell how the mirroring went, not what was mirrored.
-    const CONTROL: [&str; 7] = [
+    const CONTROL: [&str; 8] = [
         "http_validators",
         "store_openers",
+        "sweep_seen",
         "sweeps",
         "sync_locks",
         "sync_run_entities",

@@ -47,8 +47,13 @@ pub fn embedded() -> &'static [Migration] {
         },
         Migration {
             version: 3,
+            name: "sweep_seen",
+            sql: include_str!("../../migrations/0003_sweep_seen.sql"),
+        },
+        Migration {
+            version: 4,
             name: "verify_findings",
-            sql: include_str!("../../migrations/0003_verify_findings.sql"),
+            sql: include_str!("../../migrations/0004_verify_findings.sql"),
         },
     ]
 }

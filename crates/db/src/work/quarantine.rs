@@ -1,5 +1,7 @@
 //! Items that could not be read: kept with their bytes, tried again, never in the way of the others.
 
+use std::collections::BTreeSet;
+
 use annals_core::{Code, ProjectId, UnixMs};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -142,6 +144,18 @@ pub fn due(conn: &Connection, project: ProjectId) -> Result<Vec<Quarantined>, Er
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The names of the items of a stream that are aside now.
+///
+/// # Errors
+/// A failure of the file.
+pub fn open(conn: &Connection, project: ProjectId, stream: &str) -> Result<BTreeSet<String>, Error> {
+    let mut select = conn.prepare_cached(
+        "SELECT native_ref FROM quarantine WHERE project_id = ?1 AND stream = ?2 AND resolved_at IS NULL",
+    )?;
+    let names = select.query_map(params![project.0, stream], |row| row.get(0))?;
+    Ok(names.collect::<Result<_, _>>()?)
 }
 
 struct OpenRow {

@@ -19,8 +19,8 @@ pub mod state;
 
 pub use faults::{Effect, Fault, FaultPlan, Rule, When};
 pub use generate::GenSpec;
-pub use gitlab::{Access, Keyset, Policy, Reply, Request};
+pub use gitlab::{Access, Graphql, Keyset, Policy, Reply, Request};
 pub use project::Key;
 pub use sample::{SAMPLE_PATH, sample};
 pub use server::{Latency, SimOptions, Simulator};
-pub use state::{State, Viewer};
+pub use state::{Absence, Face, State, Viewer};

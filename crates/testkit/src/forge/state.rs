@@ -37,6 +37,35 @@ impl Viewer {
     }
 }
 
+/// How the forge answers for an entity that it lists no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absence {
+    /// 410.
+    Deleted,
+    /// 404.
+    Missing,
+    /// 403.
+    Hidden,
+    /// A redirect to an entity of another project.
+    Moved {
+        /// The forge's id of that project.
+        project: i64,
+        /// The number there.
+        iid: i64,
+    },
+}
+
+/// How the forge answers for the whole project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Face {
+    /// As it is.
+    Shown,
+    /// 403 to everything.
+    Hidden,
+    /// 404 to everything.
+    Missing,
+}
+
 /// One entity with everything under it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entity {
@@ -55,6 +84,8 @@ pub struct State {
     issues: Index,
     merge_requests: Index,
     gone: BTreeSet<Key>,
+    absent: BTreeMap<Key, (Absence, Entity)>,
+    face: Face,
     now: UnixMs,
     next_id: i64,
 }
@@ -75,6 +106,8 @@ impl State {
             merge_requests: index_of(EntityKind::MergeRequest),
             kept: BTreeMap::new(),
             gone: BTreeSet::new(),
+            absent: BTreeMap::new(),
+            face: Face::Shown,
             now: UnixMs(spec.end().0 + HOUR),
             next_id: FIRST_NEW_ID,
             spec: Some(spec),
@@ -99,6 +132,8 @@ impl State {
             spec: None,
             kept: entities.into_iter().map(|entity| (entity.head.key, entity)).collect(),
             gone: BTreeSet::new(),
+            absent: BTreeMap::new(),
+            face: Face::Shown,
             now,
             next_id: FIRST_NEW_ID,
         }
@@ -123,6 +158,28 @@ impl State {
             EntityKind::Issue => &self.issues,
             EntityKind::MergeRequest => &self.merge_requests,
         }
+    }
+
+    /// How the forge answers for the project.
+    #[must_use]
+    pub const fn face(&self) -> Face {
+        self.face
+    }
+
+    /// An entity that the forge lists no more, and how it answers for it.
+    #[must_use]
+    pub fn absent(&self, key: Key) -> Option<(Absence, &Entity)> {
+        self.absent.get(&key).map(|(absence, entity)| (*absence, entity))
+    }
+
+    /// The entity that went to this number of this other project.
+    #[must_use]
+    pub fn arrived(&self, project: i64, kind: EntityKind, iid: i64) -> Option<&Entity> {
+        let wanted = Absence::Moved { project, iid };
+        self.absent
+            .iter()
+            .find(|(key, (absence, _))| key.kind == kind && *absence == wanted)
+            .map(|(_, (_, entity))| entity)
     }
 
     /// Every entity, issues first, by number.
@@ -245,6 +302,7 @@ impl State {
             due: None,
             issue_type: "issue",
             user_notes: 0,
+            moved_to: None,
             merge: None,
         };
         self.issues.put(slot_of(&head));
@@ -334,6 +392,48 @@ impl State {
         self.kept.remove(&key);
         self.gone.insert(key);
         true
+    }
+
+    /// Takes an entity out of every list; from now on the forge answers for it like this.
+    ///
+    /// Returns whether there is such an entity.
+    pub fn vanish(&mut self, key: Key, absence: Absence) -> bool {
+        let Some(entity) = self.entity(key).map(std::borrow::Cow::into_owned) else {
+            return false;
+        };
+        self.delete(key);
+        self.absent.insert(key, (absence, entity));
+        true
+    }
+
+    /// Brings an entity back that has vanished, as it was: nothing about it says that it was away.
+    pub fn reappear(&mut self, key: Key) -> bool {
+        let Some((_, entity)) = self.absent.remove(&key) else {
+            return false;
+        };
+        self.gone.remove(&key);
+        let slot = slot_of(&entity.head);
+        match key.kind {
+            EntityKind::Issue => self.issues.put(slot),
+            EntityKind::MergeRequest => self.merge_requests.put(slot),
+        }
+        self.kept.insert(key, entity);
+        true
+    }
+
+    /// Moves an issue to another project as a user would: the issue stays, closed, and names the
+    /// new one by its id.
+    pub fn transfer(&mut self, iid: i64, to: i64) -> bool {
+        self.edit(Key::issue(iid), |entity, now| {
+            entity.head.state = ItemState::Closed;
+            entity.head.closed_at = Some(now);
+            entity.head.moved_to = Some(to);
+        })
+    }
+
+    /// Shows or hides the whole project.
+    pub fn show_as(&mut self, face: Face) {
+        self.face = face;
     }
 
     /// Gives a label another name; the entities that carry it keep their dates.

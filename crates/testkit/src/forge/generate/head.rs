@@ -45,6 +45,7 @@ pub fn head(spec: &GenSpec, people: usize, labels: usize, milestones: usize, key
             .then(|| UnixMs((frame.created_at.0 + 30 * DAY).div_euclid(DAY) * DAY)),
         issue_type: if rng.permille(40) { "incident" } else { "issue" },
         user_notes: user_notes(&mut rng, frame),
+        moved_to: None,
         merge: None,
     };
     if key.kind == EntityKind::MergeRequest {

@@ -11,6 +11,8 @@ pub struct Request {
     pub target: String,
     /// Names and values as sent.
     pub headers: Vec<(String, String)>,
+    /// What came after the head.
+    pub body: Vec<u8>,
 }
 
 impl Request {
@@ -21,6 +23,17 @@ impl Request {
             method: "GET".to_owned(),
             target: target.to_owned(),
             headers: vec![("Host".to_owned(), "forge.example".to_owned())],
+            body: Vec::new(),
+        }
+    }
+
+    /// A POST of this body.
+    #[must_use]
+    pub fn post(target: &str, body: &str) -> Self {
+        Self {
+            method: "POST".to_owned(),
+            body: body.as_bytes().to_vec(),
+            ..Self::get(target)
         }
     }
 

@@ -1,11 +1,12 @@
-//! GitLab's REST API v4, read-only, as a pure function.
+//! GitLab's REST API v4 and the GraphQL queries of a reader, as a pure function.
 //!
 //! [`answer`] takes the forge's state, its policy and a request and returns the whole response;
 //! there is no socket, no clock and no memory in it. `message` holds the two sides, `route`
-//! finds what is asked for, `list` cuts lists into pages, `render` writes rows as GitLab does,
-//! `diff` the text of changes.
+//! finds what is asked for, `list` cuts lists into pages, `graphql` answers queries, `render` writes
+//! rows as GitLab does, `diff` the text of changes.
 
 mod diff;
+mod graphql;
 mod list;
 mod message;
 mod policy;
@@ -13,7 +14,7 @@ mod render;
 mod route;
 
 pub use message::{Reply, Request};
-pub use policy::{Access, Keyset, Policy, RateHeaders};
+pub use policy::{Access, Graphql, Keyset, Policy, RateHeaders};
 
 use super::calendar::http_date;
 use super::rng::fingerprint;
@@ -24,7 +25,10 @@ use super::state::{State, Viewer};
 pub fn answer(state: &State, policy: &Policy, request: &Request) -> Reply {
     let mut reply = match (request.method.as_str(), policy.access.viewer(request)) {
         ("GET" | "HEAD", Ok(viewer)) => route::route(state, policy, viewer, request),
+        ("POST", Ok(viewer)) if graphql::is_meant(policy, request) => graphql::answer(state, viewer, request),
         ("GET" | "HEAD", Err(refusal)) => refusal,
+        ("POST", Err(refusal)) if graphql::is_meant(policy, request) => refusal,
+        ("POST", _) if graphql::is_query(request) => Reply::not_found(""),
         _ => Reply::error(405, "error", "405 Not Allowed: this forge is read-only").with("Connection", "close"),
     };
     finish(state, policy, request, &mut reply);
@@ -47,7 +51,7 @@ fn finish(state: &State, policy: &Policy, request: &Request, reply: &mut Reply) 
         reply.set("RateLimit-Remaining", rate.remaining.to_string());
         reply.set("RateLimit-Reset", (state.now().0 / 1000 + rate.resets_in_s).to_string());
     }
-    if reply.status == 200 && policy.etags == policy::Etags::Sent {
+    if reply.status == 200 && request.method != "POST" && policy.etags == policy::Etags::Sent {
         let etag = validator(&reply.body);
         reply.set("Cache-Control", "max-age=0, private, must-revalidate".to_owned());
         let unchanged = request
@@ -94,4 +98,5 @@ impl Access {
     }
 }
 
+pub(in crate::forge) use graphql::is_query;
 pub use policy::Etags;

@@ -22,6 +22,15 @@ pub enum Keyset {
     Refused,
 }
 
+/// Whether GraphQL queries are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Graphql {
+    /// They are.
+    Served,
+    /// There is nothing at that path.
+    Missing,
+}
+
 /// Whether responses can be asked for conditionally.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Etags {
@@ -49,6 +58,8 @@ pub struct Policy {
     pub access: Access,
     /// What becomes of keyset paging.
     pub keyset: Keyset,
+    /// What becomes of GraphQL.
+    pub graphql: Graphql,
     /// Whether validators are sent.
     pub etags: Etags,
     /// Rate headers, if any.
@@ -68,6 +79,7 @@ impl Default for Policy {
         Self {
             access: Access::Open,
             keyset: Keyset::Supported,
+            graphql: Graphql::Served,
             etags: Etags::Sent,
             rate: Some(RateHeaders {
                 limit: 2000,

@@ -2,8 +2,9 @@
 
 use annals_core::EntityKind;
 
+use super::super::calendar::stamp;
 use super::super::project::{Key, Project, Secrecy};
-use super::super::state::{Entity, State, Viewer};
+use super::super::state::{Absence, Entity, Face, State, Viewer};
 use super::message::{Reply, Request, decode};
 use super::policy::Policy;
 use super::{list, render};
@@ -15,6 +16,11 @@ pub(super) fn route(state: &State, policy: &Policy, viewer: Viewer, request: &Re
     };
     let path = path.trim_end_matches('/');
     let parts: Vec<&str> = path.split('/').collect();
+    if let ["projects", name, kind @ ("issues" | "merge_requests"), iid] = parts.as_slice()
+        && let Some(reply) = elsewhere(state, name, kind, iid)
+    {
+        return reply;
+    }
     match parts.as_slice() {
         ["version"] => Reply::json(&serde_json::json!({ "version": policy.version, "revision": "simulated" })),
         ["user"] if viewer == Viewer::Member => Reply::json(&serde_json::json!({
@@ -23,6 +29,8 @@ pub(super) fn route(state: &State, policy: &Policy, viewer: Viewer, request: &Re
         ["user"] => Reply::error(401, "message", "401 Unauthorized"),
         ["projects"] => list::whole(policy, request, &[render::project(state.project())]),
         ["projects", name, rest @ ..] => match find(state.project(), &decode(name)) {
+            Found::Here | Found::Moved if state.face() == Face::Hidden => Reply::error(403, "message", "403 Forbidden"),
+            Found::Here | Found::Moved if state.face() == Face::Missing => Reply::not_found("Project "),
             Found::Here => project(state, policy, viewer, request, rest),
             Found::Moved => {
                 let query = request
@@ -82,11 +90,11 @@ fn project(state: &State, policy: &Policy, viewer: Viewer, request: &Request, re
         }),
         ["issues", iid, under @ ..] => match seen(state, viewer, iid.parse().map(Key::issue).ok()) {
             Some(entity) => issue(state, policy, viewer, request, &entity, under),
-            None => Reply::not_found("Issue "),
+            None => absent(state, policy, request, iid.parse().map(Key::issue).ok(), "Issue "),
         },
         ["merge_requests", iid, under @ ..] => match seen(state, viewer, iid.parse().map(Key::mr).ok()) {
             Some(entity) => merge_request(state, policy, viewer, request, &entity, under),
-            None => Reply::not_found("Merge Request "),
+            None => absent(state, policy, request, iid.parse().map(Key::mr).ok(), "Merge Request "),
         },
         _ => Reply::not_found(""),
     }
@@ -95,6 +103,50 @@ fn project(state: &State, policy: &Policy, viewer: Viewer, request: &Request, re
 fn seen(state: &State, viewer: Viewer, key: Option<Key>) -> Option<std::borrow::Cow<'_, Entity>> {
     state.entity(key?).filter(|entity| viewer.sees(entity.head.secrecy))
 }
+
+/// What is said of an entity that no list shows.
+fn absent(state: &State, policy: &Policy, request: &Request, key: Option<Key>, what: &str) -> Reply {
+    let Some((key, (absence, _))) = key.and_then(|key| Some((key, state.absent(key)?))) else {
+        return Reply::not_found(what);
+    };
+    match absence {
+        Absence::Missing => Reply::not_found(what),
+        Absence::Hidden => Reply::error(403, "message", "403 Forbidden"),
+        Absence::Deleted => Reply::error(410, "message", "410 Gone"),
+        Absence::Moved { project, iid } => {
+            let host = request.header("host").unwrap_or("forge.example");
+            let kind = match key.kind {
+                EntityKind::Issue => "issues",
+                EntityKind::MergeRequest => "merge_requests",
+            };
+            let location = format!(
+                "http://{host}{}/api/v4/projects/{project}/{kind}/{iid}",
+                policy.base_path
+            );
+            Reply::error(301, "message", "This resource has been moved permanently").with("Location", &location)
+        }
+    }
+}
+
+/// An entity that went to another project, as that project shows it.
+fn elsewhere(state: &State, project: &str, kind: &str, iid: &str) -> Option<Reply> {
+    let kind = if kind == "issues" {
+        EntityKind::Issue
+    } else {
+        EntityKind::MergeRequest
+    };
+    let (project, iid) = (project.parse().ok()?, iid.parse().ok()?);
+    let head = &state.arrived(project, kind, iid)?.head;
+    let full = format!("{ELSEWHERE}{}{iid}", kind.sigil());
+    Some(Reply::json(&serde_json::json!({
+        "id": head.key.native_id() + 1_000_000, "iid": iid, "project_id": project, "title": head.title,
+        "state": head.state.as_str(), "created_at": stamp(head.created_at), "updated_at": stamp(head.updated_at),
+        "references": { "short": full, "relative": full, "full": full },
+    })))
+}
+
+/// The path of every other project.
+pub(super) const ELSEWHERE: &str = "annals-sample/elsewhere";
 
 fn milestones(state: &State, policy: &Policy, request: &Request) -> Reply {
     let project = state.project();

@@ -76,6 +76,8 @@ pub struct Head {
     pub issue_type: &'static str,
     /// How many notes people wrote.
     pub user_notes: u32,
+    /// The id of the issue it went to in another project.
+    pub moved_to: Option<i64>,
     /// What only a merge request has.
     pub merge: Option<Merge>,
 }

@@ -99,6 +99,7 @@ impl<'a> Story<'a> {
             due: None,
             issue_type: "issue",
             user_notes: 0,
+            moved_to: None,
             merge: (key.kind == EntityKind::MergeRequest).then(|| Merge {
                 draft: false,
                 source_branch: format!("work-{iid}"),

@@ -112,11 +112,14 @@ impl Connection {
 
     async fn head(&mut self, cx: &Cx) -> Result<Request, Over> {
         loop {
-            if let Some((request, length)) = parse(&self.read)? {
-                self.read.drain(..length);
-                return Ok(request);
-            }
-            if self.read.len() > HEAD_LIMIT {
+            if let Some((mut request, length)) = parse(&self.read)? {
+                let body = body_length(&request)?;
+                if let Some(bytes) = self.read.get(length..length + body) {
+                    request.body = bytes.to_vec();
+                    self.read.drain(..length + body);
+                    return Ok(request);
+                }
+            } else if self.read.len() > HEAD_LIMIT {
                 return Err(Over::Closed);
             }
             let mut buffer = [0; 4096];
@@ -293,6 +296,16 @@ fn chunk(bytes: &[u8]) -> Vec<u8> {
     framed
 }
 
+/// How many bytes come after a head. No reader sends more than a query.
+fn body_length(request: &Request) -> Result<usize, Over> {
+    let announced = request.header("content-length").map(str::parse::<usize>);
+    match announced {
+        None => Ok(0),
+        Some(Ok(length)) if length <= HEAD_LIMIT => Ok(length),
+        Some(_) => Err(Over::Closed),
+    }
+}
+
 /// The first head in `bytes` with its length, if it is there whole.
 fn parse(bytes: &[u8]) -> Result<Option<(Request, usize)>, Over> {
     let mut headers = [httparse::EMPTY_HEADER; 100];
@@ -309,6 +322,7 @@ fn parse(bytes: &[u8]) -> Result<Option<(Request, usize)>, Over> {
                 method: parsed.method.unwrap_or_default().to_owned(),
                 target: parsed.path.unwrap_or_default().to_owned(),
                 headers: headers.collect(),
+                body: Vec::new(),
             };
             Ok(Some((request, length)))
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
 
-use super::super::gitlab::Request;
+use super::super::gitlab::{self, Request};
 
 /// One request and its answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -42,7 +42,7 @@ pub struct Stats {
     pub conditional: u64,
     /// Answered with 304.
     pub not_modified: u64,
-    /// Other methods than GET and HEAD; a reader must leave this at zero.
+    /// Other requests than GET, HEAD and GraphQL queries; a reader must leave this at zero.
     pub writes_refused: u64,
     /// Bytes of bodies.
     pub bytes: u64,
@@ -120,7 +120,8 @@ impl Log {
         *stats.by_status.entry(status).or_default() += 1;
         stats.conditional += u64::from(conditional);
         stats.not_modified += u64::from(status == 304);
-        stats.writes_refused += u64::from(!matches!(request.method.as_str(), "GET" | "HEAD"));
+        let is_read = matches!(request.method.as_str(), "GET" | "HEAD") || gitlab::is_query(request);
+        stats.writes_refused += u64::from(!is_read);
         stats.bytes += bytes;
         if self.limit > 0 && self.entries.len() == self.limit {
             self.entries.pop_front();

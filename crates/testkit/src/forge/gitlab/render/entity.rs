@@ -122,7 +122,7 @@ fn issue_row<'a>(project: &'a Project, head: &'a Head) -> IssueRow<'a> {
         blocking_issues_count: 0,
         has_tasks: false,
         severity: "UNKNOWN",
-        moved_to_id: None,
+        moved_to_id: head.moved_to,
         service_desk_reply_to: None,
         weight: None,
     }
