@@ -4,12 +4,13 @@
 //! Read in this order: [`time`] and [`ids`] name things, [`outcome`] says how work can end,
 //! [`net`] how a network can fail, [`code`] names every failure a user can meet and [`report`] says
 //! what is told about one, [`secret`] holds what is told to nobody, [`backoff`] says how long to
-//! wait, [`text`] decides what a word is and what may be printed, [`config`]
-//! is everything that can be set.
+//! wait, [`text`] decides what a word is and what may be printed, [`fusion`] puts ranked lists
+//! together, [`config`] is everything that can be set.
 
 pub mod backoff;
 pub mod code;
 pub mod config;
+pub mod fusion;
 pub mod ids;
 pub mod net;
 pub mod outcome;

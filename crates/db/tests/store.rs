@@ -491,7 +491,8 @@ async fn an_older_file_is_migrated_only_where_allowed(cx: Cx) {
     };
     // A new file has no older schema to protect.
     let db = Db::open(&cx, &place.path, options).await.unwrap();
-    assert_eq!(db.migrated().unwrap().applied, ["foundation", "absent_twice"]);
+    let steps = migrate::embedded().iter().map(|step| step.name);
+    assert!(db.migrated().unwrap().applied.iter().eq(steps));
     let run = NewRun {
         run_id: RunId::new(UnixMs(1), [1; 10]),
         parent: None,
@@ -514,9 +515,13 @@ async fn an_older_file_is_migrated_only_where_allowed(cx: Cx) {
     );
     db.close(&cx).await.unwrap();
     let conn = rusqlite::Connection::open(&place.path).unwrap();
+    let newest = migrate::embedded().last().unwrap().version;
     assert_eq!(
         migrate::inspect(&conn, migrate::embedded()).unwrap(),
-        migrate::Status { found: 2, known: 2 }
+        migrate::Status {
+            found: newest,
+            known: newest
+        }
     );
 }
 

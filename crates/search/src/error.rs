@@ -2,6 +2,7 @@
 
 use annals_core::{CancelReason, Code, Coded, Report, TaskError};
 
+use crate::embed::EmbedError;
 use crate::query::Invalid;
 
 /// A failure of searching or of making documents.
@@ -10,6 +11,9 @@ pub enum Error {
     /// A filter has a value it cannot have, or the query is too long.
     #[error(transparent)]
     Query(#[from] Invalid),
+    /// Vectors could not be made, or the process is stopping.
+    #[error(transparent)]
+    Embed(#[from] EmbedError),
     /// The store failed, or `cx` was cancelled.
     #[error(transparent)]
     Db(#[from] annals_db::Error),
@@ -21,6 +25,7 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Self::Query(_) => Code::QueryInvalid,
+            Self::Embed(error) => error.code(),
             Self::Db(error) => error.code(),
         }
     }
@@ -39,6 +44,7 @@ impl Coded for Error {
                 .with_detail("key", invalid.key)
                 .with_detail("found", invalid.found.as_str())
                 .with_detail("example", invalid.example),
+            Self::Embed(error) => error.report(),
             Self::Db(error) => error.report(),
         }
     }
@@ -48,6 +54,7 @@ impl TaskError for Error {
     fn cancel_reason(&self) -> Option<&CancelReason> {
         match self {
             Self::Query(_) => None,
+            Self::Embed(error) => error.cancel_reason(),
             Self::Db(error) => error.cancel_reason(),
         }
     }

@@ -15,7 +15,7 @@ pub mod hosts;
 pub mod progress;
 pub mod target;
 
-pub use engine::{Added, Documents, SyncOptions, SyncResult, Target, add, sync};
+pub use engine::{Added, Documents, Embedding, SyncOptions, SyncResult, Target, add, sync};
 pub use error::Error;
 pub use hosts::Hosts;
 pub use progress::{Event, Events, Progress};

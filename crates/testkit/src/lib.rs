@@ -1,6 +1,7 @@
 //! Simulators and fault plans for the tests and the demo of Annals.
 //!
 //! [`forge`] is a GitLab that runs in the process, over real or virtual connections, with a model
-//! of what a mirror of it must contain.
+//! of what a mirror of it must contain. [`embedder`] is a server that makes vectors of texts.
 
+pub mod embedder;
 pub mod forge;

@@ -4,6 +4,7 @@ use annals_core::Code;
 use annals_core::Report;
 use annals_core::text::nearest;
 use annals_net_adapter::Cx;
+use annals_search::Way;
 use annals_search::answer::{Facet, FacetCounts, Hit, SearchRequest, SearchResults};
 use serde::Serialize;
 
@@ -100,9 +101,13 @@ impl Run for Args {
                 })?;
             request.projects = vec![project.id];
         }
-        let results = annals_search::run(cx, &db, &request)
+        let way = Way {
+            mode: session.config().search.mode,
+            embed: session.config().embed.clone(),
+        };
+        let results = Box::pin(annals_search::run_as(cx, &db, &request, &way))
             .await
-            .map_err(|error| session.about_search(&error))?;
+            .map_err(|error| by_words(session.about_search(&error), &request.query))?;
         let meta = Meta {
             warnings: results.warnings.clone(),
             total: Some(results.total),
@@ -123,6 +128,17 @@ impl Args {
         flags.extend((self.limit != LIMIT).then(|| ("-n", self.limit.to_string())));
         flags.extend((self.offset != 0).then(|| ("--offset", self.offset.to_string())));
         place::flags(flags)
+    }
+}
+
+/// Without an embedder the same can still be searched for by its words.
+fn by_words(error: Error, query: &str) -> Error {
+    match error {
+        Error::Told(report) if report.code == Code::EmbedderUnavailable => {
+            let command = format!("annals search --mode lexical -- {}", place::shell_word(query));
+            report.with_action(command).into()
+        }
+        other => other,
     }
 }
 
@@ -156,6 +172,10 @@ impl Show for Data {
                 "{} changes are not searchable yet; the next sync makes them so",
                 self.0.stale.dirty
             );
+            page.line(page.paint(Style::Attention, &line));
+        }
+        if let Some(unembedded) = self.0.stale.unembedded.filter(|owed| *owed > 0) {
+            let line = format!("{unembedded} documents are found by their words only; `annals embed` makes their vectors");
             page.line(page.paint(Style::Attention, &line));
         }
         for (facet, counts) in &self.0.facets {

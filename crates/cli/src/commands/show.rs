@@ -163,7 +163,7 @@ pub fn find(
 }
 
 /// Says that it is not there; and where the number is one of the other kind, how to ask for that.
-fn missing(conn: &ReadConn<'_>, project: &ProjectName, reference: &Reference) -> Result<Report, annals_db::Error> {
+pub fn missing(conn: &ReadConn<'_>, project: &ProjectName, reference: &Reference) -> Result<Report, annals_db::Error> {
     let kind = reference.kind.unwrap_or(EntityKind::Issue);
     let (noun, other, other_word) = match kind {
         EntityKind::Issue => ("issue", EntityKind::MergeRequest, "mr"),

@@ -11,6 +11,8 @@ pub const COMMANDS: &[&str] = &[
     "mrs",
     "projects",
     "sync-runs",
+    "embed",
+    "related",
     "explain",
     "migrate",
     "doctor",

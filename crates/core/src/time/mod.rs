@@ -2,7 +2,8 @@
 //!
 //! [`UnixMs`] is what databases and payloads hold, [`MonoTime`] what deadlines are made of.
 //! [`parse_time`] and [`ForgeTime`] read what forges send, [`When`] and [`parse_duration`] what
-//! people type, [`relative`] says `3d ago`. Nothing here asks a clock or the machine's locale: now
+//! people type, [`relative`] says `3d ago`, [`retry_after`](mod@retry_after) what a server
+//! asks us to wait. Nothing here asks a clock or the machine's locale: now
 //! and the [`Zone`] are parameters.
 
 mod calendar;
@@ -10,6 +11,7 @@ mod forge;
 mod parse;
 mod point;
 mod relative;
+pub mod retry_after;
 pub mod rfc3339;
 pub mod rfc3339_option;
 mod when;

@@ -45,6 +45,11 @@ pub fn embedded() -> &'static [Migration] {
             name: "absent_twice",
             sql: include_str!("../../migrations/0002_absent_twice.sql"),
         },
+        Migration {
+            version: 3,
+            name: "embeddings",
+            sql: include_str!("../../migrations/0008_embeddings.sql"),
+        },
     ]
 }
 

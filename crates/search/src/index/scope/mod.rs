@@ -75,12 +75,12 @@ impl Scope {
     }
 
     /// The condition as SQL.
-    pub(super) fn condition(&self) -> &str {
+    pub(crate) fn condition(&self) -> &str {
         &self.condition
     }
 
     /// What its parameters are bound to, from `?2` on.
-    pub(super) fn values(&self) -> &[Value] {
+    pub(crate) fn values(&self) -> &[Value] {
         &self.values
     }
 }
