@@ -55,7 +55,12 @@ fn migrate_fresh_file() {
     let conn = open(&path);
     let report = migrate::run(&conn, &path, migrate::embedded(), NOW, &alive(), Keep::default()).unwrap();
     assert_eq!((report.from, report.to, report.backup), (0, newest(), None));
-    assert!(report.applied.iter().eq(migrate::embedded().iter().map(|step| step.name)));
+    assert!(
+        report
+            .applied
+            .iter()
+            .eq(migrate::embedded().iter().map(|step| step.name))
+    );
     let pragma = |name: &str| {
         conn.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0))
             .unwrap()

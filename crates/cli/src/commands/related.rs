@@ -39,7 +39,13 @@ pub struct Data {
 }
 
 const SHAPE: Shape = Shape {
-    fields: &["items.ref", "items.title", "items.score", "items.why.kind", "items.why.detail"],
+    fields: &[
+        "items.ref",
+        "items.title",
+        "items.score",
+        "items.why.kind",
+        "items.why.detail",
+    ],
     list: Some("items"),
     minimal: &["ref", "title", "why"],
 };

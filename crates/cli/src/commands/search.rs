@@ -175,7 +175,8 @@ impl Show for Data {
             page.line(page.paint(Style::Attention, &line));
         }
         if let Some(unembedded) = self.0.stale.unembedded.filter(|owed| *owed > 0) {
-            let line = format!("{unembedded} documents are found by their words only; `annals embed` makes their vectors");
+            let line =
+                format!("{unembedded} documents are found by their words only; `annals embed` makes their vectors");
             page.line(page.paint(Style::Attention, &line));
         }
         for (facet, counts) in &self.0.facets {

@@ -389,7 +389,8 @@ fn show(result: &SyncResult, page: &mut Page) {
             counted(result.documents_regenerated, "document")
         ));
     }
-    if result.documents_embedded > 0 {
+    // What is always so need not be said.
+    if result.documents_embedded > 0 && result.documents_embedded != result.documents_regenerated {
         parts.push(format!("{} embedded", counted(result.documents_embedded, "document")));
     }
     if result.waited_ms >= 1000 {

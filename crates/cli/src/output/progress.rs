@@ -166,7 +166,9 @@ impl Status {
                 self.sets += 1;
                 self.doing = format!("{set} of {}{iid}", entity.sigil());
             }
-            Event::DocumentsEmbedded { embedded, remaining, .. } => {
+            Event::DocumentsEmbedded {
+                embedded, remaining, ..
+            } => {
                 self.place.clear();
                 self.doing = format!("embedding, {} done, {remaining} to go", counted(*embedded, "document"));
             }

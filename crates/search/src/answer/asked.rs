@@ -52,7 +52,13 @@ pub async fn run_as(cx: &Cx, db: &Db, request: &SearchRequest, way: &Way) -> Res
     let (set, vector) = match vector_of(cx, db, &way.embed, &text).await {
         Ok(Some(found)) => found,
         Ok(None) => {
-            return by_words(cx, db, request, "no document has a vector yet: `annals embed` makes them").await;
+            return by_words(
+                cx,
+                db,
+                request,
+                "no document has a vector yet: `annals embed` makes them",
+            )
+            .await;
         }
         Err(Error::Embed(error)) if mode == Mode::Hybrid && error.stop().is_none() => {
             let report = error.report();
@@ -98,7 +104,9 @@ async fn vector_of(
     };
     let id = configured.identity().clone();
     let (active, own) = db
-        .read(cx, move |conn| Ok((EmbeddingSet::active(conn)?, EmbeddingSet::of(conn, &id)?)))
+        .read(cx, move |conn| {
+            Ok((EmbeddingSet::active(conn)?, EmbeddingSet::of(conn, &id)?))
+        })
         .await?;
     let Some(active) = active else { return Ok(None) };
     // While another set is being made, the old one answers, if what made it can still be asked.

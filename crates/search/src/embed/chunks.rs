@@ -19,7 +19,11 @@ pub fn chunks(text: &str, max: usize) -> Vec<&str> {
         if piece.len() == rest.len() {
             break;
         }
-        let back = piece.char_indices().rev().nth(OVERLAP_CHARS - 1).map_or(0, |(at, _)| at);
+        let back = piece
+            .char_indices()
+            .rev()
+            .nth(OVERLAP_CHARS - 1)
+            .map_or(0, |(at, _)| at);
         // A piece that is hardly longer than the overlap would be read for ever.
         start += if back * 2 >= piece.len() { back } else { piece.len() };
     }
@@ -62,11 +66,20 @@ mod tests {
 
     #[test]
     fn pieces_overlap_by_200_characters() {
-        let text: String = (0..4_000_u32).map(|n| char::from_u32(0x4e00 + n).unwrap_or('x')).collect();
+        let text: String = (0..4_000_u32)
+            .map(|n| char::from_u32(0x4e00 + n).unwrap_or('x'))
+            .collect();
         let pieces = chunks(&text, CHUNK_BYTES);
         assert_eq!(pieces.len(), 3);
         for pair in pieces.windows(2) {
-            let tail: String = pair[0].chars().rev().take(OVERLAP_CHARS).collect::<Vec<_>>().iter().rev().collect();
+            let tail: String = pair[0]
+                .chars()
+                .rev()
+                .take(OVERLAP_CHARS)
+                .collect::<Vec<_>>()
+                .iter()
+                .rev()
+                .collect();
             assert!(pair[1].starts_with(&tail));
             assert!(pair[0].len() <= CHUNK_BYTES && pair[0].len() > CHUNK_BYTES - 4);
         }

@@ -81,6 +81,12 @@ impl Service {
     }
 
     /// Sends `body`; the bytes of a good answer.
+    ///
+    /// # Errors
+    /// [`EmbedError`]; the server was then asked as often as patience goes.
+    ///
+    /// # Cancel safety
+    /// It has no effect but requests that were sent.
     pub async fn post(&self, cx: &Cx, model: &str, body: &Value) -> Result<Vec<u8>, EmbedError> {
         let bytes = body.to_string();
         let (mut failures, mut waits) = (0, 0);

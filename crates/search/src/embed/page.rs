@@ -114,7 +114,11 @@ pub(super) async fn embed(
     group: Vec<Owed>,
 ) -> Result<(Vec<Made>, Option<EmbedError>), EmbedError> {
     let cut = |document: &Owed| document.text.len();
-    tracing::debug!(documents = group.len(), bytes = group.iter().map(cut).sum::<usize>(), "embedding");
+    tracing::debug!(
+        documents = group.len(),
+        bytes = group.iter().map(cut).sum::<usize>(),
+        "embedding"
+    );
     let max = embedder.identity().max_input;
     let pieces: Vec<Vec<&str>> = group
         .iter()

@@ -23,7 +23,11 @@ pub(super) async fn settle(
     for batch in pieces.chunks(embedder.identity().batch.get()) {
         match embedder.embed(cx, batch).await {
             Ok(vectors) if vectors.len() == batch.len() => {
-                settled.extend(vectors.iter().map(|vector| usable(vector, dims).map(|vector| vec![vector])));
+                settled.extend(
+                    vectors
+                        .iter()
+                        .map(|vector| usable(vector, dims).map(|vector| vec![vector])),
+                );
             }
             // Who of them it was, only asking one by one can tell.
             Err(error) if !error.is_about_texts() => return Err(error),

@@ -88,7 +88,10 @@ pub(super) fn references(
     let mut list: Vec<_> = best.into_iter().collect();
     list.sort_by_key(|(id, (rank, _))| (*rank, std::cmp::Reverse(*id)));
     list.truncate(MOST);
-    Ok(list.into_iter().map(|(id, (_, words))| (entity(id), words.to_owned())).collect())
+    Ok(list
+        .into_iter()
+        .map(|(id, (_, words))| (entity(id), words.to_owned()))
+        .collect())
 }
 
 /// How strong a reference is, and what it says of the other entity.
@@ -124,7 +127,9 @@ pub(super) fn paths(conn: &Connection, subject: Subject) -> Result<Vec<Found>, a
     let mut shared = Shared::default();
     for path in own {
         let found: Vec<i64> = others
-            .query_map(params![subject.project.0, path, subject.id.row, RARE + 1], |row| row.get(0))?
+            .query_map(params![subject.project.0, path, subject.id.row, RARE + 1], |row| {
+                row.get(0)
+            })?
             .collect::<Result<_, _>>()?;
         if found.len() <= RARE {
             let ids: Vec<Key> = found.into_iter().map(|mr| (EntityKind::MergeRequest, mr)).collect();
@@ -137,8 +142,12 @@ pub(super) fn paths(conn: &Connection, subject: Subject) -> Result<Vec<Found>, a
 /// Entities with the same labels, those with the rarest first.
 pub(super) fn labels(conn: &Connection, subject: Subject) -> Result<Vec<Found>, annals_db::Error> {
     let sql = match subject.id.kind {
-        EntityKind::Issue => "SELECT l.id, l.name FROM issue_labels k JOIN labels l ON l.id = k.label_id WHERE k.issue_id = ?1 ORDER BY l.name, l.id",
-        EntityKind::MergeRequest => "SELECT l.id, l.name FROM mr_labels k JOIN labels l ON l.id = k.label_id WHERE k.mr_id = ?1 ORDER BY l.name, l.id",
+        EntityKind::Issue => {
+            "SELECT l.id, l.name FROM issue_labels k JOIN labels l ON l.id = k.label_id WHERE k.issue_id = ?1 ORDER BY l.name, l.id"
+        }
+        EntityKind::MergeRequest => {
+            "SELECT l.id, l.name FROM mr_labels k JOIN labels l ON l.id = k.label_id WHERE k.mr_id = ?1 ORDER BY l.name, l.id"
+        }
     };
     let own: Vec<(i64, String)> = conn
         .prepare_cached(sql)?
@@ -226,7 +235,9 @@ pub(super) fn texts(
         .prepare_cached("SELECT id FROM documents WHERE kind = ?1 AND source_id = ?2")?
         .query_row(params![kind.as_str(), subject.id.row], |row| row.get(0))
         .optional()?;
-    let Some(document) = document else { return Ok(Vec::new()) };
+    let Some(document) = document else {
+        return Ok(Vec::new());
+    };
     let Some(vector) = of_document(conn, &set, document)? else {
         return Ok(Vec::new());
     };
@@ -275,8 +286,12 @@ pub(super) fn texts(
 /// The documents of the subject and of its discussions.
 fn own_documents(conn: &Connection, document: i64, subject: Subject) -> Result<BTreeSet<i64>, annals_db::Error> {
     let sql = match subject.id.kind {
-        EntityKind::Issue => "SELECT d.id FROM discussions x JOIN documents d ON d.kind = 'discussion' AND d.source_id = x.id WHERE x.issue_id = ?1",
-        EntityKind::MergeRequest => "SELECT d.id FROM discussions x JOIN documents d ON d.kind = 'discussion' AND d.source_id = x.id WHERE x.mr_id = ?1",
+        EntityKind::Issue => {
+            "SELECT d.id FROM discussions x JOIN documents d ON d.kind = 'discussion' AND d.source_id = x.id WHERE x.issue_id = ?1"
+        }
+        EntityKind::MergeRequest => {
+            "SELECT d.id FROM discussions x JOIN documents d ON d.kind = 'discussion' AND d.source_id = x.id WHERE x.mr_id = ?1"
+        }
     };
     let mut own: BTreeSet<i64> = conn
         .prepare_cached(sql)?

@@ -109,7 +109,9 @@ pub fn related(
         }
         seen.push((kind, kept));
     }
-    let ids = seen.iter().map(|(_, list)| list.iter().map(|(id, _)| key(*id)).collect::<Vec<_>>());
+    let ids = seen
+        .iter()
+        .map(|(_, list)| list.iter().map(|(id, _)| key(*id)).collect::<Vec<_>>());
     let scores = reciprocal_ranks(ids);
     let mut why: BTreeMap<Key, Vec<Why>> = BTreeMap::new();
     for (kind, list) in seen {

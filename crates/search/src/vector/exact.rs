@@ -23,9 +23,8 @@ impl VectorIndex for Exact {
             gate: Gate::new(conn, ask)?,
         };
         // Going by the index of sets would jump from row to row through the whole file.
-        let mut vectors = conn.prepare_cached(
-            "SELECT document_id, vector FROM embeddings NOT INDEXED WHERE set_id = ?1 ORDER BY id",
-        )?;
+        let mut vectors = conn
+            .prepare_cached("SELECT document_id, vector FROM embeddings NOT INDEXED WHERE set_id = ?1 ORDER BY id")?;
         let mut rows = vectors.query(params![ask.set.id])?;
         // The parts of a document stand together.
         let (mut document, mut best) = (None, 0.0_f64);
@@ -45,7 +44,12 @@ impl VectorIndex for Exact {
             }
         }
         nearest.offer(document, best)?;
-        Ok(nearest.heap.into_sorted_vec().into_iter().map(|place| place.0).collect())
+        Ok(nearest
+            .heap
+            .into_sorted_vec()
+            .into_iter()
+            .map(|place| place.0)
+            .collect())
     }
 }
 
@@ -111,7 +115,8 @@ impl<'c> Gate<'c> {
         if self.except.contains(&id) || self.all.as_ref().is_some_and(|all| !all.contains(&id)) {
             return Ok(None);
         }
-        let values = std::iter::once(&id as &dyn ToSql).chain(self.scope.values().iter().map(|value| value as &dyn ToSql));
+        let values =
+            std::iter::once(&id as &dyn ToSql).chain(self.scope.values().iter().map(|value| value as &dyn ToSql));
         let found = self
             .one
             .query_row(rusqlite::params_from_iter(values), |row| Ok((row.get(0)?, row.get(1)?)))
@@ -126,9 +131,13 @@ impl<'c> Gate<'c> {
     }
 
     fn list(&self) -> Result<HashSet<i64>, annals_db::Error> {
-        let sql = format!("SELECT d.id FROM documents d WHERE ?1 IS NULL AND {}", self.scope.condition());
+        let sql = format!(
+            "SELECT d.id FROM documents d WHERE ?1 IS NULL AND {}",
+            self.scope.condition()
+        );
         let none = rusqlite::types::Null;
-        let values = std::iter::once(&none as &dyn ToSql).chain(self.scope.values().iter().map(|value| value as &dyn ToSql));
+        let values =
+            std::iter::once(&none as &dyn ToSql).chain(self.scope.values().iter().map(|value| value as &dyn ToSql));
         let mut statement = self.conn.prepare_cached(&sql)?;
         let ids = statement.query_map(rusqlite::params_from_iter(values), |row| row.get(0))?;
         Ok(ids.collect::<Result<_, _>>()?)

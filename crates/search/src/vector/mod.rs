@@ -59,7 +59,10 @@ pub trait VectorIndex: Send + Sync {
 /// The vector with unit length; none for one that has no direction.
 #[must_use]
 pub fn unit(vector: &[f32]) -> Option<Vec<f32>> {
-    let squares: f64 = vector.iter().map(|number| f64::from(*number) * f64::from(*number)).sum();
+    let squares: f64 = vector
+        .iter()
+        .map(|number| f64::from(*number) * f64::from(*number))
+        .sum();
     let length = squares.sqrt();
     if !length.is_finite() || length == 0.0 {
         return None;
@@ -96,7 +99,10 @@ pub fn dot(vector: &[f32], kept: &[u8]) -> f64 {
             *lane += a * f32::from_le_bytes(*b);
         }
     }
-    let rest = rest.iter().zip(kept_rest).map(|(a, b)| f64::from(a * f32::from_le_bytes(*b)));
+    let rest = rest
+        .iter()
+        .zip(kept_rest)
+        .map(|(a, b)| f64::from(a * f32::from_le_bytes(*b)));
     lanes.iter().map(|lane| f64::from(*lane)).sum::<f64>() + rest.sum::<f64>()
 }
 
@@ -107,7 +113,13 @@ mod tests {
 
     #[test]
     fn a_vector_without_direction_has_no_unit() {
-        for bad in [vec![], vec![0.0; 3], vec![f32::NAN, 1.0], vec![f32::INFINITY], vec![1.0, f32::NEG_INFINITY]] {
+        for bad in [
+            vec![],
+            vec![0.0; 3],
+            vec![f32::NAN, 1.0],
+            vec![f32::INFINITY],
+            vec![1.0, f32::NEG_INFINITY],
+        ] {
             assert_eq!(unit(&bad), None, "{bad:?}");
         }
         assert_eq!(unit(&[0.0, -3.0, 4.0]), Some(vec![0.0, -0.6, 0.8]));

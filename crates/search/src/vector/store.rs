@@ -70,6 +70,8 @@ pub(crate) fn of_document(
     let sql = "SELECT vector FROM embeddings WHERE document_id = ?1 AND set_id = ?2 ORDER BY chunk LIMIT 1";
     Ok(conn
         .prepare_cached(sql)?
-        .query_row(params![document, set.id], |row| Ok(from_bytes(row.get_ref(0)?.as_blob()?)))
+        .query_row(params![document, set.id], |row| {
+            Ok(from_bytes(row.get_ref(0)?.as_blob()?))
+        })
         .optional()?)
 }

@@ -13,8 +13,12 @@ mod support;
 
 mod answer;
 mod documents;
+mod embed;
 mod facets;
 mod index;
 mod query_fuzz;
 mod query_table;
+mod related;
+mod semantic;
 mod store;
+mod vectors;

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use annals_core::{Coded, Report};
-use annals_search::embed::{self, Again, Embedded, Patience, Plan};
 use annals_net_adapter::Cx;
+use annals_search::embed::{self, Again, Embedded, Patience, Plan};
 
 use super::options::Embedding;
 use super::run::{Ends, Run};
@@ -22,7 +22,10 @@ pub(super) async fn phase(cx: &Cx, run: &Arc<Run>, ends: &mut Ends) {
     }
     if let Some(failure) = total.failure.take().filter(|_| total.failed > 0) {
         let one = failure.report();
-        let message = format!("{} documents were not embedded; the first, because {}", total.failed, one.message);
+        let message = format!(
+            "{} documents were not embedded; the first, because {}",
+            total.failed, one.message
+        );
         ends.failures.push(Failure {
             project: None,
             part: Some("embed".to_owned()),

@@ -7,6 +7,7 @@ mod review_support;
 
 mod bad_input;
 mod cancel;
+mod embed;
 mod engine;
 mod faults;
 mod mirror;

@@ -100,7 +100,10 @@ pub(super) fn answer(asked: Option<&Asked>, key: Option<&str>, manners: &Manners
 }
 
 fn numbers(text: &str, manners: &Manners) -> Vec<Value> {
-    let poisoned = manners.poison.as_ref().is_some_and(|poison| text.contains(poison.as_str()));
+    let poisoned = manners
+        .poison
+        .as_ref()
+        .is_some_and(|poison| text.contains(poison.as_str()));
     vector(text)
         .into_iter()
         .map(|number| if poisoned { Value::Null } else { json!(number) })
@@ -131,7 +134,9 @@ fn openai(vectors: Vec<Vec<Value>>, reversed: bool, model: &str) -> Value {
 
 fn missing(api: Api, model: &str) -> String {
     match api {
-        Api::OpenAi => json!({ "error": { "message": format!("The model `{model}` does not exist"), "code": "model_not_found" } }),
+        Api::OpenAi => {
+            json!({ "error": { "message": format!("The model `{model}` does not exist"), "code": "model_not_found" } })
+        }
         Api::Ollama => json!({ "error": format!("model \"{model}\" not found, try pulling it first") }),
     }
     .to_string()

@@ -19,7 +19,10 @@ const MEANINGS: [&[&str]; 8] = [
 #[must_use]
 pub fn vector(text: &str) -> Vec<f32> {
     let mut vector = vec![0.0_f32; DIMS];
-    for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
+    for word in text
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+    {
         let word = word.to_lowercase();
         let meaning = MEANINGS.iter().position(|words| words.contains(&word.as_str()));
         // What it does not know is noise, in the numbers that no meaning has.

@@ -78,7 +78,10 @@ async fn turn(cx: &Cx, stream: &mut Stream, bytes: &mut Vec<u8>, shared: &Shared
             count => bytes.extend_from_slice(buffer.get(..count).unwrap_or_default()),
         }
     };
-    let asked = read(&head.path, bytes.get(head.body_begins..head.body_ends).unwrap_or_default());
+    let asked = read(
+        &head.path,
+        bytes.get(head.body_begins..head.body_ends).unwrap_or_default(),
+    );
     bytes.drain(..head.body_ends);
     let (reply, fault) = {
         let mut state = shared.lock();
@@ -115,10 +118,15 @@ fn parse(bytes: &[u8]) -> Result<Option<Head>, Over> {
         Err(_) => return Err(Over::Closed),
     };
     let header = |name: &str| {
-        let found = parsed.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+        let found = parsed
+            .headers
+            .iter()
+            .find(|header| header.name.eq_ignore_ascii_case(name));
         found.map(|header| String::from_utf8_lossy(header.value).into_owned())
     };
-    let length: usize = header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    let length: usize = header("content-length")
+        .and_then(|length| length.parse().ok())
+        .unwrap_or(0);
     let bearer = |value: String| value.strip_prefix("Bearer ").map(str::to_owned);
     Ok(Some(Head {
         path: parsed.path.unwrap_or_default().to_owned(),
