@@ -104,11 +104,11 @@ fn fill(path: &Path) {
     for step in annals_db::migrate::embedded() {
         conn.execute_batch(step.sql).unwrap();
     }
+    // The documents are of no project.
+    conn.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
     let filled = WriteTx::run(&conn, UnixMs(0), |tx| {
         tx.execute_batch(
-            "INSERT INTO forges (id, name, kind, base_url, api_url) VALUES (1, 'f', 'gitlab', 'https://f', 'https://f/api');
-             INSERT INTO embedding_sets (provider, model, dims, chunking, active) VALUES ('openai', 'm', 256, 'x', 1);
-             PRAGMA defer_foreign_keys = ON;",
+            "INSERT INTO embedding_sets (provider, model, dims, chunking, active) VALUES ('openai', 'm', 256, 'x', 1)",
         )?;
         let body = "A sentence about something or other. ".repeat(27);
         let mut document = tx.prepare(

@@ -14,9 +14,11 @@ use crate::session::Session;
 
 /// Make vectors of documents, for searching by likeness
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Every sync ends with this; the command is for what a sync left: with --no-embed, with an embedder that was away, or
-after `[embed]` of the configuration names another model. It can be interrupted and goes on where it was.")]
+#[command(
+    after_help = "Every sync ends with this. The command is for what a sync left, because of --no-embed or because the \
+                        embedder was away, and for another model in the configuration. Interrupted, it goes on where it \
+                        was."
+)]
 pub struct Args {
     /// Also what has vectors already
     #[arg(long)]

@@ -20,9 +20,11 @@ const LIMIT: u16 = 10;
 
 /// Show what has to do with an issue or merge request, and why
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-What speaks for another one: a reference between them, files that both change, a similar text, a label that few have.
-A reference is: issue 12, mr 42, '#12', '!42', group/project#12, group/project!42, or the address at the forge.")]
+#[command(
+    after_help = "What speaks for another one: a reference between them, files that both change, a similar text, a \
+                        label that few have. Ways to write REF: issue 12, mr 42, '#12', '!42', group/project#12, \
+                        group/project!42, or the address at the forge."
+)]
 pub struct Args {
     /// Of which one
     #[arg(value_name = "REF", required = true, num_args = 1..=2)]

@@ -49,7 +49,11 @@ fn a_sync_has_embedded_everything_offline() {
     let alike = desk.run("search --mode semantic -n 3 cutovers raced").envelope();
     assert_eq!(alike["meta"]["mode"], "semantic");
     assert_eq!(alike["meta"]["stale"], serde_json::json!({"dirty": 0, "unembedded": 0}));
-    assert_eq!(alike["data"]["hits"][0]["ref"], "annals-sample/tidewater#12");
+    let first = alike["data"]["hits"][0]["ref"].as_str().unwrap();
+    assert!(
+        ["annals-sample/tidewater#12", "annals-sample/tidewater#39"].contains(&first),
+        "both are about one: {first}"
+    );
     let both = desk.run("search --mode hybrid cutover race").envelope();
     assert_eq!(both["meta"]["mode"], "hybrid");
     assert!(both["meta"]["total"].as_u64() > desk.run("search cutover race").envelope()["meta"]["total"].as_u64());
