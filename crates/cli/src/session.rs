@@ -185,7 +185,9 @@ impl Session {
     pub fn about_search(&self, error: &annals_search::Error) -> Error {
         match error {
             annals_search::Error::Db(error) => self.about_mirror(error),
-            annals_search::Error::Query(_) | annals_search::Error::TooMany { .. } => Error::of(error),
+            annals_search::Error::Query(_) | annals_search::Error::TooMany { .. } | annals_search::Error::Embed(_) => {
+                Error::of(error)
+            }
         }
     }
 

@@ -5,12 +5,13 @@
 //! [`net`] how a network can fail, [`code`] names every failure a user can meet and [`report`] says
 //! what is told about one, [`secret`] holds what is told to nobody, [`backoff`] says how long to
 //! wait, [`text`] decides what a word is and what may be printed, [`files`] how paths are written and
-//! renames followed, [`config`] is everything that can be set.
+//! renames followed, [`fusion`] puts ranked lists together, [`config`] is everything that can be set.
 
 pub mod backoff;
 pub mod code;
 pub mod config;
 pub mod files;
+pub mod fusion;
 pub mod ids;
 pub mod net;
 pub mod outcome;

@@ -2,6 +2,7 @@
 
 use annals_core::{CancelReason, Code, Coded, Report, TaskError};
 
+use crate::embed::EmbedError;
 use crate::query::Invalid;
 
 /// A failure of searching or of making documents.
@@ -19,6 +20,9 @@ pub enum Error {
         /// How many there were.
         documents: u64,
     },
+    /// Vectors could not be made, or the process is stopping.
+    #[error(transparent)]
+    Embed(#[from] EmbedError),
     /// The store failed, or `cx` was cancelled.
     #[error(transparent)]
     Db(#[from] annals_db::Error),
@@ -31,6 +35,7 @@ impl Error {
         match self {
             Self::Query(_) => Code::QueryInvalid,
             Self::TooMany { .. } => Code::Usage,
+            Self::Embed(error) => error.code(),
             Self::Db(error) => error.code(),
         }
     }
@@ -53,6 +58,7 @@ impl Coded for Error {
                 .with_suggestion("name projects with project: or -p")
                 .with_detail("documents", *documents)
                 .with_detail("most", crate::as_of::MOST_DOCUMENTS),
+            Self::Embed(error) => error.report(),
             Self::Db(error) => error.report(),
         }
     }
@@ -62,6 +68,7 @@ impl TaskError for Error {
     fn cancel_reason(&self) -> Option<&CancelReason> {
         match self {
             Self::Query(_) | Self::TooMany { .. } => None,
+            Self::Embed(error) => error.cancel_reason(),
             Self::Db(error) => error.cancel_reason(),
         }
     }

@@ -5,18 +5,22 @@
 //! documents, because both are written in one transaction.
 //!
 //! Read in this order: [`documents`] are made from what a sync stored; [`query`] is the language a person types;
-//! [`index`] finds documents by their words; [`answer`] puts them in order and shows them, with
-//! the `reference` that finds each again; [`as_of`] asks the same of a time past.
+//! [`index`] finds documents by their words; [`embed`] makes vectors of them and [`vector`] finds them by likeness;
+//! [`answer`] puts them in order and shows them, with the `reference` that finds each again; [`as_of`] asks the same of
+//! a time past; [`related`] says what an entity has to do with others.
 
 pub mod answer;
 pub mod as_of;
 pub mod documents;
+pub mod embed;
 pub mod index;
 pub mod query;
 pub mod reference;
+pub mod related;
+pub mod vector;
 
 mod error;
 
-pub use answer::{SearchRequest, SearchResults, run};
+pub use answer::{SearchRequest, SearchResults, Way, run, run_as};
 pub use as_of::run_as_of;
 pub use error::Error;

@@ -16,7 +16,7 @@ pub mod progress;
 pub mod target;
 pub mod verify;
 
-pub use engine::{Added, Documents, SyncOptions, SyncResult, Target, add, sync};
+pub use engine::{Added, Documents, Embedding, SyncOptions, SyncResult, Target, add, sync};
 pub use error::Error;
 pub use hosts::Hosts;
 pub use progress::{Event, Events, Progress};

@@ -27,7 +27,7 @@ pub enum Event {
     PhaseStarted {
         /// The project's path, unless it is a phase of the whole run.
         project: Option<String>,
-        /// `project`, `streams`, `dependents`, `documents`.
+        /// `project`, `streams`, `dependents`, `documents`, `embed`.
         phase: &'static str,
     },
     /// A page is in the file.
@@ -55,6 +55,15 @@ pub enum Event {
         set: &'static str,
         /// Items it had.
         items: u64,
+    },
+    /// Documents have new vectors.
+    DocumentsEmbedded {
+        /// How many by now.
+        embedded: u64,
+        /// How many were refused.
+        failed: u64,
+        /// How many are still owed.
+        remaining: u64,
     },
     /// The engine waits because a host asked for it.
     Waiting {

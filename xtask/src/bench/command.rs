@@ -3,11 +3,11 @@
 use anyhow::{Context, bail};
 
 use super::programs::Programs;
-use super::{as_of, build, idle, load, memory, raw, runtime, sync};
+use super::{as_of, build, idle, load, memory, raw, runtime, semantic, sync};
 use crate::{Verdict, Workspace};
 
 const HELP: &str = "\
-cargo xtask bench sync|memory|as-of|idle|runtime|build [OPTIONS]
+cargo xtask bench sync|memory|as-of|semantic|idle|runtime|build [OPTIONS]
 
   sync      time of a first sync beside a raw fetch of the same pages with the same concurrency, taking turns
   memory    peak resident memory of a first sync, for projects of each size
@@ -15,11 +15,12 @@ cargo xtask bench sync|memory|as-of|idle|runtime|build [OPTIONS]
   idle      CPU time and resident memory of `annals serve` that nobody asks, on every compiled runtime
   runtime   asupersync beside tokio: ready probe, search, sync of 500 entities; and what the adapter costs beside tokio
             and beside bare axum. Wants --features asupersync; without it only the second half is measured
+  semantic  time of a search among 100,000 vectors of 256 numbers beside a plain loop over the same rows
   build     time of a clean release build, and size of the program (needs minutes, and disk space for a second build)
 
   --entities N[,N…]    issues and merge requests together (sync: 5000; memory: 10000,100000)
   --latency-ms N[,N…]  how long the forge thinks (sync: 0,60); with latency a tenth of the entities
-  --rounds N           turns of each (sync: 3; as-of and runtime: 10)
+  --rounds N           turns of each (sync: 3; as-of, runtime, semantic: 10)
   --seconds N          how long the server is watched (idle: 10) or each turn takes (runtime: 2)
   --sides A,B          which runtimes take turns (runtime: asupersync,tokio); one beside itself shows what chance does,
                        and leaves no evidence
@@ -60,10 +61,11 @@ pub fn command(here: &Workspace, args: &[String]) -> anyhow::Result<Verdict> {
         "runtime" => return runtime::command(here, &options),
         "idle" => return idle::command(here, &options),
         "build" => return build::command(here, &options),
+        "semantic" => return semantic::command(here, &options),
         "sync" => sync::measure,
         "memory" => memory::measure,
         "as-of" => as_of::measure,
-        other => bail!("no bench {other:?}; there are sync, memory, as-of, idle, runtime and build"),
+        other => bail!("no bench {other:?}; there are sync, memory, as-of, semantic, idle, runtime and build"),
     };
     let programs = Programs::build(here, options.features.as_deref())?;
     for runtime in programs.runtimes()? {

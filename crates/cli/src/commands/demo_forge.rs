@@ -6,13 +6,13 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use annals_core::config::{BaseUrl, ForgeKind, ForgeSettings, Rate};
+use annals_core::config::{BaseUrl, EmbedSettings, ForgeKind, ForgeSettings, Rate};
 use annals_core::{Cancelled, Code, Report};
 use annals_db::read::{self, Visibility};
 use annals_net_adapter::Cx;
 use annals_net_adapter::http::{HttpConfig, ProxyConfig, http_client};
 use annals_net_adapter::net::{TlsClient, TlsRoots};
-use annals_sync::{Hosts, SyncOptions, Target};
+use annals_sync::{Embedding, Hosts, SyncOptions, Target};
 use annals_testkit::forge::server::Error as SimError;
 use annals_testkit::forge::{SAMPLE_PATH, SimOptions, Simulator, State, sample};
 
@@ -92,6 +92,8 @@ impl SampleForge {
         };
         let mut options = SyncOptions::new(session.config(), Hosts::through(client));
         options.holder = "annals demo".to_owned();
+        // Nothing of a demo leaves this machine, whatever is configured.
+        options.embedding = Embedding::With(EmbedSettings::default());
         options.forges.insert(NAME.to_owned(), settings);
         Ok(options)
     }

@@ -3,6 +3,7 @@
 use annals_core::text::nearest;
 use annals_core::{Code, Report, UnixMs};
 use annals_net_adapter::Cx;
+use annals_search::Way;
 use annals_search::answer::{Facet, FacetCounts, Hit, SearchRequest, SearchResults};
 use serde::Serialize;
 
@@ -109,12 +110,16 @@ impl Run for Args {
                 })?;
             request.projects = vec![project.id];
         }
+        let way = Way {
+            mode: session.config().search.mode,
+            embed: session.config().embed.clone(),
+        };
         let found = match as_of {
-            None => annals_search::run(cx, &db, &request).await,
-            // Boxed, because few searches are of the past.
+            None => Box::pin(annals_search::run_as(cx, &db, &request, &way)).await,
+            // What was has no vectors: it is searched by words.
             Some(at) => Box::pin(annals_search::run_as_of(cx, &db, &request, at)).await,
         };
-        let results = found.map_err(|error| session.about_search(&error))?;
+        let results = found.map_err(|error| by_words(session.about_search(&error), &request.query))?;
         let meta = Meta {
             warnings: results.warnings.clone(),
             total: Some(results.total),
@@ -136,6 +141,17 @@ impl Args {
         flags.extend((self.limit != LIMIT).then(|| ("-n", self.limit.to_string())));
         flags.extend((self.offset != 0).then(|| ("--offset", self.offset.to_string())));
         place::flags(flags)
+    }
+}
+
+/// Without an embedder the same can still be searched for by its words.
+fn by_words(error: Error, query: &str) -> Error {
+    match error {
+        Error::Told(report) if report.code == Code::EmbedderUnavailable => {
+            let command = format!("annals search --mode lexical -- {}", place::shell_word(query));
+            report.with_action(command).into()
+        }
+        other => other,
     }
 }
 
@@ -177,6 +193,11 @@ impl Show for Data {
                 "{} changes are not searchable yet; the next sync makes them so",
                 self.results.stale.dirty
             );
+            page.line(page.paint(Style::Attention, &line));
+        }
+        if let Some(unembedded) = self.results.stale.unembedded.filter(|owed| *owed > 0) {
+            let line =
+                format!("{unembedded} documents are found by their words only; `annals embed` makes their vectors");
             page.line(page.paint(Style::Attention, &line));
         }
         for (facet, counts) in &self.results.facets {

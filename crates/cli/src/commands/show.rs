@@ -290,7 +290,7 @@ fn diff(
 }
 
 /// Says that it is not there, or was not then; and where the number is one of the other kind, how to ask for that.
-fn missing(
+pub fn missing(
     conn: &ReadConn<'_>,
     project: &ProjectName,
     reference: &Reference,

@@ -7,7 +7,7 @@ use annals_core::{Code, Coded, Report, TaskError};
 use annals_db::read::{self, Visibility};
 use annals_db::{Db, ReadConn};
 use annals_net_adapter::{Cx, Slice};
-use annals_sync::{Documents, Hosts, SyncOptions, SyncResult, Target};
+use annals_sync::{Documents, Embedding, Hosts, SyncOptions, SyncResult, Target};
 use serde::Serialize;
 
 use super::{Conduct, Run, checks, place};
@@ -42,6 +42,9 @@ pub struct Args {
     /// Do not make documents; the next sync does
     #[arg(long)]
     no_docs: bool,
+    /// Do not make vectors of documents; the next sync or `annals embed` does
+    #[arg(long)]
+    no_embed: bool,
     /// Do not fetch state, label and milestone events
     #[arg(long)]
     no_events: bool,
@@ -109,6 +112,11 @@ impl Run for Args {
                 Documents::Leave
             } else {
                 Documents::Make
+            },
+            embedding: if self.no_embed {
+                Embedding::Leave
+            } else {
+                Embedding::With(session.config().embed.clone())
             },
             ..SyncOptions::new(session.config(), Hosts::new())
         };
@@ -386,6 +394,10 @@ fn show(result: &SyncResult, page: &mut Page) {
             "{} made searchable",
             counted(result.documents_regenerated, "document")
         ));
+    }
+    // What is always so need not be said.
+    if result.documents_embedded > 0 && result.documents_embedded != result.documents_regenerated {
+        parts.push(format!("{} embedded", counted(result.documents_embedded, "document")));
     }
     if result.waited_ms >= 1000 {
         parts.push(format!("waited {} s for hosts", result.waited_ms / 1000));

@@ -140,6 +140,7 @@ impl Status {
                     "streams" => "reading lists".to_owned(),
                     "dependents" => "reading discussions, events and changes".to_owned(),
                     "documents" => "making it searchable".to_owned(),
+                    "embed" => "embedding".to_owned(),
                     other => other.to_owned(),
                 };
             }
@@ -164,6 +165,12 @@ impl Status {
                 self.place = one_line(project);
                 self.sets += 1;
                 self.doing = format!("{set} of {}{iid}", entity.sigil());
+            }
+            Event::DocumentsEmbedded {
+                embedded, remaining, ..
+            } => {
+                self.place.clear();
+                self.doing = format!("embedding, {} done, {remaining} to go", counted(*embedded, "document"));
             }
             Event::Waiting { host, until, why } => {
                 let seconds = until.since(now).as_millis().div_ceil(1000);

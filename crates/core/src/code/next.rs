@@ -17,6 +17,8 @@ pub const COMMANDS: &[&str] = &[
     "projects",
     "sync-runs",
     "verify",
+    "embed",
+    "related",
     "explain",
     "migrate",
     "stats",

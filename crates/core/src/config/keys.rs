@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::base_url::{BaseUrl, is_host};
 use super::rate::Rate;
-use super::tree::{ColorChoice, Config, ForgeKind, ForgeSettings, RuntimeName, SearchMode, TimeStyle};
+use super::tree::{ColorChoice, Config, EmbedProvider, ForgeKind, ForgeSettings, RuntimeName, SearchMode, TimeStyle};
 
 /// One key of the configuration.
 #[derive(Debug)]
@@ -167,6 +167,11 @@ fn project_paths(list: Vec<String>) -> Option<Vec<String>> {
     list.iter().all(is_path).then_some(list)
 }
 
+fn model(text: &str) -> Option<Option<String>> {
+    let good = !text.trim().is_empty() && text.chars().count() <= 200 && !text.chars().any(char::is_control);
+    good.then(|| Some(text.trim().to_owned()))
+}
+
 fn hosts(list: Vec<String>) -> Option<Vec<String>> {
     let folded: Vec<String> = list.iter().map(|host| host.to_ascii_lowercase()).collect();
     folded.iter().all(|host| is_host(host)).then_some(folded)
@@ -225,6 +230,15 @@ pub const KEYS: &[Key] = &[
     key("sync.page_size", Is("100"), Integer(1, 100, |d, n| d.config.sync.page_size = size(n)), "Rows asked for per page."),
 
     key("search.mode", Is("auto"), Choice(SearchMode::NAMES, |d, v| put(&mut d.config.search.mode, SearchMode::read(v))), "How documents are searched."),
+
+    key("embed.provider", Is("hashing"), Choice(EmbedProvider::NAMES, |d, v| put(&mut d.config.embed.provider, EmbedProvider::read(v))), "Who makes vectors of documents: `hashing` is offline and compares spelling, the servers compare meaning; `none` leaves vectors out."),
+    key("embed.base_url", Unset("`https://api.openai.com/v1` or `http://127.0.0.1:11434`"), Private(AN_ADDRESS, |d, v| put(&mut d.config.embed.base_url, v.parse().ok().map(Some))), "The address of the server, up to `/embeddings` or `/api/embed`."),
+    key("embed.model", Unset("required where the provider is a server"), Text("the name of a model", |d, v| put(&mut d.config.embed.model, model(v))), "The model that makes the vectors. Another one means that all are made anew."),
+    key("embed.dims", Unset("as many as the model gives"), Integer(1, 8_192, |d, n| d.config.embed.dims = Some(size(n))), "Numbers per vector; `openai` is asked for as many, `hashing` has 256."),
+    key("embed.batch", Is("16"), Integer(1, 512, |d, n| d.config.embed.batch = size(n)), "Texts sent in one request, at most."),
+    key("embed.timeout_s", Is("30"), Integer(1, 600, |d, n| d.config.embed.timeout = secs(n)), "How long one request may take."),
+    key("embed.concurrency", Is("2"), Integer(1, 16, |d, n| d.config.embed.concurrency = size(n)), "Requests to the server at the same time, at most."),
+    key("embed.token_env", Unset("`ANNALS_TOKEN_EMBED`"), Private(A_VARIABLE, |d, v| put(&mut d.config.embed.token_env, variable_name(v))), "The environment variable that holds the key of the server."),
 
     key("server.listen", Is("127.0.0.1:8080"), Text("a loopback address with a port, such as `127.0.0.1:8080`", |d, v| put(&mut d.config.server.listen, loopback(v))), "Where the pages and the API are served; port 0 takes a free one."),
     key("server.allowed_hosts", Is("[]"), List("a list of host names without port", |d, v| put(&mut d.config.server.allowed_hosts, hosts(v))), "Values of the `Host` header that are answered besides loopback names."),

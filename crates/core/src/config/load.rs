@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::errors::{ConfigError, ConfigErrors, Origin, Position};
 use super::keys::{Draft, ForgeDraft, KEYS, Key, Kind};
 use super::source::{Raw, position};
-use super::tree::Config;
+use super::tree::{Config, EmbedProvider};
 use crate::text::nearest;
 
 /// What the configuration is made of, weakest first; the defaults are under all of them.
@@ -278,6 +278,12 @@ impl Reader {
                     }
                 }
             }
+        }
+        let embed = &self.draft.config.embed;
+        let serves = matches!(embed.provider, EmbedProvider::OpenAi | EmbedProvider::Ollama);
+        if serves && embed.model.is_none() && !self.errors.iter().any(|error| error.key == "embed.model") {
+            let must_be = format!("set: the model that `{}` is to use", embed.provider);
+            broken.push(("embed.model".to_owned(), must_be));
         }
         for (key, must_be) in broken {
             self.fail(&key, None, must_be, None, Place::new(Origin::Together));

@@ -191,7 +191,7 @@ fn a_whole_file_is_read() {
 #[test]
 fn config_reports_every_fault_at_once() {
     let mut layers = file(
-        "readers = 3\n[sync]\njob = 1\npage_size = \"100\"\nevents = 1\n[embed]\nmodel = \"x\"\n[db]\nbackups = {}\n\
+        "readers = 3\n[sync]\njob = 1\npage_size = \"100\"\nevents = 1\n[telemetry]\nmodel = \"x\"\n[db]\nbackups = {}\n\
          [forges.Bad__Name]\nkind = \"gitlab\"\n[forges.a]\n[cli]\ncolor = \"allways\"\n",
     );
     layers.env = vec![("ANNALS_SYNC__JOBS".to_owned(), "0".to_owned())];
@@ -208,7 +208,7 @@ fn config_reports_every_fault_at_once() {
             "annals.toml:3:1: sync.job must be a known key (did you mean `sync.jobs`?)",
             "annals.toml:4:13: sync.page_size is `\"100\"` but must be an integer from 1 to 100",
             "annals.toml:5:10: sync.events is `1` but must be true or false",
-            "annals.toml:6:2: embed must be a known key",
+            "annals.toml:6:2: telemetry must be a known key",
             "annals.toml:9:11: db.backups is `a table` but must be an integer from 1 to 100",
             "command line: db must be followed by the name of a key",
             "configuration: forges.a.base_url must be set: the address of the forge",
@@ -219,6 +219,18 @@ fn config_reports_every_fault_at_once() {
     assert_eq!((report.code, report.exit_code(None)), (Code::ConfigInvalid, 3));
     assert_eq!(report.details["errors"].as_array().map(Vec::len), Some(12));
     assert_eq!(report.actions, ["annals doctor"]);
+}
+
+#[test]
+fn a_server_that_embeds_needs_a_model() {
+    let told = |text: &str| -> Vec<_> { errors(&file(text)).iter().map(ToString::to_string).collect() };
+    assert_eq!(
+        told("[embed]\nprovider = \"ollama\"\n"),
+        ["configuration: embed.model must be set: the model that `ollama` is to use"]
+    );
+    assert_eq!(told("[embed]\nprovider = \"openai\"\nmodel = \" \"\n").len(), 1);
+    let config = Config::load(&file("[embed]\nprovider = \"ollama\"\nmodel = \"m\"\ndims = 8\n")).unwrap();
+    assert_eq!((config.embed.model.as_deref(), config.embed.dims), (Some("m"), Some(8)));
 }
 
 #[test]

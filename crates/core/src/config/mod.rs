@@ -21,6 +21,7 @@ pub use load::Layers;
 pub use rate::{BadRate, Rate};
 pub use reference::reference_markdown;
 pub use tree::{
-    CliSettings, ColorChoice, Config, DbSettings, ForgeKind, ForgeSettings, RuntimeName, RuntimeSettings, SearchMode,
-    SearchSettings, ServerSettings, ShutdownSettings, SliceSettings, SyncSettings, TimeStyle, token_variable,
+    CliSettings, ColorChoice, Config, DbSettings, EMBED_TOKEN_VARIABLE, EmbedProvider, EmbedSettings, ForgeKind,
+    ForgeSettings, RuntimeName, RuntimeSettings, SearchMode, SearchSettings, ServerSettings, ShutdownSettings,
+    SliceSettings, SyncSettings, TimeStyle, token_variable,
 };

@@ -63,7 +63,7 @@ mod tests {
             assert_eq!(rows.len(), 1, "{}", key.name);
             assert_eq!(rows.concat().matches('|').count(), 6, "{}", key.name);
         }
-        assert_eq!(page.matches("\n## `[").count(), 9);
+        assert_eq!(page.matches("\n## `[").count(), 10);
         assert!(page.contains("## `[forges.<name>]`"));
     }
 }

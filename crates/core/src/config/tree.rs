@@ -66,10 +66,28 @@ choice! {
 choice! {
     /// How documents are searched.
     SearchMode {
-        /// The best mode there is; today that is lexical.
+        /// Hybrid where an embedder that knows meanings is configured, else lexical.
         Auto = "auto",
         /// By words.
         Lexical = "lexical",
+        /// By likeness of vectors.
+        Semantic = "semantic",
+        /// By both, their ranks put together.
+        Hybrid = "hybrid",
+    }
+}
+
+choice! {
+    /// Who makes vectors of documents.
+    EmbedProvider {
+        /// Annals itself, offline: texts with the same words and word parts are alike.
+        Hashing = "hashing",
+        /// A server with the API of OpenAI.
+        OpenAi = "openai",
+        /// A server with the API of Ollama.
+        Ollama = "ollama",
+        /// Nobody: documents have no vectors.
+        None = "none",
     }
 }
 
@@ -111,6 +129,8 @@ pub struct Config {
     pub sync: SyncSettings,
     /// `[search]`.
     pub search: SearchSettings,
+    /// `[embed]`.
+    pub embed: EmbedSettings,
     /// `[server]`.
     pub server: ServerSettings,
     /// `[cli]`.
@@ -310,6 +330,42 @@ pub struct SearchSettings {
 impl Default for SearchSettings {
     fn default() -> Self {
         Self { mode: SearchMode::Auto }
+    }
+}
+
+/// `[embed]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the key table says it")]
+pub struct EmbedSettings {
+    pub provider: EmbedProvider,
+    /// `None`: where the provider usually is.
+    pub base_url: Option<BaseUrl>,
+    /// Set where the provider is a server.
+    pub model: Option<String>,
+    /// `None`: as many as the model gives.
+    pub dims: Option<usize>,
+    pub batch: usize,
+    pub timeout: Duration,
+    pub concurrency: usize,
+    /// `None`: only [`EMBED_TOKEN_VARIABLE`].
+    pub token_env: Option<String>,
+}
+
+/// The environment variable that holds the embedder's key where `embed.token_env` names none.
+pub const EMBED_TOKEN_VARIABLE: &str = "ANNALS_TOKEN_EMBED";
+
+impl Default for EmbedSettings {
+    fn default() -> Self {
+        Self {
+            provider: EmbedProvider::Hashing,
+            base_url: None,
+            model: None,
+            dims: None,
+            batch: 16,
+            timeout: Duration::from_secs(30),
+            concurrency: 2,
+            token_env: None,
+        }
     }
 }
 

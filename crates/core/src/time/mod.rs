@@ -2,7 +2,8 @@
 //!
 //! [`UnixMs`] is what databases and payloads hold, [`MonoTime`] what deadlines are made of.
 //! [`parse_time`] and [`ForgeTime`] read what forges send, [`When`] and [`parse_duration`] what
-//! people type, [`as_of`] the moment of a reading of the past, [`relative`] says `3d ago`. Nothing here asks a clock or the machine's locale: now
+//! people type, [`as_of`] the moment of a reading of the past, [`relative`] says `3d ago`,
+//! [`retry_after`](mod@retry_after) what a server asks us to wait. Nothing here asks a clock or the machine's locale: now
 //! and the [`Zone`] are parameters.
 
 mod as_of;
@@ -11,6 +12,7 @@ mod forge;
 mod parse;
 mod point;
 mod relative;
+pub mod retry_after;
 pub mod rfc3339;
 pub mod rfc3339_option;
 mod when;

@@ -7,7 +7,7 @@ pub(super) const KEYED: &str = "WITH keyed AS (SELECT p.id, f.name || ' ' || p.n
                                 FROM projects p JOIN forges f ON f.id = p.forge_id) ";
 
 /// Name and query of each kind of row.
-pub(super) const QUERIES: [(&str, &str); 27] = [
+pub(super) const QUERIES: [(&str, &str); 28] = [
     ("forge", "SELECT name, kind, base_url, api_url, server_version, capabilities FROM forges ORDER BY name"),
     (
         "project",
@@ -196,6 +196,12 @@ pub(super) const QUERIES: [(&str, &str); 27] = [
         "SELECT doc_key, title, body, meta, state, created_at, updated_at, content_hash, flags FROM documents ORDER BY 1",
     ),
     (
+        "embedding",
+        "SELECT d.doc_key, s.provider, s.model, s.dims, s.chunking, s.active, e.chunk, e.content_hash
+         FROM embeddings e JOIN documents d ON d.id = e.document_id JOIN embedding_sets s ON s.id = e.set_id
+         ORDER BY 1, 2, 3, 4, 5, 7",
+    ),
+    (
         "owed",
         "SELECT p.native_id AS project, c.stream AS what, c.pass AS kind, c.tie_id AS item, c.at, c.floor_at
          FROM cursors c JOIN keyed p ON p.id = c.project_id
@@ -214,6 +220,10 @@ pub(super) const QUERIES: [(&str, &str); 27] = [
          LEFT JOIN merge_requests m ON d.source_kind = 'merge_request' AND m.id = d.source_id
          LEFT JOIN discussions s ON d.source_kind = 'discussion' AND s.id = d.source_id
          LEFT JOIN commits c ON d.source_kind = 'commit' AND c.id = d.source_id
+         UNION ALL
+         SELECT p.native_id, 'vectors', s.provider || ' ' || s.model, d.doc_key, NULL, o.anew
+         FROM embedding_owed o JOIN embedding_sets s ON s.id = o.set_id JOIN documents d ON d.id = o.document_id
+         JOIN keyed p ON p.id = d.project_id
          ORDER BY 1, 2, 3, 4",
     ),
     (

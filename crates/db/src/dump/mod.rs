@@ -15,7 +15,7 @@ use crate::Error;
 use crate::content::blob;
 
 /// The tables of the content plane. Validators are not part of it: they are renewed by any answer.
-const CONTENT: [&str; 32] = [
+const CONTENT: [&str; 35] = [
     "store",
     "forges",
     "projects",
@@ -43,6 +43,9 @@ const CONTENT: [&str; 32] = [
     "refs",
     "revisions",
     "documents",
+    "embedding_sets",
+    "embeddings",
+    "embedding_owed",
     "cursors",
     "dirty_sources",
     "dependent_jobs",

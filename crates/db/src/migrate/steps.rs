@@ -55,6 +55,11 @@ pub fn embedded() -> &'static [Migration] {
             name: "verify_findings",
             sql: include_str!("../../migrations/0004_verify_findings.sql"),
         },
+        Migration {
+            version: 5,
+            name: "embeddings",
+            sql: include_str!("../../migrations/0005_embeddings.sql"),
+        },
     ]
 }
 

@@ -1,10 +1,13 @@
 //! Answering a query: hits in their one order, exact totals and facets, and what a reader should know about them.
 //!
 //! Everything is read in one snapshot. [`run`] is the door; `order` keeps the best of what the index finds, `hits`
-//! shows them, `facet` counts the whole match set, `stale` what is not searchable yet.
+//! shows them, `facet` counts the whole match set, `stale` what is not searchable yet. [`run_as`] is the door for readers
+//! who may also search by likeness: it decides the way, and `modes` goes it.
 
+mod asked;
 mod facet;
 mod hits;
+mod modes;
 mod order;
 mod stale;
 
@@ -13,8 +16,10 @@ use annals_db::{Db, Visibility};
 use annals_net_adapter::Cx;
 use rusqlite::Connection;
 
+pub use asked::{Way, run_as};
 pub use facet::{Facet, FacetCounts, FacetValue, Facets};
 pub use hits::Hit;
+pub use modes::{DEPTH, Semantics, answer_semantically};
 pub use stale::Stale;
 
 use crate::Error;
@@ -89,6 +94,10 @@ pub struct SearchResults {
 pub enum Mode {
     /// By their words.
     Lexical,
+    /// By likeness of vectors.
+    Semantic,
+    /// By both, their ranks put together.
+    Hybrid,
 }
 
 /// Answers `request`.

@@ -4,11 +4,17 @@ use annals_db::Visibility;
 use annals_db::work::dirty;
 use rusqlite::{Connection, params};
 
+use crate::documents::Flags;
+use crate::vector::EmbeddingSet;
+
 /// What an answer may not have yet, of what the reader may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Stale {
     /// Changes whose documents are still to be made.
     pub dirty: u64,
+    /// Documents whose vectors are still to be made, where an answer goes by vectors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unembedded: Option<u64>,
 }
 
 /// `?1` is a list of projects or null, `?2` the highest flag that is shown.
@@ -29,6 +35,7 @@ impl Stale {
         if projects.is_none() && visibility.shows_confidential() {
             return Ok(Self {
                 dirty: dirty::count(conn)?,
+                unembedded: None,
             });
         }
         let seen: i64 = conn
@@ -36,6 +43,28 @@ impl Stale {
             .query_row(params![projects, visibility.highest_flag()], |row| row.get(0))?;
         Ok(Self {
             dirty: u64::try_from(seen).unwrap_or(0),
+            unembedded: None,
+        })
+    }
+
+    /// With what a set of vectors still owes, of what the reader may see.
+    pub(super) fn with_vectors(
+        self,
+        conn: &Connection,
+        set: &EmbeddingSet,
+        visibility: &Visibility,
+    ) -> Result<Self, annals_db::Error> {
+        let projects = visibility.project_ids();
+        let hidden = Flags::PURGED.with(Flags::CONFIDENTIAL, !visibility.shows_confidential());
+        let sql = "SELECT count(*) FROM embedding_owed o JOIN documents d ON d.id = o.document_id
+                    WHERE o.set_id = ?1 AND d.flags & ?2 = 0
+                      AND (?3 IS NULL OR d.project_id IN (SELECT value FROM json_each(?3)))";
+        let owed = conn
+            .prepare_cached(sql)?
+            .query_row(params![set.id, hidden.0, projects], |row| row.get(0))?;
+        Ok(Self {
+            unembedded: Some(owed),
+            ..self
         })
     }
 }

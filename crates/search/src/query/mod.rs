@@ -143,6 +143,21 @@ pub fn parse(written: &str, now: UnixMs) -> Result<Query, Invalid> {
     Ok(query)
 }
 
+/// What a query asks for in words, as they were written: without filters and without what must not be there.
+#[must_use]
+pub fn wording(written: &str) -> String {
+    let mut words = Vec::new();
+    for piece in scan::pieces(written).take(MAX_TERMS) {
+        match (piece.sign, piece.what) {
+            (Sign::Require, scan::What::Word(word)) => words.push(word.trim_end_matches('*').to_owned()),
+            (Sign::Require, scan::What::Phrase(phrase)) => words.push(phrase),
+            (Sign::Require, scan::What::Filter(..)) | (Sign::Exclude, _) => {}
+        }
+    }
+    words.retain(|word| text::tokens(word).next().is_some());
+    words.join(" ")
+}
+
 /// Reads one filter that stands in a field of its own, such as a parameter of a URL: commas mean any, quotes keep a
 /// value together. `None` is an unknown key.
 ///

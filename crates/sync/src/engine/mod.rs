@@ -6,11 +6,12 @@
 //!
 //! Read in this order: [`options`] is what a run is given, [`result`] what it says; `run` goes from
 //! one to the other; `project` is one project of it, with `stream`, `dependents` and `aside` as its
-//! parts. All writing is in `writer`, in closures that cannot wait. `resolve` and [`register`] find
+//! parts, and `embed` ends the run. All writing is in `writer`, in closures that cannot wait. `resolve` and [`register`] find
 //! out which project is meant; `ending` is how everything here ends early.
 
 mod aside;
 mod dependents;
+mod embed;
 pub(crate) mod ending;
 pub mod options;
 mod project;
@@ -21,7 +22,7 @@ mod run;
 mod stream;
 pub(crate) mod writer;
 
-pub use options::{Documents, SyncOptions, Target};
+pub use options::{Documents, Embedding, SyncOptions, Target};
 pub use register::{Added, add};
 pub use result::{EntityRef, JobsResult, ProjectResult, StreamResult, SyncResult};
 pub use run::sync;

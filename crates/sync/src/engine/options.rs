@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use annals_core::ProjectId;
 use annals_core::Secret;
-use annals_core::config::{BaseUrl, Config, ForgeKind, ForgeSettings, SyncSettings, token_variable};
+use annals_core::config::{BaseUrl, Config, EmbedSettings, ForgeKind, ForgeSettings, SyncSettings, token_variable};
 use annals_db::ids::RunOrigin;
 use annals_net_adapter::Cx;
 
@@ -45,6 +45,15 @@ pub enum Documents {
     Leave,
 }
 
+/// Whether the run ends with the embedding phase.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Embedding {
+    /// It does, with this embedder.
+    With(EmbedSettings),
+    /// It does not; vectors stay owed.
+    Leave,
+}
+
 /// How a run goes about it.
 #[derive(Debug, Clone)]
 pub struct SyncOptions {
@@ -64,6 +73,8 @@ pub struct SyncOptions {
     pub lock_wait: Duration,
     /// Whether to make documents.
     pub documents: Documents,
+    /// Whether to embed documents.
+    pub embedding: Embedding,
     /// Decoded bytes that may be in flight.
     pub max_bytes: u64,
 }
@@ -81,6 +92,7 @@ impl SyncOptions {
             hosts,
             lock_wait: Duration::ZERO,
             documents: Documents::Make,
+            embedding: Embedding::With(config.embed.clone()),
             max_bytes: DEFAULT_BYTES,
         }
     }

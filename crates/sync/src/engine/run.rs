@@ -11,9 +11,11 @@ use annals_db::control::{self, Alive, HEARTBEAT_MS, NewRun, RunEnd};
 use annals_db::ids::{RunMode, RunStatus};
 use annals_net_adapter::{CancelKind, Cx, RegionSpec, Started, map_bounded};
 use annals_search::documents::{Drained, drain_page};
+use annals_search::embed::Embedded;
 use annals_search::index::Fts5;
 use serde_json::json;
 
+use super::embed;
 use super::ending::{finishing, spawn_failed, stop_of};
 use super::options::{Documents, SyncOptions, Target};
 use super::project::{self, ProjectEnd, ProjectRun};
@@ -202,10 +204,11 @@ async fn begin(cx: &Cx, _started: Started, run: &Arc<Run>, resolved: &[Resolved]
 
 /// What the parts of a run came to.
 #[derive(Default)]
-struct Ends {
+pub(super) struct Ends {
     projects: Vec<ProjectEnd>,
     documents: Drained,
-    failures: Vec<Failure>,
+    pub(super) embedded: Embedded,
+    pub(super) failures: Vec<Failure>,
     stopped: Option<CancelReason>,
 }
 
@@ -216,7 +219,7 @@ impl Ends {
         ends
     }
 
-    fn note(&mut self, error: &Error) {
+    pub(super) fn note(&mut self, error: &Error) {
         match stop_of(error) {
             Some(stop) => self.stopped = Some(stop.reason().clone()),
             None => self.failures.push(Failure {
@@ -281,8 +284,9 @@ async fn body(cx: &Cx, run: &Arc<Run>, resolved: Vec<Resolved>) -> Result<Ends, 
             project: None,
             phase: "documents",
         });
-        if let Err(error) = documents(cx, run, &mut ends.documents).await {
-            ends.note(&error);
+        match documents(cx, run, &mut ends.documents).await {
+            Ok(()) => embed::phase(cx, run, &mut ends).await,
+            Err(error) => ends.note(&error),
         }
     }
     heartbeat.cancel(CancelReason::new(CancelKind::User, "sync.run", cx.now()));
@@ -317,7 +321,7 @@ async fn finish(cx: &Cx, run: &Arc<Run>, ends: Ends) -> Result<SyncResult, Error
             .collect(),
         projects: ends.projects.into_iter().map(|end| end.result).collect(),
         documents_regenerated: ends.documents.changed,
-        documents_embedded: 0,
+        documents_embedded: ends.embedded.embedded,
         skipped_stale: 0,
         skipped_stale_iids: Vec::new(),
         requests: run.meter.requests(),
@@ -349,6 +353,7 @@ async fn finish(cx: &Cx, run: &Arc<Run>, ends: Ends) -> Result<SyncResult, Error
             "waited_ms": result.waited_ms,
             "revisions": result.revisions,
             "documents_regenerated": result.documents_regenerated,
+            "documents_embedded": result.documents_embedded,
             "jobs_done": result.projects.iter().map(|project| project.jobs.done).sum::<u64>(),
         }),
         error_code: result.error_code,

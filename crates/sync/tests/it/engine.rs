@@ -612,7 +612,16 @@ async fn the_ledger_tells_what_happened(cx: Cx) {
         .collect();
     assert_eq!(
         order,
-        ["run", "project", "streams", "dependents", "done", "documents", "done"]
+        [
+            "run",
+            "project",
+            "streams",
+            "dependents",
+            "done",
+            "documents",
+            "embed",
+            "done"
+        ]
     );
     let json = serde_json::to_value(&result).unwrap();
     let keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();

@@ -9,6 +9,7 @@ mod bad_input;
 mod cancel;
 #[cfg(unix)]
 mod disk;
+mod embed;
 mod engine;
 mod faults;
 mod history;

@@ -1,5 +1,7 @@
 //! A small mirror in memory, written through the store's own functions.
 
+pub mod world;
+
 use annals_core::{Iid, NativeId, ProjectId, UnixMs};
 use annals_db::WriteTx;
 use annals_db::content::{
