@@ -1,6 +1,7 @@
 //! What a command works with.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use annals_core::config::Config;
 use annals_core::{Code, Report};
@@ -28,7 +29,7 @@ pub struct Session {
     pub env: Environment,
     pub terminals: Terminals,
     pub out: Output,
-    pub runtimes: Runtimes,
+    pub runtimes: Arc<Runtimes>,
 }
 
 impl Session {

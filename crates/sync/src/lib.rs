@@ -8,6 +8,7 @@
 //! [`Error`]. Below, [`engine`] is the run, [`forge`] the clients, [`hosts`] the connections that a
 //! process shares, and [`target`] the addresses that people type.
 
+mod account;
 pub mod engine;
 pub mod error;
 pub mod forge;
@@ -15,6 +16,7 @@ pub mod hosts;
 pub mod progress;
 pub mod target;
 
+pub use account::account;
 pub use engine::{Added, Documents, SyncOptions, SyncResult, Target, add, sync};
 pub use error::Error;
 pub use hosts::Hosts;

@@ -1,5 +1,6 @@
 //! The commands, one file each: what it takes, what it does, what it answers.
 
+pub mod auth;
 mod checks;
 pub mod completions;
 pub mod demo;
@@ -8,9 +9,11 @@ mod demo_page;
 pub mod doctor;
 mod either;
 pub mod explain;
+pub mod init;
 pub mod issues;
 mod list;
 pub mod man;
+pub mod mcp;
 pub mod migrate;
 pub mod mrs;
 mod place;
@@ -32,9 +35,9 @@ use crate::output::{Reply, Shape, Show};
 use crate::session::Session;
 
 /// A command: its arguments are `Self`.
-pub trait Run: Sized {
+pub trait Run: Sized + Send + 'static {
     /// What it answers; the `data` of the envelope.
-    type Data: Serialize + Show;
+    type Data: Serialize + Show + Send;
 
     /// Its name on the command line.
     const NAME: &'static str;
@@ -43,6 +46,8 @@ pub trait Run: Sized {
     const EXAMPLES: &'static [&'static str];
     /// What people call it by mistake; it is put right, and said.
     const ALIASES: &'static [&'static str] = &[];
+    /// Whether agents may call it as a tool.
+    const TOOL: Tool = Tool::No;
     /// The slice it runs on; `None` is the default runtime.
     const SLICE: Option<Slice> = None;
     /// How it meets a signal.
@@ -59,7 +64,15 @@ pub trait Run: Sized {
     }
 
     /// Does it.
-    async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Self::Data>, Error>;
+    fn run(self, cx: &Cx, session: &Session) -> impl Future<Output = Result<Reply<Self::Data>, Error>> + Send;
+}
+
+/// Whether a command is a tool for agents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tool {
+    No,
+    /// It is: it changes nothing, and answers with data.
+    Reads,
 }
 
 /// What a command declares of itself, for those who walk over all of them.
@@ -68,6 +81,7 @@ pub struct Declared {
     pub name: &'static str,
     pub aliases: &'static [&'static str],
     pub examples: &'static [&'static str],
+    pub tool: Tool,
 }
 
 impl Declared {
@@ -76,6 +90,7 @@ impl Declared {
             name: C::NAME,
             aliases: C::ALIASES,
             examples: C::EXAMPLES,
+            tool: C::TOOL,
         }
     }
 }

@@ -7,7 +7,7 @@ use annals_net_adapter::Cx;
 use annals_search::answer::{Facet, FacetCounts, Hit, SearchRequest, SearchResults};
 use serde::Serialize;
 
-use super::{Run, place};
+use super::{Run, Tool, place};
 use crate::error::Error;
 use crate::output::page::{one_line, title};
 use crate::output::{Meta, Page, Reply, Shape, Show, Style};
@@ -70,6 +70,7 @@ impl Run for Args {
         "annals search 'author:dev-three is:unresolved' -n 5 --facets label,state --fields minimal",
     ];
     const ALIASES: &'static [&'static str] = &["find", "grep", "query"];
+    const TOOL: Tool = Tool::Reads;
 
     fn shape(&self) -> Shape {
         SHAPE

@@ -6,8 +6,8 @@ use annals_db::read::{self, Discussion, Entity, Event, File, NotePage, ProjectNa
 use annals_net_adapter::Cx;
 use serde::Serialize;
 
-use super::Run;
 use super::place::{self, Reference};
+use super::{Run, Tool};
 use crate::error::Error;
 use crate::output::{Reply, Shape};
 use crate::session::Session;
@@ -99,6 +99,7 @@ impl Run for Args {
         "annals show https://gitlab.com/group/project/-/issues/12 --fields entity.title,entity.body",
     ];
     const ALIASES: &'static [&'static str] = &["view", "get", "cat"];
+    const TOOL: Tool = Tool::Reads;
 
     fn shape(&self) -> Shape {
         SHAPE

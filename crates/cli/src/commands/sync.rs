@@ -11,6 +11,7 @@ use annals_sync::{Documents, Hosts, SyncOptions, SyncResult, Target};
 use serde::Serialize;
 
 use super::{Conduct, Run, checks, place};
+use crate::credentials;
 use crate::error::Error;
 use crate::given::quoted;
 use crate::output::page::{counted, one_line};
@@ -110,6 +111,7 @@ impl Run for Args {
             } else {
                 Documents::Make
             },
+            credentials: credentials::load(&session.env)?.tokens(),
             ..SyncOptions::new(session.config(), Hosts::new())
         };
         let db = session.mirror_to_write(cx, session.auto_migrate()).await?;

@@ -34,13 +34,18 @@ const OK: &[(&str, &[&str])] = &[
     ("migrate", &["migrate"]),
     ("migrate", &["migrate", "--check"]),
     ("explain", &["explain", "lock_lost"]),
+    ("auth", &["auth", "status", "--config", "forge.toml"]),
+    (
+        "init",
+        &["init", "--config", "new.toml", "--forge", "https://forge.example"],
+    ),
     ("robot-docs", &["robot-docs"]),
     ("man", &["man", "--out", "man1"]),
     ("version", &["version"]),
 ];
 
 /// Commands whose success is no envelope, or is shown in a test of their own: a script, servers, a sync.
-const OK_ELSEWHERE: &[&str] = &["sync", "serve", "demo", "completions"];
+const OK_ELSEWHERE: &[&str] = &["sync", "serve", "mcp", "demo", "completions"];
 
 /// The same commands in a form that fails, and how.
 const ERRORS: &[(&str, &[&str], &str)] = &[
@@ -62,6 +67,9 @@ const ERRORS: &[(&str, &[&str], &str)] = &[
     ("demo", &["demo", "--exit", "--db", "other.db"], "refused"),
     ("explain", &["explain", "lock_lots"], "usage"),
     ("version", &["version", "--config", "no.toml", "--fields", "x"], "usage"),
+    ("auth", &["auth", "logout", "gitlab.com"], "not_found"),
+    ("init", &["init"], "refused"),
+    ("mcp", &["mcp", "--fields", "x"], "usage"),
     ("robot-docs", &["robot-docs", "serach"], "usage"),
     ("man", &["man", "--out", "annals.db/man1"], "io"),
     ("completions", &["completions", "bash", "--fields", "x"], "usage"),
@@ -85,6 +93,14 @@ fn words(desk: &Desk, words: &[&str]) -> Vec<String> {
         .collect()
 }
 
+/// A mirror, and a configuration with a forge.
+fn desk() -> Desk {
+    let desk = Desk::with_mirror();
+    let forge = "[db]\npath = \"annals.db\"\n[forges.main]\nkind = \"gitlab\"\nbase_url = \"https://forge.example\"\n";
+    std::fs::write(desk.path("forge.toml"), forge).unwrap();
+    desk
+}
+
 /// The commands there are.
 fn commands(desk: &Desk) -> Vec<String> {
     let docs = desk.run("robot-docs --fields commands.name").data();
@@ -95,7 +111,7 @@ fn commands(desk: &Desk) -> Vec<String> {
 
 #[test]
 fn envelope_schema_every_command_ok() {
-    let desk = Desk::with_mirror();
+    let desk = desk();
     for command in commands(&desk) {
         let shown = OK.iter().any(|(name, _)| *name == command) || OK_ELSEWHERE.contains(&command.as_str());
         assert!(
@@ -174,7 +190,7 @@ fn fields_are_those_of_the_answer() {
     const UNSEEN: &[&str] = &["entities."];
     // An issue has no review, and changes no files.
     const NO_MR: &[&str] = &["entity.merge_request.", "files.", "discussions.notes.position."];
-    let desk = Desk::with_mirror();
+    let desk = desk();
     for shape in OK.chunk_by(|a, b| a.0 == b.0 && declared(&desk, a.1) == declared(&desk, b.1)) {
         let declared = declared(&desk, shape[0].1);
         let mut seen = BTreeSet::new();
@@ -221,6 +237,7 @@ fn declared(desk: &Desk, line: &[&str]) -> BTreeSet<String> {
         ["projects", ..] => "projects",
         ["doctor", ..] => "checks",
         ["sync-runs"] => "runs",
+        ["auth", ..] => "forges",
         _ => return names.collect(),
     };
     names

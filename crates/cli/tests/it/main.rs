@@ -12,6 +12,7 @@
 
 mod support;
 
+mod auth;
 mod autocorrect;
 mod budget;
 mod completions;
@@ -19,6 +20,7 @@ mod config;
 mod demo;
 mod doctor;
 mod envelope;
+mod mcp;
 mod modes;
 mod readme;
 mod robot_docs;
