@@ -2,7 +2,7 @@
 //! it went, and choose the exit code.
 
 use std::ffi::OsString;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use annals_core::config::{CliSettings, ColorChoice, Config};
 use annals_core::{Code, Outcome, Report};
@@ -19,6 +19,7 @@ use crate::output::budget::Budget;
 use crate::output::fields::Selection;
 use crate::output::page::one_line;
 use crate::output::{Console, Meta, Mode, Output, Palette, Ran, Reply, Style, Terminals, answer};
+use crate::pager::Pager;
 use crate::secrets;
 use crate::session::Session;
 use crate::settings::{self, Settings};
@@ -226,10 +227,7 @@ fn prepare<C: Run>(
     teller: &mut Teller,
 ) -> Result<Session, Report> {
     let env = &process.env;
-    if global.as_of.is_some() && C::AS_OF == AsOf::Refused {
-        let message = format!("`annals {}` is about what is, and has no --as-of", C::NAME);
-        return Err(Report::new(Code::Usage, message).with_suggestion("leave --as-of out"));
-    }
+    AsOf::check::<C>(global)?;
     let mut faults = Vec::new();
     let settings = match C::NEEDS {
         Needs::Nothing => Settings::default(),
@@ -268,6 +266,11 @@ fn prepare<C: Run>(
             conduct: C::CONDUCT,
         }),
         corrections: line.corrections,
+        pager: match C::CONDUCT {
+            Conduct::Reads => Pager::choose(global.paging(), teller.mode, env, &process.terminals),
+            // What such a command says is part of what it goes on to do.
+            Conduct::Works | Conduct::Serves => None,
+        },
     };
     Ok(Session {
         settings,
@@ -277,7 +280,7 @@ fn prepare<C: Run>(
         env: env.clone(),
         terminals: process.terminals,
         out,
-        runtimes,
+        runtimes: Arc::new(runtimes),
         moment: OnceLock::new(),
     })
 }
@@ -348,24 +351,40 @@ fn drive<C: Run>(command: C, session: Session, teller: &Teller) -> u8 {
         signal: session.runtimes.shutdown_signal().signal(),
         elapsed_ms: clock.as_ref().map_or(0, answer::elapsed_ms),
     };
-    end::<C>(main, teller, &ended)
-}
-
-async fn run_and_print<C: Run>(cx: &annals_net_adapter::Cx, command: C, session: &Session) -> Result<(), Error> {
-    let as_of = session.as_of(cx)?;
-    match command.run(cx, session).await? {
-        Reply::Data(data, meta) => session.out.print(cx, &data, &Meta { as_of, ..meta }),
-        Reply::Printed => Ok(()),
+    let page = match &main.outcome {
+        Outcome::Ok(page) => page.clone(),
+        Outcome::Err(_) | Outcome::Cancelled(_) | Outcome::Panicked(_) => None,
+    };
+    let code = end::<C>(main, teller, &ended);
+    match page
+        .zip(session.out.pager.as_ref())
+        .map(|(page, pager)| pager.show(&page))
+    {
+        None | Some(Ok(()) | Err(Error::ClosedPipe)) => code,
+        Some(Err(error)) => teller.fail(&error.report(), Some(&ended)),
     }
 }
 
-fn end<C: Run>(main: MainOutcome<(), Error>, teller: &Teller, ended: &Ended) -> u8 {
+/// Runs the command and prints its answer; what is left is for the pager.
+async fn run_and_print<C: Run>(
+    cx: &annals_net_adapter::Cx,
+    command: C,
+    session: &Session,
+) -> Result<Option<String>, Error> {
+    let as_of = session.as_of(cx)?;
+    match command.run(cx, session).await? {
+        Reply::Data(data, meta) => session.out.print(cx, &data, &Meta { as_of, ..meta }),
+        Reply::Printed => Ok(None),
+    }
+}
+
+fn end<C: Run>(main: MainOutcome<Option<String>, Error>, teller: &Teller, ended: &Ended) -> u8 {
     let report = match main.outcome {
-        Outcome::Ok(()) if C::CONDUCT == Conduct::Serves => match unclean(&main.drain) {
+        Outcome::Ok(_) if C::CONDUCT == Conduct::Serves => match unclean(&main.drain) {
             Some(report) => report,
             None => return 0,
         },
-        Outcome::Ok(()) | Outcome::Err(Error::ClosedPipe) => {
+        Outcome::Ok(_) | Outcome::Err(Error::ClosedPipe) => {
             if let Some(report) = unclean(&main.drain) {
                 tracing::warn!("{}", report.message);
             }

@@ -7,6 +7,7 @@ use annals_core::config::{ColorChoice, RuntimeName, TimeStyle};
 use crate::commands::{self, Declared, Run};
 use crate::logs::Verbosity;
 use crate::output::{Mode, Shape};
+use crate::pager::Paging;
 
 /// Keeps a local, searchable, never-half-written record of what happens on your software forges.
 #[derive(Debug, Parser)]
@@ -72,7 +73,10 @@ commands! {
     SyncRuns: sync_runs,
     Embed: embed,
     Verify: verify,
+    Init: init,
+    Auth: auth,
     Serve: serve,
+    Mcp: mcp,
     Demo: demo,
     Stats: stats,
     Health: health,
@@ -127,6 +131,9 @@ pub struct Global {
     /// Take the words as they are typed: correct no slip
     #[arg(long, global = true, display_order = 903)]
     pub no_autocorrect: bool,
+    /// Print a long page as it is, also on a terminal
+    #[arg(long, global = true, display_order = 902)]
+    pub no_pager: bool,
     /// When to use colour
     #[arg(long, global = true, value_name = "WHEN", value_parser = words(ColorChoice::NAMES), display_order = 902)]
     pub color: Option<String>,
@@ -198,6 +205,10 @@ impl Global {
             (_, true) => Some(Mode::Human),
             (false, false) => None,
         }
+    }
+
+    pub const fn paging(&self) -> Paging {
+        if self.no_pager { Paging::Never } else { Paging::IfLong }
     }
 
     pub fn verbosity(&self) -> Verbosity {

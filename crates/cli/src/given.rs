@@ -6,7 +6,16 @@ use annals_core::Report;
 use crate::cli::Global;
 
 /// Commands that read neither the mirror nor the configuration, and the demo, which has a file of its own.
-const WITHOUT_FILES: &[&str] = &["help", "explain", "version", "completions", "man", "robot-docs", "demo"];
+const WITHOUT_FILES: &[&str] = &[
+    "help",
+    "explain",
+    "version",
+    "completions",
+    "man",
+    "robot-docs",
+    "init",
+    "demo",
+];
 
 /// The flags `--db` and `--config` as they were given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -7,11 +7,14 @@ mod app;
 mod autocorrect;
 mod cli;
 mod commands;
+mod credentials;
 mod error;
 mod given;
 mod logs;
+mod mcp;
 mod model;
 mod output;
+mod pager;
 mod places;
 mod process;
 #[cfg(test)]
@@ -19,6 +22,7 @@ mod reference;
 mod secrets;
 mod session;
 mod settings;
+mod stdin;
 mod tokens;
 mod usage;
 

@@ -1,6 +1,8 @@
 //! The command line as data: what the reference for programs, the printed reference and the correction of slips are made
 //! of. It is read from the one clap model, so it cannot know another command line than the one that is parsed.
 
+use std::any::TypeId;
+
 use clap::{Arg, ArgAction, Command, CommandFactory};
 use serde::Serialize;
 
@@ -65,6 +67,9 @@ pub struct Flag {
     /// Whether commas separate several values of it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub list: bool,
+    /// Whether its value is a whole number.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_number: bool,
     pub help: String,
 }
 
@@ -163,8 +168,20 @@ fn flag(arg: &Arg) -> Option<Flag> {
         default: (takes_value && !default.is_empty()).then(|| default.join(",")),
         repeats: matches!(arg.get_action(), ArgAction::Append | ArgAction::Count),
         list: arg.get_value_delimiter().is_some(),
+        is_number: takes_value && is_number(arg),
         help: help(arg),
     })
+}
+
+fn is_number(arg: &Arg) -> bool {
+    let parsed = arg.get_value_parser().type_id();
+    let numbers = [
+        TypeId::of::<u16>(),
+        TypeId::of::<u32>(),
+        TypeId::of::<u64>(),
+        TypeId::of::<usize>(),
+    ];
+    numbers.iter().any(|number| parsed == *number)
 }
 
 fn value_name(arg: &Arg) -> Option<String> {

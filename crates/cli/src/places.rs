@@ -16,6 +16,11 @@ pub fn user_config(env: &Environment) -> Option<PathBuf> {
     )
 }
 
+/// `annals/credentials.toml` beside it.
+pub fn credentials(env: &Environment) -> Option<PathBuf> {
+    Some(user_config(env)?.with_file_name("credentials.toml"))
+}
+
 /// `annals/annals.db` in the user's data directory.
 pub fn user_db(env: &Environment) -> Option<PathBuf> {
     Some(

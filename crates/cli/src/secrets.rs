@@ -18,7 +18,7 @@ const TOKEN_FLAGS: &[&str] = &[
 ];
 
 /// How tokens of the known forges begin.
-const TOKEN_PREFIXES: &[&str] = &[
+pub const TOKEN_PREFIXES: &[&str] = &[
     "glpat-",
     "gldt-",
     "glrt-",
@@ -100,7 +100,8 @@ fn refusal(what: &str, words: &[String]) -> Report {
             |base| token_variable(base.authority()),
         );
     Report::new(Code::Usage, message).with_suggestion(format!(
-        "put the token into the environment variable {variable}, or the one that `token_env` of the forge names",
+        "type it at the prompt of `annals auth login`, or put it into the environment variable {variable} or the one that \
+         `token_env` of the forge names",
     ))
 }
 

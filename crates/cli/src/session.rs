@@ -1,6 +1,7 @@
 //! What a command works with.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::sync::OnceLock;
 
 use annals_core::config::Config;
@@ -31,7 +32,7 @@ pub struct Session {
     pub env: Environment,
     pub terminals: Terminals,
     pub out: Output,
-    pub runtimes: Runtimes,
+    pub runtimes: Arc<Runtimes>,
     /// What [`as_of`](Self::as_of) found: an age must not count back from two moments.
     pub moment: OnceLock<Option<UnixMs>>,
 }

@@ -5,9 +5,10 @@
 //!
 //! [`sync`] does it, [`add`] only makes a project known. A run is given [`SyncOptions`] and
 //! [`Target`]s, tells what it does through [`Progress`], and ends in a [`SyncResult`] or an
-//! [`Error`]. [`verify`] proves what it did. Below, [`engine`] is the run, [`forge`] the clients, [`hosts`] the connections that a
-//! process shares, and [`target`] the addresses that people type.
+//! [`Error`]. [`verify`] proves what it did. Below, [`engine`] is the run, [`forge`] the clients, [`hosts`] the
+//! connections that a process shares, and [`target`] the addresses that people type.
 
+mod account;
 pub mod engine;
 pub mod error;
 pub mod forge;
@@ -16,6 +17,7 @@ pub mod progress;
 pub mod target;
 pub mod verify;
 
+pub use account::account;
 pub use engine::{Added, Documents, Embedding, SyncOptions, SyncResult, Target, add, sync};
 pub use error::Error;
 pub use hosts::Hosts;

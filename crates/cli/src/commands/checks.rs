@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use annals_core::Code;
-use annals_core::config::BaseUrl;
+use annals_core::config::{BaseUrl, Credentials};
 use annals_db::control::{Alive, Holder, lock};
 use annals_db::ids::RunStatus;
 use annals_db::read::{self, Depth, Visibility};
@@ -12,6 +12,7 @@ use annals_net_adapter::{BackendKind, Cx};
 
 use super::doctor::{Check, Status};
 use super::version;
+use crate::credentials;
 use crate::given::quoted;
 use crate::output::page::counted;
 use crate::process;
@@ -227,24 +228,38 @@ fn lock_of(conn: &annals_db::ReadConn<'_>, holder: &Holder, alive: &Alive) -> Re
 /// Whether each forge has a token, those included that only the mirror knows; never what it is.
 pub fn forges(session: &Session, mirrored: &[BaseUrl]) -> Vec<Check> {
     let config = session.config();
+    let (kept, unreadable) = match credentials::load(&session.env) {
+        Ok(kept) => (kept, None),
+        Err(report) => {
+            let check = Check::new("credentials", Status::Fail, report.message);
+            let action = report.actions.into_iter().next();
+            (Credentials::default(), Some(Check { action, ..check }))
+        }
+    };
     let checks = tokens::forges(config, mirrored).into_iter().map(|forge| {
         let mut host = forge.settings.base_url.authority().to_owned();
         if !config.forges.contains_key(&forge.name) {
             host.push_str(", not in the configuration");
         }
         let in_use = forge.variable_in_use(&session.env).filter(|_| forge.settings.enabled);
+        let is_kept = forge.settings.enabled && kept.get(&forge.name).is_some();
         let detail = match &in_use {
             _ if !forge.settings.enabled => format!("{host}: switched off"),
             Some(variable) => format!("{host}: token from {variable}"),
+            None if is_kept => format!("{host}: token from credentials.toml"),
             None => format!(
                 "{host}: no token, public access only; {} would hold one",
                 forge.variables().join(" or ")
             ),
         };
-        let status = if in_use.is_some() { Status::Ok } else { Status::Info };
+        let status = if in_use.is_some() || is_kept {
+            Status::Ok
+        } else {
+            Status::Info
+        };
         Check::new(format!("forge {}", forge.name), status, detail)
     });
-    checks.collect()
+    unreadable.into_iter().chain(checks).collect()
 }
 
 /// Git is not needed yet; whether it is there.

@@ -6,7 +6,7 @@ use annals_net_adapter::Cx;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::{AsOf, Run, list, place};
+use super::{AsOf, Run, Tool, list, place};
 use crate::error::Error;
 use crate::output::page::one_line;
 use crate::output::table::{Column, Table};
@@ -69,6 +69,7 @@ pub struct Data {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "count";
+    const TOOL: Tool = Tool::Reads;
     const EXAMPLES: &'static [&'static str] = &[
         "annals count issues --state open",
         "annals count --by label --after 30d",

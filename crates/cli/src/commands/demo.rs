@@ -230,7 +230,7 @@ async fn serve_page(cx: &Cx, session: &Session, mut data: Data) -> Result<(), Er
     data.address = serve::address(listener.local_addr());
     match session.out.mode {
         Mode::Human => session.out.page(cx, |page| super::demo_page::serves(&data, page))?,
-        Mode::Robot => session.out.print(cx, &data, &Meta::default())?,
+        Mode::Robot => drop(session.out.print(cx, &data, &Meta::default())?),
     }
     let stop = serve::drain(session);
     let spawned = server_cx.spawn("demo.serve", move |cx| async move {

@@ -10,7 +10,7 @@ use annals_db::read::{
 use annals_net_adapter::Cx;
 use serde::Serialize;
 
-use super::{AsOf, Run, place};
+use super::{AsOf, Run, Tool, place};
 use crate::error::Error;
 use crate::output::page::counted;
 use crate::output::{Meta, Reply, Shape};
@@ -106,6 +106,7 @@ pub const SHAPE: Shape = Shape {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "file-history";
+    const TOOL: Tool = Tool::Reads;
     const EXAMPLES: &'static [&'static str] = &[
         "annals file-history src/cutover.rs",
         "annals file-history src/cutover.rs -p group/project --merged --discussions --commits",

@@ -10,7 +10,7 @@ use annals_db::read::{self, Backlog, Health, LastRun, ProjectRow};
 use annals_net_adapter::Cx;
 use serde::Serialize;
 
-use super::Run;
+use super::{Run, Tool};
 use crate::error::Error;
 use crate::given::quoted;
 use crate::output::page::{counted, one_line};
@@ -83,6 +83,7 @@ const SHAPE: Shape = Shape {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "health";
+    const TOOL: Tool = Tool::Reads;
     const EXAMPLES: &'static [&'static str] = &["annals health", "annals health --max-age 1d"];
     const ALIASES: &'static [&'static str] = &["status"];
 

@@ -4,7 +4,7 @@ use annals_core::EntityKind;
 use annals_net_adapter::Cx;
 
 use super::either::Either;
-use super::{AsOf, Run, list, show};
+use super::{AsOf, Run, Tool, list, show};
 use crate::error::Error;
 use crate::output::{Reply, Shape};
 use crate::session::Session;
@@ -29,6 +29,7 @@ impl Run for Args {
         "annals issues 12 --discussions",
     ];
     const ALIASES: &'static [&'static str] = &["issue"];
+    const TOOL: Tool = Tool::Reads;
 
     fn shape(&self) -> Shape {
         if self.iid.is_some() { show::SHAPE } else { list::SHAPE }

@@ -1,5 +1,6 @@
 //! The commands, one file each: what it takes, what it does, what it answers.
 
+pub mod auth;
 pub mod backup;
 mod checks;
 pub mod completions;
@@ -14,9 +15,11 @@ pub mod explain;
 pub mod file_history;
 mod file_history_page;
 pub mod health;
+pub mod init;
 pub mod issues;
 mod list;
 pub mod man;
+pub mod mcp;
 pub mod migrate;
 pub mod mrs;
 pub mod notes;
@@ -36,17 +39,19 @@ pub mod verify;
 pub mod version;
 pub mod who;
 
+use annals_core::{Code, Report};
 use annals_net_adapter::{Cx, Slice};
 use serde::Serialize;
 
+use crate::cli::Global;
 use crate::error::Error;
 use crate::output::{Reply, Shape, Show};
 use crate::session::Session;
 
 /// A command: its arguments are `Self`.
-pub trait Run: Sized {
+pub trait Run: Sized + Send + 'static {
     /// What it answers; the `data` of the envelope.
-    type Data: Serialize + Show;
+    type Data: Serialize + Show + Send;
 
     /// Its name on the command line.
     const NAME: &'static str;
@@ -55,6 +60,8 @@ pub trait Run: Sized {
     const EXAMPLES: &'static [&'static str];
     /// What people call it by mistake; it is put right, and said.
     const ALIASES: &'static [&'static str] = &[];
+    /// Whether agents may call it as a tool.
+    const TOOL: Tool = Tool::No;
     /// The slice it runs on; `None` is the default runtime.
     const SLICE: Option<Slice> = None;
     /// How it meets a signal.
@@ -73,7 +80,15 @@ pub trait Run: Sized {
     }
 
     /// Does it.
-    async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Self::Data>, Error>;
+    fn run(self, cx: &Cx, session: &Session) -> impl Future<Output = Result<Reply<Self::Data>, Error>> + Send;
+}
+
+/// Whether a command is a tool for agents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tool {
+    No,
+    /// It is: it changes nothing, and answers with data.
+    Reads,
 }
 
 /// What a command declares of itself, for those who walk over all of them.
@@ -82,6 +97,7 @@ pub struct Declared {
     pub name: &'static str,
     pub aliases: &'static [&'static str],
     pub examples: &'static [&'static str],
+    pub tool: Tool,
 }
 
 impl Declared {
@@ -90,6 +106,7 @@ impl Declared {
             name: C::NAME,
             aliases: C::ALIASES,
             examples: C::EXAMPLES,
+            tool: C::TOOL,
         }
     }
 }
@@ -112,6 +129,20 @@ pub enum AsOf {
     Taken,
     /// It is about what is, and says so.
     Refused,
+}
+
+impl AsOf {
+    /// Whether a command can do with these flags.
+    ///
+    /// # Errors
+    /// `usage` where a moment is given to one that is about what is.
+    pub fn check<C: Run>(global: &Global) -> Result<(), Report> {
+        if global.as_of.is_none() || C::AS_OF == Self::Taken {
+            return Ok(());
+        }
+        let message = format!("`annals {}` is about what is, and has no --as-of", C::NAME);
+        Err(Report::new(Code::Usage, message).with_suggestion("leave --as-of out"))
+    }
 }
 
 /// What must be there before a command begins.

@@ -9,7 +9,7 @@ use annals_db::read::{
 use annals_net_adapter::Cx;
 use serde::Serialize;
 
-use super::{AsOf, Run, list, place, show_page};
+use super::{AsOf, Run, Tool, list, place, show_page};
 use crate::error::Error;
 use crate::output::page::{one_line, title};
 use crate::output::{Meta, Page, Reply, Shape, Show, Style};
@@ -71,6 +71,7 @@ const SHAPE: Shape = Shape {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "notes";
+    const TOOL: Tool = Tool::Reads;
     const EXAMPLES: &'static [&'static str] = &[
         "annals notes --mr 42 --unresolved",
         "annals notes --author dev-three --after 7d --as-of 2024-06-01",

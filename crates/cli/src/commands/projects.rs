@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::either::Either;
 use super::sync::{forges_of, told};
-use super::{Conduct, Run};
+use super::{Conduct, Run, Tool};
+use crate::credentials;
 use crate::error::Error;
 use crate::output::page::{counted, one_line};
 use crate::output::table::{Cell, Column, Table};
@@ -77,6 +78,7 @@ impl Run for Args {
         "annals projects add https://gitlab.com/group/project",
     ];
     const ALIASES: &'static [&'static str] = &["project", "repos", "repo"];
+    const TOOL: Tool = Tool::Reads;
     const CONDUCT: Conduct = Conduct::Works;
 
     fn shape(&self) -> Shape {
@@ -98,7 +100,10 @@ impl Run for Args {
             }
             Some(What::Add { url }) => {
                 let db = session.mirror_to_write(cx, session.auto_migrate()).await?;
-                let options = SyncOptions::new(session.config(), Hosts::new());
+                let options = SyncOptions {
+                    credentials: credentials::load(&session.env)?.tokens(),
+                    ..SyncOptions::new(session.config(), Hosts::new())
+                };
                 let added = Box::pin(annals_sync::add(cx, &db, &url, &options)).await;
                 let forges = forges_of(cx, session, &db, std::slice::from_ref(&url)).await;
                 let closed = db.close(cx).await;

@@ -9,7 +9,7 @@ use annals_search::vector::Exact;
 use serde::Serialize;
 
 use super::place::{self, Reference};
-use super::{Run, show};
+use super::{Run, Tool, show};
 use crate::error::Error;
 use crate::output::page::{counted, one_line, title};
 use crate::output::{Page, Reply, Shape, Show, Style};
@@ -55,6 +55,7 @@ const SHAPE: Shape = Shape {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "related";
+    const TOOL: Tool = Tool::Reads;
     const EXAMPLES: &'static [&'static str] = &["annals related 'group/project!42' -n 5"];
     const ALIASES: &'static [&'static str] = &["similar"];
 

@@ -7,7 +7,7 @@ use annals_search::Way;
 use annals_search::answer::{Facet, FacetCounts, Hit, SearchRequest, SearchResults};
 use serde::Serialize;
 
-use super::{AsOf, Run, list, place};
+use super::{AsOf, Run, Tool, list, place};
 use crate::error::Error;
 use crate::output::page::{one_line, title};
 use crate::output::{Meta, Page, Reply, Shape, Show, Style};
@@ -75,6 +75,7 @@ impl Run for Args {
         "annals search 'author:dev-three is:unresolved' -n 5 --facets label,state --fields minimal",
     ];
     const ALIASES: &'static [&'static str] = &["find", "grep", "query"];
+    const TOOL: Tool = Tool::Reads;
 
     fn shape(&self) -> Shape {
         SHAPE

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::place::{self, Reference};
-use super::{AsOf, Run};
+use super::{AsOf, Run, Tool};
 use crate::error::Error;
 use crate::output::{Reply, Shape};
 use crate::session::Session;
@@ -148,6 +148,7 @@ impl Run for Args {
         "annals show https://gitlab.com/group/project/-/issues/12 --fields entity.title,entity.body",
     ];
     const ALIASES: &'static [&'static str] = &["view", "get", "cat"];
+    const TOOL: Tool = Tool::Reads;
 
     fn shape(&self) -> Shape {
         SHAPE

@@ -5,7 +5,7 @@ use annals_db::read::{self, Depth, Stats};
 use annals_net_adapter::Cx;
 use serde::Serialize;
 
-use super::Run;
+use super::{Run, Tool};
 use crate::error::Error;
 use crate::output::page::{counted, one_line};
 use crate::output::table::{Cell, Column, Table};
@@ -45,6 +45,7 @@ const SHAPE: Shape = Shape {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "stats";
+    const TOOL: Tool = Tool::Reads;
     const EXAMPLES: &'static [&'static str] = &["annals stats", "annals stats --check"];
     const ALIASES: &'static [&'static str] = &["statistics"];
 

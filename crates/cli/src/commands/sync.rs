@@ -11,6 +11,7 @@ use annals_sync::{Documents, Embedding, Hosts, SyncOptions, SyncResult, Target};
 use serde::Serialize;
 
 use super::{Conduct, Run, checks, place};
+use crate::credentials;
 use crate::error::Error;
 use crate::given::quoted;
 use crate::output::page::{counted, one_line};
@@ -118,6 +119,7 @@ impl Run for Args {
             } else {
                 Embedding::With(session.config().embed.clone())
             },
+            credentials: credentials::load(&session.env)?.tokens(),
             ..SyncOptions::new(session.config(), Hosts::new())
         };
         let db = session.mirror_to_write(cx, session.auto_migrate()).await?;

@@ -7,7 +7,7 @@ use annals_net_adapter::Cx;
 use serde::Serialize;
 
 use super::place::{self, Reference};
-use super::{AsOf, Run, show};
+use super::{AsOf, Run, Tool, show};
 use crate::error::Error;
 use crate::output::page::one_line;
 use crate::output::table::{Cell, Column, Table};
@@ -56,6 +56,7 @@ pub struct Data {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "timeline";
+    const TOOL: Tool = Tool::Reads;
     const EXAMPLES: &'static [&'static str] = &[
         "annals timeline --after 7d",
         "annals timeline 'group/project!42' --kind state,label",

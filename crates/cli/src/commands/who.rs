@@ -10,7 +10,7 @@ use annals_search::answer::SearchRequest;
 use serde::Serialize;
 
 use super::place::{self, Reference};
-use super::{AsOf, Run, file_history, show, timeline};
+use super::{AsOf, Run, Tool, file_history, show, timeline};
 use crate::error::Error;
 use crate::output::page::{counted, one_line};
 use crate::output::{Meta, Page, Reply, Shape, Show, Style};
@@ -79,6 +79,7 @@ const SHAPE: Shape = Shape {
 impl Run for Args {
     type Data = Data;
     const NAME: &'static str = "who";
+    const TOOL: Tool = Tool::Reads;
     const EXAMPLES: &'static [&'static str] = &["annals who src/cutover.rs --explain", "annals who 'cutover race'"];
     const ALIASES: &'static [&'static str] = &["experts"];
     const AS_OF: AsOf = AsOf::Taken;

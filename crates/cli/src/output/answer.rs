@@ -15,6 +15,7 @@ use super::{Console, Mode, Palette, stdout};
 use crate::autocorrect::Correction;
 use crate::error::Error;
 use crate::given::Given;
+use crate::pager::Pager;
 
 /// What a command answers.
 #[derive(Debug)]
@@ -55,28 +56,34 @@ pub struct Output {
     /// How long the line may be.
     pub budget: Option<Budget>,
     pub corrections: Vec<Correction>,
+    /// What shows a page that is longer than the screen.
+    pub pager: Option<Pager>,
 }
 
 impl Output {
-    /// Prints an answer.
+    /// Prints an answer; a page that is for the pager is returned instead.
     ///
     /// # Errors
     /// [`Error::ClosedPipe`], or a failure to write.
-    pub fn print<D: Serialize + Show>(&self, cx: &Cx, data: &D, meta: &Meta) -> Result<(), Error> {
-        match (self.mode, &self.selection) {
-            (Mode::Robot, None) if self.budget.is_none() => self.envelope(cx, data, meta),
-            (Mode::Robot, None) => self.within_budget(cx, json(data)?, meta),
-            (Mode::Robot, Some(selection)) => self.within_budget(cx, selection.of(json(data)?), meta),
-            (Mode::Human, None) => {
-                self.page(cx, |page| data.show(page))?;
-                self.warn(&meta.warnings);
-                Ok(())
+    pub fn print<D: Serialize + Show>(&self, cx: &Cx, data: &D, meta: &Meta) -> Result<Option<String>, Error> {
+        let page = match (self.mode, &self.selection) {
+            (Mode::Robot, None) if self.budget.is_none() => return self.envelope(cx, data, meta).map(|()| None),
+            (Mode::Robot, None) => return self.within_budget(cx, json(data)?, meta).map(|()| None),
+            (Mode::Robot, Some(selection)) => {
+                return self.within_budget(cx, selection.of(json(data)?), meta).map(|()| None);
             }
+            (Mode::Human, None) => self.text(cx, |page| data.show(page)),
             (Mode::Human, Some(selection)) => {
                 let picked = selection.of(json(data)?);
-                self.page(cx, |page| picked_page(&picked, selection, &self.shape, page))
+                self.text(cx, |page| picked_page(&picked, selection, &self.shape, page))
             }
+        };
+        let long = self.pager.as_ref().is_some_and(|pager| pager.is_for(&page));
+        if !long {
+            stdout::print(&page)?;
         }
+        self.warn(&meta.warnings);
+        Ok(long.then_some(page))
     }
 
     /// Prints a page for a person, whatever the mode.
@@ -84,12 +91,16 @@ impl Output {
     /// # Errors
     /// [`Error::ClosedPipe`], or a failure to write.
     pub fn page(&self, cx: &Cx, write: impl FnOnce(&mut Page)) -> Result<(), Error> {
+        stdout::print(&self.text(cx, write))
+    }
+
+    fn text(&self, cx: &Cx, write: impl FnOnce(&mut Page)) -> String {
         let mut page = Page::new(Look {
             now: cx.unix_ms(),
             ..self.look.clone()
         });
         write(&mut page);
-        stdout::print(&page.into_text())
+        page.into_text()
     }
 
     fn within_budget(&self, cx: &Cx, data: Value, meta: &Meta) -> Result<(), Error> {

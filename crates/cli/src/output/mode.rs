@@ -14,21 +14,27 @@ pub enum Mode {
     Robot,
 }
 
-/// Which streams end at a person's screen, and how wide it is.
+/// Which streams end at a person's screen, and how large it is.
 #[derive(Debug, Clone, Copy)]
 pub struct Terminals {
     pub stdout: bool,
     pub stderr: bool,
+    /// Whether a person types.
+    pub stdin: bool,
     pub columns: Option<usize>,
+    pub rows: Option<usize>,
 }
 
 impl Terminals {
     /// Looks at the streams of this process.
     pub fn look() -> Self {
+        let size = terminal_size::terminal_size();
         Self {
             stdout: std::io::stdout().is_terminal(),
             stderr: std::io::stderr().is_terminal(),
-            columns: terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)),
+            stdin: std::io::stdin().is_terminal(),
+            columns: size.map(|(width, _)| usize::from(width.0)),
+            rows: size.map(|(_, height)| usize::from(height.0)),
         }
     }
 }
@@ -82,7 +88,9 @@ mod tests {
                     let terminals = Terminals {
                         stdout,
                         stderr: true,
+                        stdin: true,
                         columns: None,
+                        rows: None,
                     };
                     let expected = match (flag, variable, stdout) {
                         (Some(flag), _, _) => flag,

@@ -60,13 +60,18 @@ const OK: &[(&str, &[&str])] = &[
     ("migrate", &["migrate"]),
     ("migrate", &["migrate", "--check"]),
     ("explain", &["explain", "lock_lost"]),
+    ("auth", &["auth", "status", "--config", "forge.toml"]),
+    (
+        "init",
+        &["init", "--config", "new.toml", "--forge", "https://forge.example"],
+    ),
     ("robot-docs", &["robot-docs"]),
     ("man", &["man", "--out", "man1"]),
     ("version", &["version"]),
 ];
 
 /// Commands whose success is no envelope, or is shown in a test of their own: a script, servers, a sync.
-const OK_ELSEWHERE: &[&str] = &["sync", "serve", "demo", "completions"];
+const OK_ELSEWHERE: &[&str] = &["sync", "serve", "mcp", "demo", "completions"];
 
 /// The same commands in a form that fails, and how.
 const ERRORS: &[(&str, &[&str], &str)] = &[
@@ -97,6 +102,9 @@ const ERRORS: &[(&str, &[&str], &str)] = &[
     ("demo", &["demo", "--exit", "--db", "other.db"], "refused"),
     ("explain", &["explain", "lock_lots"], "usage"),
     ("version", &["version", "--config", "no.toml", "--fields", "x"], "usage"),
+    ("auth", &["auth", "logout", "gitlab.com"], "not_found"),
+    ("init", &["init"], "refused"),
+    ("mcp", &["mcp", "--fields", "x"], "usage"),
     ("robot-docs", &["robot-docs", "serach"], "usage"),
     ("man", &["man", "--out", "annals.db/man1"], "io"),
     ("completions", &["completions", "bash", "--fields", "x"], "usage"),
@@ -120,6 +128,14 @@ fn words(desk: &Desk, words: &[&str]) -> Vec<String> {
         .collect()
 }
 
+/// A mirror, and a configuration with a forge.
+fn desk() -> Desk {
+    let desk = Desk::with_mirror();
+    let forge = "[db]\npath = \"annals.db\"\n[forges.main]\nkind = \"gitlab\"\nbase_url = \"https://forge.example\"\n";
+    std::fs::write(desk.path("forge.toml"), forge).unwrap();
+    desk
+}
+
 /// The commands there are.
 fn commands(desk: &Desk) -> Vec<String> {
     let docs = desk.run("robot-docs --fields commands.name").data();
@@ -130,7 +146,7 @@ fn commands(desk: &Desk) -> Vec<String> {
 
 #[test]
 fn envelope_schema_every_command_ok() {
-    let desk = Desk::with_mirror();
+    let desk = desk();
     for command in commands(&desk) {
         let shown = OK.iter().any(|(name, _)| *name == command) || OK_ELSEWHERE.contains(&command.as_str());
         assert!(
@@ -214,7 +230,7 @@ fn fields_are_those_of_the_answer() {
         "discussions.notes.position.",
         "diff.",
     ];
-    let desk = Desk::with_mirror();
+    let desk = desk();
     for shape in OK.chunk_by(|a, b| a.0 == b.0 && declared(&desk, a.1) == declared(&desk, b.1)) {
         let declared = declared(&desk, shape[0].1);
         let mut seen = BTreeSet::new();
@@ -264,6 +280,7 @@ fn declared(desk: &Desk, line: &[&str]) -> BTreeSet<String> {
         ["sync-runs"] => "runs",
         ["timeline", ..] => "events",
         ["who", ..] => "people",
+        ["auth", ..] => "forges",
         _ => return names.collect(),
     };
     names

@@ -12,6 +12,7 @@
 
 mod support;
 
+mod auth;
 mod autocorrect;
 mod budget;
 mod care;
@@ -23,6 +24,7 @@ mod embed;
 mod envelope;
 mod file_history;
 mod history;
+mod mcp;
 mod modes;
 mod reading;
 mod readme;

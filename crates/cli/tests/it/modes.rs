@@ -165,3 +165,44 @@ fn what_is_shown_of_one_thing_has_its_times_in_full() {
         }
     }
 }
+
+/// `script` gives a command a terminal of its own.
+#[test]
+fn pager_only_on_terminal() {
+    let desk = Desk::with_mirror();
+    let seen = desk.path("paged");
+    let pager = format!("tee {}", seen.display());
+    let on_terminal = |line: &str, rows: u16| {
+        drop(std::fs::remove_file(&seen));
+        let annals = env!("CARGO_BIN_EXE_annals");
+        let inner = format!("stty rows {rows} cols 80; {annals} {line}");
+        let mut command = std::process::Command::new("script");
+        command
+            .args(["-qec", &inner, "/dev/null"])
+            .env("ANNALS_PAGER", &pager)
+            .env("TERM", "xterm");
+        command.env("HOME", desk.folder.path()).current_dir(desk.folder.path());
+        command.stdin(std::process::Stdio::null()).output().ok()?;
+        Some(std::fs::read_to_string(&seen).ok())
+    };
+    let Some(paged) = on_terminal("issues -n 40", 10) else {
+        return crate::support::skip("pager_only_on_terminal", "no script", "apt-get install bsdutils");
+    };
+    let paged = paged.unwrap();
+    assert!(paged.contains("40 issues") && paged.contains("REF"), "{paged}");
+    // A screen that is large enough, a flag, or a program that reads: no pager.
+    for (line, rows) in [
+        ("issues -n 3", 50),
+        ("issues -n 40 --no-pager", 10),
+        ("issues -n 40 --robot", 10),
+        ("migrate --check", 2),
+    ] {
+        assert_eq!(on_terminal(line, rows), Some(None), "{line}");
+    }
+    let mut command = desk.annals(["issues", "-n", "40", "--human"]);
+    let piped = Ended::of(command.env("ANNALS_PAGER", &pager).output().unwrap());
+    assert!(
+        piped.stdout.contains("40 issues") && !seen.exists(),
+        "a pipe is no screen"
+    );
+}

@@ -82,6 +82,9 @@ fn token_as_argument_refused() {
         format!("projects add https://{secret}@forge.example/a/b"),
         format!("show https://u:{secret}@forge.example/a/b/-/issues/1"),
         format!("sync --jobs {secret}"),
+        format!("auth login {secret}"),
+        format!("auth login gitlab.com --token {secret}"),
+        format!("init --token-env {secret}"),
         secret.to_owned(),
     ] {
         for mode in ["--robot", "--human"] {

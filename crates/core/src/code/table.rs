@@ -104,9 +104,9 @@ table! {
     GitUnfit "git_unfit" 3 - No "git is missing or older than 2.39" => "install git";
     AddressInUse "address_in_use" 3 - No "the address to listen on is taken" => "another address for the named key";
 
-    TokenMissing "token_missing" 4 - No "a credential is needed and there is none" => "put a token into the variable that `token_env` names";
+    TokenMissing "token_missing" 4 - No "a credential is needed and there is none" => "`annals auth login`";
     Unauthenticated "unauthenticated" 4 401 No "no credential, or a webhook without valid proof" => "`annals token create`";
-    AuthRejected "auth_rejected" 5 - No "the credential was refused" => "put a valid token into the variable that `token_env` names, then `annals sync`";
+    AuthRejected "auth_rejected" 5 - No "the credential was refused" => "`annals auth login`, then `annals sync`";
     TokenInvalid "token_invalid" 5 401 No "the Annals token is unknown, expired or revoked" => "`annals token create`";
     Forbidden "forbidden" 5 403 No "known, but not allowed" => "ask for the named role or scope";
     Csrf "csrf" 5 403 No "a form without its session's token" => "reload the page";
@@ -155,7 +155,7 @@ table! {
     CheckFailed "check_failed" 19 - No "a check left findings" => "the finding's own command";
     SweepSuspicious "sweep_suspicious" 19 - No "a sweep would mark too much as gone; nothing was marked" => "`annals sync --accept-deletions`";
     NotReady "not_ready" 19 503 Yes "the start is not finished, or a needed check fails" => "`/health/ready`";
-    ConfigNotFound "config_not_found" 20 - No "the configuration file named does not exist" => "name an existing file";
+    ConfigNotFound "config_not_found" 20 - No "the configuration file named does not exist" => "`annals init`";
 
     Conflict "conflict" 21 409 No "the key exists with other content, or the version moved" => "read it again";
     InProgress "in_progress" 21 409 Yes "the first request with this key still runs" => "wait for its answer";

@@ -6,6 +6,7 @@
 //! `ANNALS_SECTION__KEY` variables, the command line.
 
 mod base_url;
+mod credentials;
 mod errors;
 mod keys;
 mod load;
@@ -15,6 +16,7 @@ mod source;
 mod tree;
 
 pub use base_url::{BadBaseUrl, BaseUrl};
+pub use credentials::{Account, BadCredentials, Credential, Credentials};
 pub use errors::{ConfigError, ConfigErrors, Origin, Position};
 pub use keys::{DefaultValue, KEYS, Key};
 pub use load::Layers;

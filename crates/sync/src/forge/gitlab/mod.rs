@@ -4,6 +4,7 @@
 //! `project` and `sets` turn them into what the store takes, `list` walks a list to its end; `page`
 //! and `fetch` answer the engine's questions.
 
+mod account;
 mod capability;
 mod client;
 mod fetch;

@@ -55,6 +55,16 @@ impl Urls {
         }
     }
 
+    /// Whose the token is.
+    pub fn user(&self) -> Result<Url, ForgeError> {
+        self.make("/user", &[])
+    }
+
+    /// What the token may do, and how long.
+    pub fn own_token(&self) -> Result<Url, ForgeError> {
+        self.make("/personal_access_tokens/self", &[])
+    }
+
     pub fn catalogue(&self, project: &str, which: Catalogue) -> Result<Url, ForgeError> {
         let size = self.page_size.to_string();
         let size = ("per_page", size.as_str());

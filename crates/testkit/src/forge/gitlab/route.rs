@@ -26,7 +26,11 @@ pub(super) fn route(state: &State, policy: &Policy, viewer: Viewer, request: &Re
         ["user"] if viewer == Viewer::Member => Reply::json(&serde_json::json!({
             "id": 1, "username": "reader", "name": "Reader", "state": "active", "locked": false,
         })),
-        ["user"] => Reply::error(401, "message", "401 Unauthorized"),
+        ["personal_access_tokens", "self"] if viewer == Viewer::Member => Reply::json(&serde_json::json!({
+            "id": 1, "name": "mirror", "revoked": false, "active": true, "user_id": 1,
+            "scopes": ["read_api"], "expires_at": "2031-01-31",
+        })),
+        ["user"] | ["personal_access_tokens", "self"] => Reply::error(401, "message", "401 Unauthorized"),
         ["projects"] => list::whole(policy, request, &[render::project(state.project())]),
         ["projects", name, rest @ ..] => match find(state.project(), &decode(name)) {
             Found::Here | Found::Moved if state.face() == Face::Hidden => Reply::error(403, "message", "403 Forbidden"),

@@ -1,0 +1,319 @@
+//! `annals auth`: the tokens of the forges, kept out of command lines and configuration files.
+
+use annals_core::config::{Account, Credential, Credentials};
+use annals_core::{Code, Report, Secret, UnixMs};
+use annals_net_adapter::{Cx, Slice};
+use annals_sync::{Hosts, SyncOptions};
+use serde::Serialize;
+
+use super::{Conduct, Run, sync};
+use crate::credentials;
+use crate::error::Error;
+use crate::output::page::one_line;
+use crate::output::table::{Cell, Column, Table};
+use crate::output::{Meta, Page, Reply, Shape, Show, Style};
+use crate::secrets::TOKEN_PREFIXES;
+use crate::session::Session;
+use crate::stdin;
+use crate::tokens::{self, Forge};
+
+/// Keep, show or forget the access tokens of forges
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A token is looked for in the environment variable that `token_env` of the forge names, then in \
+                        ANNALS_TOKEN_<FORGE>, then in credentials.toml, which `annals auth login` writes and nobody else \
+                        can read."
+)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Try a token at its forge and keep it: asked for unseen, or read from standard input
+    Login {
+        /// The forge: its name in the configuration, its host or its address
+        forge: Option<String>,
+    },
+    /// Show which forges have a token, whose it is and what it may do; asks nobody
+    Status,
+    /// Forget the kept token of a forge
+    Logout {
+        /// The forge: its name in the configuration, its host or its address
+        forge: Option<String>,
+    },
+}
+
+#[derive(Debug, Serialize)]
+pub struct Data {
+    forges: Vec<Known>,
+}
+
+/// What is known of a forge's token.
+#[derive(Debug, Serialize)]
+struct Known {
+    name: String,
+    /// Its address, where the configuration has it.
+    url: Option<String>,
+    user: Option<String>,
+    scopes: Vec<String>,
+    expires_at: Option<String>,
+    /// Where the token comes from: `env`, `file`, or nowhere.
+    store: Option<&'static str>,
+    /// The variable, if it comes from one.
+    variable: Option<String>,
+    /// As much of it as everybody may see.
+    token: Option<String>,
+    /// Whether there is one that is not known to have ended.
+    ok: bool,
+}
+
+#[rustfmt::skip]
+const SHAPE: Shape = Shape {
+    fields: &[
+        "forges.name", "forges.url", "forges.user", "forges.scopes", "forges.expires_at", "forges.store",
+        "forges.variable", "forges.token", "forges.ok",
+    ],
+    list: Some("forges"),
+    minimal: &["name", "store", "ok"],
+};
+
+/// With one of these a token can read what is mirrored.
+const ENOUGH: &[&str] = &["read_api", "api"];
+
+impl Run for Args {
+    type Data = Data;
+    const NAME: &'static str = "auth";
+    const EXAMPLES: &'static [&'static str] = &[
+        "annals auth login",
+        "annals auth login gitlab.com",
+        "annals auth status",
+        "annals auth logout gitlab.com",
+    ];
+    const SLICE: Option<Slice> = Some(Slice::Ingest);
+    const CONDUCT: Conduct = Conduct::Reads;
+
+    fn shape(&self) -> Shape {
+        SHAPE
+    }
+
+    async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Data>, Error> {
+        let kept = credentials::load(&session.env)?;
+        let now = cx.unix_ms();
+        match self.what {
+            What::Login { forge } => login(cx, session, kept, named(session, forge.as_deref())?).await,
+            What::Status => Ok(Reply::from(Data {
+                forges: all(session, &kept)
+                    .iter()
+                    .map(|forge| known(session, now, &kept, forge))
+                    .collect(),
+            })),
+            What::Logout { forge } => logout(session, now, kept, &named(session, forge.as_deref())?),
+        }
+    }
+}
+
+async fn login(cx: &Cx, session: &Session, mut kept: Credentials, forge: Forge) -> Result<Reply<Data>, Error> {
+    let host = forge.settings.base_url.authority().to_owned();
+    let token = stdin::token(cx, session, &host).await?;
+    let options = SyncOptions::new(session.config(), Hosts::new());
+    let account = annals_sync::account(cx, &options, &forge.settings.base_url, token.clone()).await;
+    let account = account.map_err(|error| refused(sync::told(session, &[], &error)))?;
+    if !account.scopes.is_empty() && !account.scopes.iter().any(|scope| ENOUGH.contains(&scope.as_str())) {
+        let has = account.scopes.join(", ");
+        let message = format!("the token for {host} lacks the scope read_api; it has {has}. It was not kept");
+        let report = Report::new(Code::Forbidden, message).with_detail("scopes", account.scopes);
+        return Err(report.with_suggestion("make one with the scope read_api").into());
+    }
+    kept.set(&forge.name, &Credential { token, account });
+    credentials::store(&session.env, &kept)?;
+    let forge_known = known(session, cx.unix_ms(), &kept, &forge);
+    let warnings = forge_known.variable.iter().map(|variable| {
+        format!("the environment variable {variable} is set, and its token is used instead of the one just kept")
+    });
+    let meta = Meta {
+        warnings: warnings.collect(),
+        ..Meta::default()
+    };
+    Ok(Reply::Data(
+        Data {
+            forges: vec![forge_known],
+        },
+        meta,
+    ))
+}
+
+/// A refusal of the token that was just typed is no reason to log in.
+fn refused(error: Error) -> Error {
+    match error {
+        Error::Told(report) if report.code == Code::AuthRejected => {
+            let mut report = *report;
+            report.actions = Vec::new();
+            report.suggestion = Some("it was not kept; a token needs the scope read_api".to_owned());
+            report.into()
+        }
+        other => other,
+    }
+}
+
+fn logout(session: &Session, now: UnixMs, mut kept: Credentials, forge: &Forge) -> Result<Reply<Data>, Error> {
+    if !kept.remove(&forge.name) {
+        let message = format!("no token is kept for {}", forge.name);
+        return Err(Report::new(Code::NotFound, message)
+            .with_action("annals auth status")
+            .into());
+    }
+    credentials::store(&session.env, &kept)?;
+    Ok(Reply::from(Data {
+        forges: vec![known(session, now, &kept, forge)],
+    }))
+}
+
+/// The forges of the configuration, and those that only have a token.
+fn all(session: &Session, kept: &Credentials) -> Vec<Forge> {
+    let mut all = tokens::forges(session.config(), &[]);
+    let others = kept.names().filter(|name| !session.config().forges.contains_key(*name));
+    let others = others.filter_map(|name| Some(Forge::at(session.config(), &format!("https://{name}").parse().ok()?)));
+    all.extend(others);
+    all
+}
+
+/// The forge that was named, or the only one there is.
+fn named(session: &Session, asked: Option<&str>) -> Result<Forge, Report> {
+    let config = session.config();
+    let Some(asked) = asked.map(str::trim) else {
+        let mut configured = tokens::forges(config, &[]);
+        return match (configured.pop(), configured.is_empty()) {
+            (Some(only), true) => Ok(only),
+            (None, _) => Err(Report::new(Code::Usage, "the configuration has no forge: name one")
+                .with_suggestion("annals auth login https://gitlab.com")),
+            (Some(last), false) => {
+                let names = configured.iter().chain([&last]).map(|forge| forge.name.clone());
+                let names: Vec<String> = names.collect();
+                Err(
+                    Report::new(Code::Usage, format!("which forge? There are {}", names.join(", ")))
+                        .with_detail("candidates", names),
+                )
+            }
+        };
+    };
+    if let Some(settings) = config.forges.get(asked) {
+        return Ok(Forge {
+            name: asked.to_owned(),
+            settings: settings.clone(),
+        });
+    }
+    let url = if asked.contains("://") {
+        asked.to_owned()
+    } else {
+        format!("https://{asked}")
+    };
+    let base = url.parse().map_err(|_| {
+        let shown: String = asked.chars().take(60).collect();
+        Report::new(
+            Code::Usage,
+            format!("`{shown}` is neither a forge of the configuration nor an address"),
+        )
+    })?;
+    Ok(Forge::at(config, &base))
+}
+
+fn known(session: &Session, now: UnixMs, kept: &Credentials, forge: &Forge) -> Known {
+    let variable = forge.variable_in_use(&session.env);
+    let of_variable = variable.as_ref().and_then(|variable| session.env.get(variable));
+    let (store, token, account) = match (of_variable, kept.get(&forge.name)) {
+        (Some(token), _) => (Some("env"), Some(Secret::new(token.trim())), Account::default()),
+        (None, Some(credential)) => (Some("file"), Some(credential.token), credential.account),
+        (None, None) => (None, None, Account::default()),
+    };
+    Known {
+        name: forge.name.clone(),
+        url: session
+            .config()
+            .forges
+            .get(&forge.name)
+            .map(|forge| forge.base_url.as_str().to_owned()),
+        ok: token.is_some() && !has_ended(now, account.expires_at.as_deref()),
+        user: account.user,
+        scopes: account.scopes,
+        expires_at: account.expires_at,
+        store,
+        variable,
+        token: token.as_ref().map(masked),
+    }
+}
+
+/// Whether the day a token ends, as the forge wrote it, is over.
+fn has_ended(now: UnixMs, expires_at: Option<&str>) -> bool {
+    let today = now.rfc3339();
+    let day = |text: &str| text.get(..10).map(str::to_owned);
+    expires_at
+        .and_then(day)
+        .zip(day(&today))
+        .is_some_and(|(end, today)| end <= today)
+}
+
+/// The kind of the token, which everybody may know, and nothing of what is secret.
+fn masked(token: &Secret) -> String {
+    let kind = TOKEN_PREFIXES
+        .iter()
+        .find(|prefix| token.expose().starts_with(**prefix));
+    format!("{}********", kind.copied().unwrap_or_default())
+}
+
+impl Show for Data {
+    fn show(&self, page: &mut Page) {
+        let mut table = Table::new(&[
+            ("FORGE", Column::Left),
+            ("TOKEN", Column::Left),
+            ("FROM", Column::Left),
+            ("USER", Column::Left),
+            ("SCOPES", Column::Flexible),
+            ("UNTIL", Column::Left),
+        ]);
+        for forge in &self.forges {
+            let text = |text: &Option<String>| Cell::from(text.as_deref().map_or_else(|| "–".to_owned(), one_line));
+            let from = forge
+                .variable
+                .clone()
+                .or_else(|| forge.store.map(|_| "credentials.toml".to_owned()));
+            let token = forge
+                .token
+                .clone()
+                .unwrap_or_else(|| "none: public access only".to_owned());
+            let style = if forge.ok { Style::Good } else { Style::Attention };
+            table.row([
+                Cell::styled(one_line(&forge.name), Style::Link),
+                Cell::styled(token, style),
+                text(&from),
+                text(&forge.user),
+                one_line(&forge.scopes.join(", ")).into(),
+                text(&forge.expires_at),
+            ]);
+        }
+        if self.forges.is_empty() {
+            page.line("no forge is configured, and no token is kept; annals auth login https://HOST keeps one");
+        } else {
+            page.table(&table);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_shows_its_kind_at_most() {
+        for (token, shown) in [
+            ("glpat-Zq3x9PpLw0aB", "glpat-********"),
+            ("ghp_abcdefghijkl", "ghp_********"),
+            ("s3cret", "********"),
+            ("pass-word", "********"),
+            ("", "********"),
+        ] {
+            assert_eq!(masked(&Secret::new(token)), shown);
+        }
+    }
+}

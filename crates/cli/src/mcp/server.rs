@@ -1,0 +1,341 @@
+//! Answers requests; each call of a tool runs in a region of its own, and is cancelled with it.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use annals_core::{CancelKind, CancelReason, Code, Coded, Outcome, Report};
+use annals_net_adapter::{Cx, RegionSpec, TaskHandle};
+use serde_json::{Map, Value, json};
+
+use super::protocol::{self, Era, Fault, Message, Refusal, Request, STATELESS, WITH_HANDSHAKE};
+use crate::error::Error;
+
+/// A result is not longer than this, as a line.
+pub const MAX_BYTES: usize = 64 * 1024;
+
+/// How long a client may keep what does not change while this program runs.
+const TTL_MS: u64 = 3_600_000;
+
+const INSTRUCTIONS: &str = "Annals is a local, read-only mirror of issues, merge requests and discussions. Search first, then \
+    show one by its `ref`. Lists end with `meta.next_offset` where there is more; `fields` keeps answers short.";
+
+/// What can be called.
+pub trait Offer: Clone + Send + Sync + 'static {
+    /// The tools, in a fixed order.
+    fn list(&self) -> Vec<Value>;
+
+    /// Whether there is a tool of this name.
+    fn has(&self, name: &str) -> bool;
+
+    /// Calls one. `length` is how long the line is with a content; it must be at most `max_bytes`.
+    fn call<'a>(
+        &'a self,
+        cx: &'a Cx,
+        name: &'a str,
+        arguments: &'a Map<String, Value>,
+        length: &'a (dyn Fn(&Value) -> usize + Send + Sync),
+        max_bytes: usize,
+    ) -> Pin<Box<dyn Future<Output = Result<Value, Error>> + Send + 'a>>;
+}
+
+/// Where answers go, a line each.
+pub type Say = Arc<dyn Fn(&Value) + Send + Sync>;
+
+/// A connection.
+pub struct Server<O> {
+    offer: O,
+    say: Say,
+    /// The calls under way, by the text of their ids.
+    calls: BTreeMap<String, TaskHandle<(), Error>>,
+}
+
+impl<O: Offer> Server<O> {
+    pub const fn new(offer: O, say: Say) -> Self {
+        Self {
+            offer,
+            say,
+            calls: BTreeMap::new(),
+        }
+    }
+
+    /// Takes a line.
+    pub fn line(&mut self, cx: &Cx, line: &[u8]) {
+        self.calls.retain(|_, call| !call.is_finished());
+        match protocol::read(line) {
+            Ok(Message::Request(request)) => self.request(cx, request),
+            Ok(Message::Notification { method, params }) => self.notified(cx, &method, &params),
+            Ok(Message::Answer) => {}
+            Err((id, refusal)) => (self.say)(&refusal.answer(&id)),
+        }
+    }
+
+    /// Says that a line was too long to be read.
+    pub fn too_long(&self) {
+        (self.say)(&Refusal::new(Fault::Request, "this line is too long").answer(&Value::Null));
+    }
+
+    /// Waits until every call has been answered.
+    ///
+    /// # Errors
+    /// The cancellation of `cx`.
+    pub async fn drain(&mut self, cx: &Cx) -> Result<(), Error> {
+        while let Some((_, mut call)) = self.calls.pop_first() {
+            drop(call.join(cx).await?);
+        }
+        Ok(())
+    }
+
+    fn request(&mut self, cx: &Cx, request: Request) {
+        let done = request.era().and_then(|era| self.answer(cx, era, &request));
+        match done {
+            Ok(Some(answer)) => (self.say)(&answer),
+            // A call answers for itself.
+            Ok(None) => {}
+            Err(refusal) => (self.say)(&refusal.answer(&request.id)),
+        }
+    }
+
+    fn answer(&mut self, cx: &Cx, era: Era, request: &Request) -> Result<Option<Value>, Refusal> {
+        let result = match (request.method.as_str(), era) {
+            ("initialize", Era::Handshake) => initialize(&request.params)?,
+            ("ping", Era::Handshake) => json!({}),
+            ("server/discover", Era::Stateless) => json!({
+                "supportedVersions": [STATELESS],
+                "capabilities": {"tools": {}},
+                "serverInfo": protocol::server(),
+                "instructions": INSTRUCTIONS,
+                "ttlMs": TTL_MS,
+                "cacheScope": "public",
+            }),
+            ("tools/list", _) => self.list(era, &request.params)?,
+            ("tools/call", _) => return self.call(cx, era, request).map(|()| None),
+            _ => {
+                let shown: String = request.method.chars().take(60).collect();
+                return Err(Refusal::new(
+                    Fault::Method,
+                    format!("there is no method `{shown}` here"),
+                ));
+            }
+        };
+        Ok(Some(request.answer(era, result)))
+    }
+
+    fn list(&self, era: Era, params: &Map<String, Value>) -> Result<Value, Refusal> {
+        if params.get("cursor").is_some_and(|cursor| !cursor.is_null()) {
+            return Err(Refusal::new(Fault::Params, "there is only one page, so no `cursor`"));
+        }
+        let tools = self.offer.list();
+        Ok(match era {
+            Era::Handshake => json!({"tools": tools}),
+            Era::Stateless => json!({"tools": tools, "ttlMs": TTL_MS, "cacheScope": "public"}),
+        })
+    }
+
+    fn call(&mut self, cx: &Cx, era: Era, request: &Request) -> Result<(), Refusal> {
+        let name = request.params.get("name").and_then(Value::as_str);
+        let name = name
+            .ok_or_else(|| Refusal::new(Fault::Params, "`name` says which tool"))?
+            .to_owned();
+        if !self.offer.has(&name) {
+            let shown: String = name.chars().take(60).collect();
+            return Err(Refusal::new(Fault::Params, format!("there is no tool `{shown}`")));
+        }
+        let arguments = match request.params.get("arguments") {
+            None | Some(Value::Null) => Map::new(),
+            Some(Value::Object(arguments)) => arguments.clone(),
+            Some(_) => return Err(Refusal::new(Fault::Params, "`arguments` must be an object")),
+        };
+        let key = request.id.to_string();
+        if self.calls.contains_key(&key) {
+            return Err(Refusal::new(Fault::Request, "a request with this id is under way"));
+        }
+        let (offer, say, request) = (self.offer.clone(), self.say.clone(), request.clone());
+        let handle = cx.spawn("mcp call", move |cx| async move {
+            let ended = cx
+                .region(RegionSpec::collect_all("mcp call"), |cx| async move {
+                    let length = |content: &Value| line_of(&request.answer(era, content_of(content, IsError::No)));
+                    let called = offer.call(&cx, &name, &arguments, &length, MAX_BYTES).await;
+                    let result = match called {
+                        Ok(content) => content_of(&content, IsError::No),
+                        // Nobody waits for it any more.
+                        Err(Error::Cancelled { reason, .. }) => return Err(annals_core::Cancelled(reason).into()),
+                        Err(error) => failed(&error.report()),
+                    };
+                    say(&request.answer(era, result));
+                    Ok::<(), Error>(())
+                })
+                .await;
+            match ended.body {
+                Outcome::Ok(()) => Ok(()),
+                Outcome::Err(error) => Err(error),
+                Outcome::Cancelled(reason) => Err(annals_core::Cancelled(reason).into()),
+                Outcome::Panicked(message) => Err(message.report().into()),
+            }
+        });
+        let handle = handle.map_err(|error| Refusal::new(Fault::Internal, error.to_string()))?;
+        self.calls.insert(key, handle);
+        Ok(())
+    }
+
+    fn notified(&mut self, cx: &Cx, method: &str, params: &Map<String, Value>) {
+        let id = params.get("requestId").filter(|_| method == "notifications/cancelled");
+        let Some(call) = id.and_then(|id| self.calls.get(&id.to_string())) else {
+            // What is over, or never was, needs no end.
+            return;
+        };
+        call.cancel(CancelReason::new(CancelKind::ClientGone, "mcp call", cx.now()));
+    }
+}
+
+fn initialize(params: &Map<String, Value>) -> Result<Value, Refusal> {
+    let asked = params.get("protocolVersion").and_then(Value::as_str);
+    let asked = asked.ok_or_else(|| Refusal::new(Fault::Params, "`protocolVersion` is missing"))?;
+    // Another one is answered with the newest there is; the client decides.
+    let newest = WITH_HANDSHAKE.first().copied().unwrap_or_default();
+    let version = WITH_HANDSHAKE
+        .iter()
+        .copied()
+        .find(|known| *known == asked)
+        .unwrap_or(newest);
+    Ok(json!({
+        "protocolVersion": version,
+        "capabilities": {"tools": {"listChanged": false}},
+        "serverInfo": protocol::server(),
+        "instructions": INSTRUCTIONS,
+    }))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum IsError {
+    Yes,
+    No,
+}
+
+/// A result: for programs as it is, for others the same as text.
+fn content_of(content: &Value, is_error: IsError) -> Value {
+    let text = json!([{"type": "text", "text": content.to_string()}]);
+    match is_error {
+        IsError::No => json!({"content": text, "structuredContent": content, "isError": false}),
+        // The schema of results is not that of errors.
+        IsError::Yes => json!({"content": text, "isError": true}),
+    }
+}
+
+fn failed(report: &Report) -> Value {
+    let mut report = report.clone();
+    if report.code == Code::Usage {
+        // Whoever has tools only cannot ask for the help of a command.
+        report.actions.clear();
+    }
+    content_of(&json!({"error": report.robot_error(None)}), IsError::Yes)
+}
+
+/// How long an answer is as a line.
+fn line_of(answer: &Value) -> usize {
+    answer.to_string().len() + 1
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::num::NonZeroUsize;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use annals_core::Cancelled;
+    use annals_net_adapter::channel::{Sender, mpsc};
+    use annals_net_adapter::{BackendKind, Runtime, RuntimeConfig};
+
+    use super::*;
+
+    /// A tool that never ends, with a task beneath it that cleans up.
+    #[derive(Clone)]
+    struct Endless {
+        began: Sender<()>,
+        cleaned: Arc<AtomicBool>,
+    }
+
+    impl Offer for Endless {
+        fn list(&self) -> Vec<Value> {
+            Vec::new()
+        }
+
+        fn has(&self, _: &str) -> bool {
+            true
+        }
+
+        fn call<'a>(
+            &'a self,
+            cx: &'a Cx,
+            _: &'a str,
+            _: &'a Map<String, Value>,
+            _: &'a (dyn Fn(&Value) -> usize + Send + Sync),
+            _: usize,
+        ) -> Pin<Box<dyn Future<Output = Result<Value, Error>> + Send + 'a>> {
+            Box::pin(async move {
+                let (began, cleaned) = (self.began.clone(), self.cleaned.clone());
+                let beneath = cx.spawn("beneath", move |cx| async move {
+                    drop(began.send(&cx, ()).await);
+                    let reason = cx.cancelled().await;
+                    cleaned.store(true, Ordering::SeqCst);
+                    Err::<(), _>(Cancelled(reason))
+                });
+                drop(beneath);
+                Err(Cancelled(cx.cancelled().await).into())
+            })
+        }
+    }
+
+    #[test]
+    fn mcp_cancel_closes_region() {
+        for kind in BackendKind::compiled() {
+            let runtime = Runtime::build(*kind, &RuntimeConfig::default()).unwrap();
+            let ended = runtime.run_main(|cx| async move {
+                let (began, mut begins) = mpsc(NonZeroUsize::MIN);
+                let cleaned = Arc::new(AtomicBool::new(false));
+                let said: Arc<Mutex<Vec<Value>>> = Arc::default();
+                let hears = said.clone();
+                let offer = Endless {
+                    began,
+                    cleaned: cleaned.clone(),
+                };
+                let mut server = Server::new(
+                    offer,
+                    Arc::new(move |answer: &Value| hears.lock().unwrap().push(answer.clone())),
+                );
+                server.line(
+                    &cx,
+                    br#"{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"endless"}}"#,
+                );
+                begins.recv(&cx).await.unwrap();
+                // The same id again is refused, another's end is none of ours.
+                server.line(
+                    &cx,
+                    br#"{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"endless"}}"#,
+                );
+                server.line(
+                    &cx,
+                    br#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"b"}}"#,
+                );
+                assert!(!cleaned.load(Ordering::SeqCst));
+                server.line(
+                    &cx,
+                    br#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"a"}}"#,
+                );
+                server.drain(&cx).await.unwrap();
+                assert!(
+                    cleaned.load(Ordering::SeqCst),
+                    "what lay beneath the call has ended with it"
+                );
+                let said = said.lock().unwrap();
+                assert_eq!(said.len(), 1, "a cancelled call is not answered: {said:?}");
+                assert_eq!(said[0]["error"]["code"], -32600);
+                Ok::<(), Error>(())
+            });
+            assert!(matches!(ended.outcome, Outcome::Ok(())), "{:?}", ended.outcome);
+            assert!(ended.drain.quiescent, "nothing is left");
+        }
+    }
+}
