@@ -5,7 +5,7 @@
 //!
 //! [`sync`] does it, [`add`] only makes a project known. A run is given [`SyncOptions`] and
 //! [`Target`]s, tells what it does through [`Progress`], and ends in a [`SyncResult`] or an
-//! [`Error`]. Below, [`engine`] is the run, [`forge`] the clients, [`hosts`] the connections that a
+//! [`Error`]. [`surgical::surgical`] brings a few named entities up to date. Below, [`engine`] is the run, [`forge`] the clients, [`hosts`] the connections that a
 //! process shares, and [`target`] the addresses that people type.
 
 pub mod engine;
@@ -13,9 +13,11 @@ pub mod error;
 pub mod forge;
 pub mod hosts;
 pub mod progress;
+pub mod surgical;
 pub mod target;
 
-pub use engine::{Added, Documents, SyncOptions, SyncResult, Target, add, sync};
+pub use engine::{Added, Documents, EntityRef, SyncOptions, SyncResult, Target, add, sync};
 pub use error::Error;
 pub use hosts::Hosts;
 pub use progress::{Event, Events, Progress};
+pub use surgical::{Request, SurgicalOptions, retry_failed, surgical};

@@ -6,11 +6,13 @@
 //! [`lock::check_fence`].
 
 pub mod heal;
+pub mod ledger;
 pub mod lock;
 pub mod process;
 pub mod run;
 
 pub use heal::{Healed, heal};
+pub use ledger::EntityRow;
 pub use lock::{Acquired, HEARTBEAT_MS, Holder, Lock, LockRequest, STALE_AFTER_MS, acquire, beat, check_fence, held};
 pub use process::{Alive, ProcessId};
 pub use run::{NewRun, RunEnd, StreamRow, begin_run, finish_run, put_stream, set_counters, set_phase};

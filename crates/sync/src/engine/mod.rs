@@ -11,15 +11,15 @@
 
 mod aside;
 mod dependents;
-mod ending;
+pub(crate) mod ending;
 pub mod options;
-mod project;
+pub(crate) mod project;
 pub mod register;
-mod resolve;
+pub(crate) mod resolve;
 pub mod result;
-mod run;
+pub(crate) mod run;
 mod stream;
-mod writer;
+pub(crate) mod writer;
 
 pub use options::{Documents, SyncOptions, Target};
 pub use register::{Added, add};
