@@ -43,7 +43,11 @@ pub struct Asked {
 /// # Errors
 /// A failure of the file.
 pub fn put_entity(tx: &WriteTx<'_>, run_id: &RunId, row: &EntityRow) -> Result<(), Error> {
-    let (code, message) = row.error.as_ref().map(|(code, message)| (code.as_str(), message)).unzip();
+    let (code, message) = row
+        .error
+        .as_ref()
+        .map(|(code, message)| (code.as_str(), message))
+        .unzip();
     tx.prepare_cached(
         "INSERT INTO sync_run_entities (run_id, entity_type, iid, stage, status, error_code, error_message, updated_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)

@@ -87,7 +87,10 @@ async fn drive(
                 waiting.remove(&slot);
                 note(surgery, slot, wrote, end);
             } else {
-                let report = Report::new(Code::Internal, format!("nothing was fetched for the {} of {of}", job.job_type));
+                let report = Report::new(
+                    Code::Internal,
+                    format!("nothing was fetched for the {} of {of}", job.job_type),
+                );
                 fail(cx, started, surgery, place, job).await?;
                 end.jobs.failed += 1;
                 end.failed.entry(of).or_insert(report);

@@ -30,7 +30,11 @@ pub async fn run(cx: &Cx, surgery: &Surgery, rows: &[DirtyId], made: &mut Made) 
     for page in rows.chunks(PAGE) {
         let _started = cx.may_start()?;
         let page = page.to_vec();
-        let done = surgery.run.db.write(cx, move |tx| drain_exactly(tx, &Fts5, &page)).await?;
+        let done = surgery
+            .run
+            .db
+            .write(cx, move |tx| drain_exactly(tx, &Fts5, &page))
+            .await?;
         made.drained += done.drained;
         made.regenerated.extend(done.regenerated);
     }

@@ -102,7 +102,11 @@ impl PreflightFailed {
             },
             _ => Report::new(code, self.to_string()),
         };
-        let wait = self.failures.iter().filter_map(|failure| failure.report.retry_after_ms).max();
+        let wait = self
+            .failures
+            .iter()
+            .filter_map(|failure| failure.report.retry_after_ms)
+            .max();
         let report = match wait {
             Some(ms) if code == Code::RateLimited => report.with_retry_after_ms(ms),
             _ => report,

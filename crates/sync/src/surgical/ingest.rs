@@ -91,7 +91,11 @@ fn one(tx: &WriteTx<'_>, place: &Place, run_id: &RunId, target: &Planned) -> Res
     };
     let known_at = writer::entity_at(tx, place.project, entity_type, iid)?.map(|(_, at)| at);
     // Where the forge's time cannot be trusted nobody can say which is newer.
-    if entity.updated_at.zip(known_at).is_some_and(|(shown, known)| known > shown) {
+    if entity
+        .updated_at
+        .zip(known_at)
+        .is_some_and(|(shown, known)| known > shown)
+    {
         return Ok(Ingested::Stale);
     }
     let mark = dirty::high_mark(tx)?;

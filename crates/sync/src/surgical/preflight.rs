@@ -104,7 +104,10 @@ pub async fn run(cx: &Cx, surgery: &Arc<Surgery>) -> Result<Preflight, Error> {
     }
     let failed: BTreeSet<EntityRef> = failures.keys().copied().collect();
     Ok(Preflight {
-        targets: targets.into_values().filter(|target| !failed.contains(&target.of)).collect(),
+        targets: targets
+            .into_values()
+            .filter(|target| !failed.contains(&target.of))
+            .collect(),
         failures: failures.into_values().collect(),
     })
 }
@@ -138,19 +141,21 @@ async fn entity(
     };
     let native = &surgery.known.native;
     let (host, what) = (surgery.forge.host().to_owned(), name_of(of));
-    Ok(match surgery.forge.one(cx, via, native, of.entity_type, of.iid).await? {
-        Answer::New(Ok(row)) => Ok(Target {
-            of,
-            row,
-            sets: BTreeMap::new(),
-            _flight: flight,
-        }),
-        Answer::New(Err(bad)) => Err(TargetFailure::unreadable(of, &bad)),
-        Answer::Gone(reason) => Err(TargetFailure::gone(of, &ForgeError::NotFound { host, what }, reason)),
-        Answer::Hidden => Err(TargetFailure::of(of, &ForgeError::Forbidden { host, what })),
-        // Nothing was known that could have been unchanged.
-        Answer::NotModified => return Err(unasked(host)),
-    })
+    Ok(
+        match surgery.forge.one(cx, via, native, of.entity_type, of.iid).await? {
+            Answer::New(Ok(row)) => Ok(Target {
+                of,
+                row,
+                sets: BTreeMap::new(),
+                _flight: flight,
+            }),
+            Answer::New(Err(bad)) => Err(TargetFailure::unreadable(of, &bad)),
+            Answer::Gone(reason) => Err(TargetFailure::gone(of, &ForgeError::NotFound { host, what }, reason)),
+            Answer::Hidden => Err(TargetFailure::of(of, &ForgeError::Forbidden { host, what })),
+            // Nothing was known that could have been unchanged.
+            Answer::NotModified => return Err(unasked(host)),
+        },
+    )
 }
 
 async fn set(
@@ -172,16 +177,18 @@ async fn set(
         surgery.forge.host().to_owned(),
         format!("{} of {}", key.job, name_of(of)),
     );
-    Ok(match surgery.forge.set(cx, via, &surgery.known.native, &key, None).await? {
-        Answer::New(answer) => Ok(Set {
-            key,
-            answer,
-            _flight: flight,
-        }),
-        Answer::Gone(reason) => Err(TargetFailure::gone(of, &ForgeError::NotFound { host, what }, reason)),
-        Answer::Hidden => Err(TargetFailure::of(of, &ForgeError::Forbidden { host, what })),
-        Answer::NotModified => return Err(unasked(host)),
-    })
+    Ok(
+        match surgery.forge.set(cx, via, &surgery.known.native, &key, None).await? {
+            Answer::New(answer) => Ok(Set {
+                key,
+                answer,
+                _flight: flight,
+            }),
+            Answer::Gone(reason) => Err(TargetFailure::gone(of, &ForgeError::NotFound { host, what }, reason)),
+            Answer::Hidden => Err(TargetFailure::of(of, &ForgeError::Forbidden { host, what })),
+            Answer::NotModified => return Err(unasked(host)),
+        },
+    )
 }
 
 fn unasked(host: String) -> ForgeError {

@@ -1,8 +1,8 @@
 //! Doing again what an earlier run failed at.
 
 use annals_core::RunId;
-use annals_db::control::{self, ledger};
 use annals_db::Db;
+use annals_db::control::{self, ledger};
 use annals_db::ids::{RunOrigin, RunStatus};
 use annals_net_adapter::Cx;
 

@@ -276,7 +276,9 @@ impl Surgery {
         targets: &[preflight::Target],
         failures: &[TargetFailure],
     ) -> Result<(), Error> {
-        let fine = targets.iter().map(|target| line(target.of, EntityStage::Preflight, EntityStatus::Ok));
+        let fine = targets
+            .iter()
+            .map(|target| line(target.of, EntityStage::Preflight, EntityStatus::Ok));
         let failed = failures
             .iter()
             .map(|failure| failed(failure.target, EntityStage::Preflight, &failure.report));
@@ -353,7 +355,9 @@ impl Surgery {
         let recorded = finishing(cx, |cx| {
             let (db, run_id) = (self.run.db.clone(), self.run.run_id.clone());
             async move {
-                let write = db.write(&cx, move |tx| rows.iter().try_for_each(|row| put_entity(tx, &run_id, row)));
+                let write = db.write(&cx, move |tx| {
+                    rows.iter().try_for_each(|row| put_entity(tx, &run_id, row))
+                });
                 Ok(write.await?)
             }
         });

@@ -14,3 +14,4 @@ mod regressions_aside;
 mod regressions_paging;
 mod regressions_projects;
 mod regressions_sets;
+mod surgical;
