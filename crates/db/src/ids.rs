@@ -54,6 +54,8 @@ row_id! {
     JobId,
     /// A row of `dirty_sources`.
     DirtyId,
+    /// A row of `documents`.
+    DocumentId,
 }
 
 /// A row of `issues` or `merge_requests`.
@@ -493,6 +495,30 @@ words! {
         Differs = "differs",
         /// The children of one kind are others.
         SetDiffers = "set_differs",
+    }
+
+    /// A stage that a named entity goes through in a run.
+    EntityStage {
+        /// Everything about it is fetched.
+        Preflight = "preflight",
+        /// Its row is written.
+        Ingest = "ingest",
+        /// Its sets are written.
+        Dependents = "dependents",
+        /// Its documents are made.
+        Documents = "documents",
+        /// They are embedded.
+        Embed = "embed",
+    }
+
+    /// How a stage went for an entity.
+    EntityStatus {
+        /// Well.
+        Ok = "ok",
+        /// It failed.
+        Failed = "failed",
+        /// It was left alone because the file has a newer state.
+        SkippedStale = "skipped_stale",
     }
 
     /// Where one stream of a run stands.

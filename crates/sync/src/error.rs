@@ -6,6 +6,7 @@ use annals_net_adapter::BudgetExceeded;
 
 use crate::engine::SyncResult;
 use crate::forge::ForgeError;
+use crate::surgical::{PreflightFailed, RequestError};
 use crate::target::TargetError;
 use crate::verify::VerifyResult;
 
@@ -59,6 +60,24 @@ pub enum Error {
         /// Who holds its lock.
         holder: Box<Holder>,
     },
+    /// The entities that were named cannot be synced together.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The ledger has no such run.
+    #[error("there is no sync run {run_id}")]
+    UnknownRun {
+        /// What was asked for.
+        run_id: RunId,
+    },
+    /// The run is not over.
+    #[error("sync run {run_id} is still under way")]
+    RunActive {
+        /// Which.
+        run_id: RunId,
+    },
+    /// Something that was named could not be fetched, and nothing was changed.
+    #[error("{0}")]
+    Preflight(Box<PreflightFailed>),
     /// The forge, or the way to it.
     #[error(transparent)]
     Forge(#[from] ForgeError),
@@ -171,6 +190,10 @@ impl Error {
             Self::ForgeDisabled { .. } | Self::ForgeUnsupported { .. } => Code::OptionOff,
             Self::Client { code, .. } => *code,
             Self::InProgress { .. } => Code::SyncInProgress,
+            Self::Request(_) => Code::Usage,
+            Self::UnknownRun { .. } => Code::NotFound,
+            Self::RunActive { .. } => Code::RunActive,
+            Self::Preflight(failed) => failed.code(),
             Self::Forge(error) => error.code(),
             Self::Db(error) => error.code(),
             Self::Search(error) => Coded::code(error),
@@ -197,6 +220,11 @@ impl Error {
                 Report::new(Code::Ambiguous, self.to_string()).with_detail("candidates", candidates.clone())
             }
             Self::InProgress { holder, .. } => holder.describe(Report::new(Code::SyncInProgress, self.to_string())),
+            Self::UnknownRun { .. } => Report::new(Code::NotFound, self.to_string()).with_action("annals sync-runs"),
+            Self::RunActive { run_id } => Report::new(Code::RunActive, self.to_string())
+                .with_values(&[("R", run_id.as_str())])
+                .with_detail("run_id", run_id.as_str()),
+            Self::Preflight(failed) => failed.report(),
             Self::Forge(error) => error.report(),
             Self::Db(error) => error.report(),
             Self::Search(error) => error.report(),
@@ -214,6 +242,7 @@ impl Error {
             | Self::ForgeDisabled { .. }
             | Self::ForgeUnsupported { .. }
             | Self::Client { .. }
+            | Self::Request(_)
             | Self::Unfinished(_) => Report::new(self.code(), self.to_string()),
         }
     }

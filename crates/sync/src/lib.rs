@@ -5,7 +5,8 @@
 //!
 //! [`sync`] does it, [`add`] only makes a project known. A run is given [`SyncOptions`] and
 //! [`Target`]s, tells what it does through [`Progress`], and ends in a [`SyncResult`] or an
-//! [`Error`]. [`verify`] proves what it did. Below, [`engine`] is the run, [`forge`] the clients, [`hosts`] the
+//! [`Error`]. [`surgical::surgical`] brings a few named entities up to date, [`verify`] proves what is
+//! there. Below, [`engine`] is the run, [`forge`] the clients, [`hosts`] the
 //! connections that a process shares, and [`target`] the addresses that people type.
 
 mod account;
@@ -14,11 +15,13 @@ pub mod error;
 pub mod forge;
 pub mod hosts;
 pub mod progress;
+pub mod surgical;
 pub mod target;
 pub mod verify;
 
 pub use account::account;
-pub use engine::{Added, Documents, Embedding, SyncOptions, SyncResult, Target, add, sync};
+pub use engine::{Added, Documents, Embedding, EntityRef, SyncOptions, SyncResult, Target, add, sync};
 pub use error::Error;
 pub use hosts::Hosts;
 pub use progress::{Event, Events, Progress};
+pub use surgical::{Request, SurgicalOptions, retry_failed, surgical};

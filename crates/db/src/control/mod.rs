@@ -9,6 +9,7 @@
 
 pub mod finding;
 pub mod heal;
+pub mod ledger;
 pub mod lock;
 pub mod process;
 pub mod run;
@@ -16,6 +17,7 @@ pub mod sweep;
 
 pub use finding::{FindingRow, put_findings};
 pub use heal::{Healed, heal};
+pub use ledger::EntityRow;
 pub use lock::{Acquired, HEARTBEAT_MS, Holder, Lock, LockRequest, STALE_AFTER_MS, acquire, beat, check_fence, held};
 pub use process::{Alive, ProcessId};
 pub use run::{NewRun, RunEnd, StreamRow, begin_run, finish_run, put_stream, set_counters, set_phase};

@@ -340,6 +340,17 @@ pub struct JobCounts {
     pub aborted: u64,
 }
 
+impl JobCounts {
+    fn add(&mut self, status: JobStatus, n: u64) {
+        match status {
+            JobStatus::Pending | JobStatus::Claimed => self.pending += n,
+            JobStatus::Done => self.done += n,
+            JobStatus::Failed => self.failed += n,
+            JobStatus::Aborted => self.aborted += n,
+        }
+    }
+}
+
 /// Counts jobs, of one project or of all.
 ///
 /// # Errors
@@ -354,12 +365,23 @@ pub fn counts(conn: &rusqlite::Connection, project: Option<ProjectId>) -> Result
     })?;
     for row in rows {
         let (status, n) = row?;
-        match status {
-            JobStatus::Pending | JobStatus::Claimed => counts.pending += n,
-            JobStatus::Done => counts.done += n,
-            JobStatus::Failed => counts.failed += n,
-            JobStatus::Aborted => counts.aborted += n,
-        }
+        counts.add(status, n);
+    }
+    Ok(counts)
+}
+
+/// Counts the jobs that only this run may do or might have done.
+///
+/// # Errors
+/// A failure of the file.
+pub fn scope_counts(conn: &rusqlite::Connection, run_id: &RunId) -> Result<JobCounts, Error> {
+    let mut select =
+        conn.prepare_cached("SELECT status, count(*) FROM dependent_jobs WHERE scope_run_id = ?1 GROUP BY status")?;
+    let rows = select.query_map(params![run_id.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut counts = JobCounts::default();
+    for row in rows {
+        let (status, n) = row?;
+        counts.add(status, n);
     }
     Ok(counts)
 }

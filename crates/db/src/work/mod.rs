@@ -1,7 +1,8 @@
 //! Work that is owed and that commits together with content: a batch is never stored without what
 //! it owes, nor owed without being stored.
 //!
-//! [`cursor`] says how far a stream was read, [`dirty`] which documents must be made again, [`job`]
+//! [`cursor`] says how far a stream was read, [`dirty`] which documents must be made again
+//! and [`scope`] which of them one run has caused, [`job`]
 //! and [`set`] which fetches a parent owes and which are in, [`validator`] what a forge need not send
 //! again, [`quarantine`] what could not be read.
 
@@ -9,6 +10,7 @@ pub mod cursor;
 pub mod dirty;
 pub mod job;
 pub mod quarantine;
+pub mod scope;
 pub mod set;
 pub mod validator;
 

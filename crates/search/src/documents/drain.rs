@@ -1,9 +1,11 @@
 //! From dirty rows to documents, a page at a time.
 
+use annals_db::ids::{DirtyId, DocumentId};
 use annals_db::work::dirty::{self, DirtySource};
+use annals_db::work::scope;
 use annals_db::{Db, WriteTx};
 use annals_net_adapter::Cx;
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use super::rebuild::REBUILD;
 use super::render::{Source, render};
@@ -64,6 +66,47 @@ pub fn drain_page(tx: &WriteTx<'_>, index: &dyn TextIndex) -> Result<Drained, an
         page.count(stored);
     }
     Ok(page)
+}
+
+/// What a drain of given dirty rows did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DrainedExactly {
+    /// Its counts.
+    pub drained: Drained,
+    /// The documents whose text is new or another: what there is to embed.
+    pub regenerated: Vec<DocumentId>,
+}
+
+/// Renders the sources of exactly these dirty rows and takes exactly these rows away, all in `tx`: older and later rows
+/// of the same sources stay. Rows that are gone were answered by somebody else, and nothing is rendered for them.
+///
+/// # Errors
+/// A failure of the file; `tx` must then be undone.
+pub fn drain_exactly(
+    tx: &WriteTx<'_>,
+    index: &dyn TextIndex,
+    rows: &[DirtyId],
+) -> Result<DrainedExactly, annals_db::Error> {
+    let mut done = DrainedExactly::default();
+    for dirty in scope::sources_of(tx, rows)? {
+        let source = Source {
+            kind: dirty.kind,
+            id: dirty.source_id,
+        };
+        let stored = store(tx, index, source, render(tx, source)?, entry(tx, &dirty)?)?;
+        if stored == Stored::Changed {
+            done.regenerated.extend(document_of(tx, source)?);
+        }
+        done.drained.count(stored);
+    }
+    scope::clear(tx, rows)?;
+    Ok(done)
+}
+
+fn document_of(tx: &WriteTx<'_>, source: Source) -> Result<Option<DocumentId>, annals_db::Error> {
+    let sql = "SELECT id FROM documents WHERE kind = ?1 AND source_id = ?2";
+    let values = params![source.kind.as_str(), source.id];
+    Ok(tx.prepare_cached(sql)?.query_row(values, |row| row.get(0)).optional()?)
 }
 
 /// A rebuild emptied the index and owes every source for that reason.

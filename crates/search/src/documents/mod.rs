@@ -16,6 +16,6 @@ mod render;
 mod store;
 
 pub use check::{Checked, check_page};
-pub use drain::{Drained, drain, drain_page};
+pub use drain::{Drained, DrainedExactly, drain, drain_exactly, drain_page};
 pub use rebuild::{Rebuilt, owe_everything, rebuild};
 pub use render::{Flags, Rendered, Source, Text, render};

@@ -14,11 +14,11 @@ mod dependents;
 mod embed;
 pub(crate) mod ending;
 pub mod options;
-mod project;
+pub(crate) mod project;
 pub mod register;
 pub(crate) mod resolve;
 pub mod result;
-mod run;
+pub(crate) mod run;
 mod stream;
 pub(crate) mod writer;
 

@@ -182,7 +182,7 @@ async fn locked(cx: &Cx, run: &Arc<Run>, target: Resolved, end: &mut ProjectEnd)
             ..ProjectEnd::default()
         };
         end.result.path.clone_from(&project.path);
-        let heartbeat = heartbeat(&cx, &project)?;
+        let heartbeat = heartbeat(&cx, &project.run, &project.place.lock)?;
         if let Err(error) = Box::pin(work(&cx, project, &known, &mut end)).await {
             let path = end.result.path.clone();
             end.stop_or_fail(&path, &error);
@@ -205,7 +205,14 @@ async fn locked(cx: &Cx, run: &Arc<Run>, target: Resolved, end: &mut ProjectEnd)
     released
 }
 
-async fn acquire(cx: &Cx, run: &Arc<Run>, known: &KnownProject) -> Result<Lock, Error> {
+/// Takes the project's lock, waiting for it as long as the run may.
+///
+/// # Errors
+/// [`Error::InProgress`] with the holder; a failure of the file.
+///
+/// # Cancel safety
+/// Cancelled it holds nothing, or the run's end gives the lock back.
+pub async fn acquire(cx: &Cx, run: &Arc<Run>, known: &KnownProject) -> Result<Lock, Error> {
     let until = cx.now().after(run.options.lock_wait);
     let mut told = false;
     loop {
@@ -238,10 +245,13 @@ async fn acquire(cx: &Cx, run: &Arc<Run>, known: &KnownProject) -> Result<Lock, 
     }
 }
 
-/// Shows every few seconds that the run lives. If the lock was taken over there is nothing left to
+/// Shows every few seconds that the run and its lock live. If the lock was taken over there is nothing left to
 /// show: the next content transaction notices by itself.
-fn heartbeat(cx: &Cx, project: &ProjectRun) -> Result<TaskHandle<(), Error>, Error> {
-    let (db, lock) = (project.run.db.clone(), project.place.lock.clone());
+///
+/// # Errors
+/// The region is ending.
+pub fn heartbeat(cx: &Cx, run: &Run, lock: &Lock) -> Result<TaskHandle<(), Error>, Error> {
+    let (db, lock) = (run.db.clone(), lock.clone());
     let task = cx.spawn("sync.heartbeat", move |cx| async move {
         loop {
             cx.sleep(Duration::from_millis(HEARTBEAT_MS.unsigned_abs())).await?;

@@ -1,7 +1,7 @@
 //! What a run did, as the command prints it and the ledger keeps it.
 
 use annals_core::{Code, EntityKind, Iid, Report, RunId};
-use annals_db::ids::{RunMode, RunStatus};
+use annals_db::ids::{DirtyId, RunMode, RunStatus};
 use annals_db::work::CursorPoint;
 use serde::Serialize;
 
@@ -28,6 +28,8 @@ pub struct SyncResult {
     pub failed_iids: Vec<EntityRef>,
     /// Entities left alone because the file was newer.
     pub skipped_stale_iids: Vec<EntityRef>,
+    /// The dirty rows that a surgical run left and answered itself.
+    pub dirty_source_ids: Vec<DirtyId>,
     /// Requests sent.
     pub requests: u64,
     /// Answers that said "not modified".
@@ -39,7 +41,7 @@ pub struct SyncResult {
 }
 
 /// An entity by its number.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct EntityRef {
     /// Issue or merge request.
     pub entity_type: EntityKind,
@@ -88,6 +90,12 @@ pub struct JobsResult {
     pub failed: u64,
     /// Ended with this run.
     pub aborted: u64,
+}
+
+impl std::fmt::Display for EntityRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", self.entity_type.sigil(), self.iid)
+    }
 }
 
 impl SyncResult {

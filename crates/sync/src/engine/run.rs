@@ -9,7 +9,7 @@ use annals_core::{CancelReason, Code, Coded, Outcome, ProjectId, RunId};
 use annals_db::Db;
 use annals_db::control::{self, Alive, HEARTBEAT_MS, NewRun, RunEnd};
 use annals_db::ids::{RunMode, RunStatus};
-use annals_net_adapter::{CancelKind, Cx, RegionSpec, Started, map_bounded};
+use annals_net_adapter::{CancelKind, Cx, RegionSpec, Started, TaskHandle, map_bounded};
 use annals_search::documents::{Drained, drain_page};
 use annals_search::embed::Embedded;
 use annals_search::index::Fts5;
@@ -43,6 +43,33 @@ pub struct Run {
 }
 
 impl Run {
+    /// A run that has not begun, over the file as it is open for writing.
+    ///
+    /// # Errors
+    /// [`annals_db::Error::Closed`] if it is open for reading only.
+    pub fn new(
+        cx: &Cx,
+        db: &Db,
+        options: SyncOptions,
+        progress: Progress,
+        projects: usize,
+    ) -> Result<Arc<Self>, Error> {
+        let mut random = [0; 10];
+        cx.rng().fill(&mut random);
+        Ok(Arc::new(Self {
+            db: db.clone(),
+            alive: db.alive().cloned().ok_or(annals_db::Error::Closed)?,
+            run_id: RunId::new(cx.unix_ms(), random),
+            meter: Meter::new(progress.clone()),
+            progress,
+            budget: ByteBudget::new(options.max_bytes),
+            projects,
+            told: Mutex::default(),
+            taken: Mutex::default(),
+            options,
+        }))
+    }
+
     /// How far before its cursor a stream is read again.
     pub fn rewind_ms(&self) -> i64 {
         i64::try_from(self.options.settings.rewind.as_millis()).unwrap_or(i64::MAX)
@@ -50,6 +77,11 @@ impl Run {
 
     /// Tells of each odd value once.
     pub fn odd(&self, project: &ProjectRun, odd: &[Oddity]) {
+        self.odd_at(&project.path, odd);
+    }
+
+    /// The same for the project of this path.
+    pub fn odd_at(&self, path: &str, odd: &[Oddity]) {
         for oddity in odd {
             let is_news = self
                 .told
@@ -62,7 +94,11 @@ impl Run {
                 } else {
                     format!(": {}", oddity.value)
                 };
-                project.warn(Code::Transform, format!("{}{value}", oddity.what));
+                self.progress.tell(Event::Warning {
+                    project: Some(path.to_owned()),
+                    code: Code::Transform,
+                    message: format!("{}{value}", oddity.what),
+                });
             }
         }
     }
@@ -135,22 +171,8 @@ pub async fn sync(
 ) -> Result<SyncResult, Error> {
     let started = cx.may_start()?;
     let resolved = resolve::resolve(cx, db, &options, &targets).await?;
-    let alive = db.alive().cloned().ok_or(annals_db::Error::Closed)?;
-    let mut random = [0; 10];
-    cx.rng().fill(&mut random);
-    let run = Arc::new(Run {
-        db: db.clone(),
-        alive,
-        run_id: RunId::new(cx.unix_ms(), random),
-        meter: Meter::new(progress.clone()),
-        progress,
-        budget: ByteBudget::new(options.max_bytes),
-        projects: resolved.len(),
-        told: Mutex::default(),
-        taken: Mutex::default(),
-        options,
-    });
-    begin(cx, started, &run, &resolved).await?;
+    let run = Run::new(cx, db, options, progress, resolved.len())?;
+    begin(cx, started, &run, row_of(&run, &resolved)).await?;
     let region = cx.region(RegionSpec::collect_all("sync.run"), |cx| {
         let run = run.clone();
         async move { Box::pin(body(&cx, &run, resolved)).await }
@@ -167,20 +189,30 @@ pub async fn sync(
     finish(cx, &run, ends).await
 }
 
-async fn begin(cx: &Cx, _started: Started, run: &Arc<Run>, resolved: &[Resolved]) -> Result<(), Error> {
+fn row_of(run: &Run, resolved: &[Resolved]) -> NewRun {
     let project = match resolved {
         [Resolved::Known { known, .. }] => Some(known.id),
         _ => None,
     };
     let names: Vec<_> = resolved.iter().map(Resolved::name).collect();
-    let row = NewRun {
+    NewRun {
         run_id: run.run_id.clone(),
         parent: None,
         mode: RunMode::Normal,
         origin: run.options.origin,
         project,
         requested: json!({ "projects": names }),
-    };
+    }
+}
+
+/// Heals what died before, writes the row of the run and tells of both.
+///
+/// # Errors
+/// A failure of the file.
+///
+/// # Cancel safety
+/// The run has its row, or does not.
+pub async fn begin(cx: &Cx, _started: Started, run: &Arc<Run>, row: NewRun) -> Result<(), Error> {
     let alive = run.alive.clone();
     let begun = run.db.write(cx, move |tx| {
         let healed = control::heal(tx, &alive)?;
@@ -231,22 +263,28 @@ impl Ends {
     }
 }
 
-async fn body(cx: &Cx, run: &Arc<Run>, resolved: Vec<Resolved>) -> Result<Ends, Error> {
-    let heartbeat = {
-        let (db, run_id) = (run.db.clone(), run.run_id.clone());
-        cx.spawn("sync.run.heartbeat", move |cx| async move {
-            loop {
-                cx.sleep(Duration::from_millis(HEARTBEAT_MS.unsigned_abs())).await?;
-                let run_id = run_id.clone();
-                if let Err(error) = db.write(&cx, move |tx| control::run::beat_run(tx, &run_id)).await {
-                    tracing::warn!(%error, "the heartbeat of a sync run failed");
-                }
+/// Shows every few seconds that the run lives, with or without a lock.
+///
+/// # Errors
+/// The region is ending.
+pub fn heartbeat(cx: &Cx, run: &Run) -> Result<TaskHandle<(), Error>, Error> {
+    let (db, run_id) = (run.db.clone(), run.run_id.clone());
+    cx.spawn("sync.run.heartbeat", move |cx| async move {
+        loop {
+            cx.sleep(Duration::from_millis(HEARTBEAT_MS.unsigned_abs())).await?;
+            let run_id = run_id.clone();
+            if let Err(error) = db.write(&cx, move |tx| control::run::beat_run(tx, &run_id)).await {
+                tracing::warn!(%error, "the heartbeat of a sync run failed");
             }
-            #[expect(unreachable_code, reason = "names the type of an endless task")]
-            Ok::<(), Error>(())
-        })
-        .map_err(spawn_failed)?
-    };
+        }
+        #[expect(unreachable_code, reason = "names the type of an endless task")]
+        Ok::<(), Error>(())
+    })
+    .map_err(spawn_failed)
+}
+
+async fn body(cx: &Cx, run: &Arc<Run>, resolved: Vec<Resolved>) -> Result<Ends, Error> {
+    let heartbeat = heartbeat(cx, run)?;
     let mut ends = Ends::default();
     let jobs = NonZeroUsize::new(run.options.settings.jobs).unwrap_or(NonZeroUsize::MIN);
     let shared = run.clone();
@@ -324,6 +362,7 @@ async fn finish(cx: &Cx, run: &Arc<Run>, ends: Ends) -> Result<SyncResult, Error
         documents_embedded: ends.embedded.embedded,
         skipped_stale: 0,
         skipped_stale_iids: Vec::new(),
+        dirty_source_ids: Vec::new(),
         requests: run.meter.requests(),
         not_modified: run.meter.not_modified_answers(),
         waited_ms: run.meter.waited_ms(),

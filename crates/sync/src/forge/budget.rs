@@ -5,6 +5,9 @@
 //! bytes may be waiting for the oldest fetch: it never waits for room. Where the oldest is still
 //! queueing for its host, the oldest body that is being read goes on instead, because it may hold
 //! the very connection that the other one needs.
+//!
+//! A run that needs all its answers together before it writes anything cannot wait for room: its
+//! budget [refuses](ByteBudget::refusing) what is over the limit.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +25,29 @@ pub struct ByteBudget(Arc<Shared>);
 
 struct Shared {
     limit: u64,
+    full: Full,
     state: Mutex<State>,
+}
+
+/// What happens to a fetch for which there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Full {
+    Waits,
+    Refuses,
+}
+
+/// Why a fetch got no room.
+#[derive(Debug, thiserror::Error)]
+pub enum NoRoom {
+    /// It was cancelled while it waited.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    /// There will be none.
+    #[error("the answers are over {limit} bytes together")]
+    Refused {
+        /// The limit in decoded bytes.
+        limit: u64,
+    },
 }
 
 #[derive(Default)]
@@ -61,8 +86,20 @@ impl ByteBudget {
     /// A budget of `limit` decoded bytes.
     #[must_use]
     pub fn new(limit: u64) -> Self {
+        Self::with(limit, Full::Waits)
+    }
+
+    /// A budget of `limit` decoded bytes whose fetches are all held until the last is there: one that
+    /// goes over the limit fails.
+    #[must_use]
+    pub fn refusing(limit: u64) -> Self {
+        Self::with(limit, Full::Refuses)
+    }
+
+    fn with(limit: u64, full: Full) -> Self {
         Self(Arc::new(Shared {
             limit,
+            full,
             state: Mutex::default(),
         }))
     }
@@ -97,11 +134,14 @@ impl Flight {
     /// Takes `n` more bytes, waiting for room unless this fetch must not wait.
     ///
     /// # Errors
-    /// [`Cancelled`]; what was taken before stays taken until the flight is dropped.
+    /// [`NoRoom`]; what was taken before stays taken until the flight is dropped.
     ///
     /// # Cancel safety
     /// Dropping it takes nothing.
-    pub async fn take(&self, cx: &Cx, n: u64) -> Result<(), Cancelled> {
+    pub async fn take(&self, cx: &Cx, n: u64) -> Result<(), NoRoom> {
+        if self.of.full == Full::Refuses {
+            return self.of.lock().take_or_refuse(self.number, n, self.of.limit);
+        }
         loop {
             let waiting = {
                 let mut state = self.of.lock();
@@ -123,14 +163,15 @@ impl Flight {
         });
     }
 
-    /// Gives back everything taken so far: the bytes of a body that was thrown away.
-    pub fn give_back(&self) {
+    /// Gives back what was taken since it held `kept`: the bytes of a body that was thrown away.
+    pub fn give_back_to(&self, kept: u64) {
         self.of.change(|state| {
-            let held = state
-                .flights
-                .get_mut(&self.number)
-                .map_or(0, |held| std::mem::take(&mut held.bytes));
-            state.used = state.used.saturating_sub(held);
+            let thrown_away = state.flights.get_mut(&self.number).map_or(0, |held| {
+                let bytes = held.bytes.saturating_sub(kept);
+                held.bytes -= bytes;
+                bytes
+            });
+            state.used = state.used.saturating_sub(thrown_away);
         });
     }
 
@@ -151,6 +192,19 @@ impl Drop for Flight {
 }
 
 impl State {
+    /// Takes the bytes if there is room.
+    fn take_or_refuse(&mut self, number: u64, n: u64, limit: u64) -> Result<(), NoRoom> {
+        let used = self.used.saturating_add(n);
+        if used > limit {
+            return Err(NoRoom::Refused { limit });
+        }
+        if let Some(held) = self.flights.get_mut(&number) {
+            held.bytes = held.bytes.saturating_add(n);
+            self.used = used;
+        }
+        Ok(())
+    }
+
     /// Takes the bytes, or returns what to wait for.
     fn take(&mut self, number: u64, n: u64, limit: u64) -> Option<Notify> {
         let room = self.used.saturating_add(n) <= limit || self.must_not_wait(number);
@@ -229,8 +283,21 @@ mod tests {
         drop(old);
         assert_eq!(budget.used(), 100);
         assert!(take(&young, 1), "now it is the oldest itself");
-        young.give_back();
+        young.give_back_to(40);
+        assert_eq!((budget.used(), young.held()), (40, 40));
+        young.give_back_to(0);
         assert_eq!((budget.used(), young.held()), (0, 0));
+    }
+
+    #[test]
+    fn a_refusing_budget_lets_nobody_over_the_limit() {
+        let budget = ByteBudget::refusing(100);
+        let (old, young) = (budget.flight(), budget.flight());
+        let take = |flight: &Flight, n| flight.of.lock().take_or_refuse(flight.number, n, 100);
+        take(&young, 60).unwrap();
+        assert!(matches!(take(&old, 41), Err(NoRoom::Refused { limit: 100 })));
+        take(&old, 40).unwrap();
+        assert_eq!((budget.used(), old.held()), (100, 40));
     }
 
     #[test]

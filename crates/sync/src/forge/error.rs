@@ -6,6 +6,7 @@ use annals_core::{CancelReason, Cancelled, Code, Coded, NetworkErrorKind, Report
 use annals_net_adapter::Stop;
 use annals_net_adapter::http::HttpError;
 
+use super::budget::NoRoom;
 use super::paging::PagingFault;
 use super::raw::BadBody;
 
@@ -115,6 +116,12 @@ pub enum ForgeError {
         /// The limit in decoded bytes.
         limit: u64,
     },
+    /// Everything that was asked for together is over the limit.
+    #[error("what was asked for is over {limit} bytes together")]
+    TooMuch {
+        /// The limit in decoded bytes.
+        limit: u64,
+    },
     /// The process drains, or this task was cancelled.
     #[error(transparent)]
     Stopped(#[from] Stop),
@@ -193,6 +200,35 @@ impl ForgeError {
             _ => None,
         }
     }
+
+    /// The status of the answer behind it, where one answer is and its status is known.
+    #[must_use]
+    pub fn http_status(&self) -> Option<u16> {
+        match self {
+            Self::AuthRejected { .. } | Self::TokenMissing { .. } => Some(401),
+            Self::Forbidden { .. } => Some(403),
+            Self::NotFound { .. } => Some(404),
+            Self::Server { status, .. } | Self::Refused { status, .. } => Some(*status),
+            Self::TokenUnusable { .. }
+            | Self::RateLimited { .. }
+            | Self::Network { .. }
+            | Self::Protocol { .. }
+            | Self::Paging { .. }
+            | Self::WindowUnstable { .. }
+            | Self::SetTooLarge { .. }
+            | Self::TooMuch { .. }
+            | Self::Stopped(_) => None,
+        }
+    }
+}
+
+impl From<NoRoom> for ForgeError {
+    fn from(no_room: NoRoom) -> Self {
+        match no_room {
+            NoRoom::Cancelled(cancelled) => cancelled.into(),
+            NoRoom::Refused { limit } => Self::TooMuch { limit },
+        }
+    }
 }
 
 impl From<Cancelled> for ForgeError {
@@ -227,6 +263,7 @@ impl Coded for ForgeError {
             } => Code::Protocol,
             Self::WindowUnstable { .. } => Code::WindowUnstable,
             Self::SetTooLarge { .. } => Code::SetTooLarge,
+            Self::TooMuch { .. } => Code::PreflightTooLarge,
             Self::Stopped(stop) => stop.reason().code(),
         }
     }

@@ -144,6 +144,7 @@ impl Host {
     /// A dropped or cancelled call has sent at most GETs; nothing is held afterwards.
     pub async fn get(&self, cx: &Cx, ask: &Ask<'_>) -> Result<Reply, ForgeError> {
         let (mut failures, mut waits) = (0, 0);
+        let held = ask.flight.held();
         loop {
             self.may_ask(cx, ask.meter)?;
             match self.attempt(cx, ask).await? {
@@ -170,7 +171,7 @@ impl Host {
                     self.wait(cx, ask.meter, wait, "trying again").await?;
                 }
             }
-            ask.flight.give_back();
+            ask.flight.give_back_to(held);
         }
     }
 

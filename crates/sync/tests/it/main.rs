@@ -18,4 +18,5 @@ mod regressions_aside;
 mod regressions_paging;
 mod regressions_projects;
 mod regressions_sets;
+mod surgical;
 mod verify;

@@ -12,14 +12,15 @@ use super::place::Wrote;
 use crate::forge::{Bad, Kept, Numberless};
 
 /// The items of a stream that are aside now; usually none.
-pub(super) struct Aside<'a> {
+pub struct Aside<'a> {
     project: ProjectId,
     stream: &'a str,
     names: BTreeSet<String>,
 }
 
 impl<'a> Aside<'a> {
-    pub(super) fn read(tx: &WriteTx<'_>, project: ProjectId, stream: &'a str) -> Result<Self, Error> {
+    /// Reads those of a stream.
+    pub fn read(tx: &WriteTx<'_>, project: ProjectId, stream: &'a str) -> Result<Self, Error> {
         let mut select = tx.prepare_cached(
             "SELECT native_ref FROM quarantine WHERE project_id = ?1 AND stream = ?2 AND resolved_at IS NULL",
         )?;
@@ -32,7 +33,7 @@ impl<'a> Aside<'a> {
     }
 
     /// Takes out what an entity that can be read was put aside as, with a number or without.
-    pub(super) fn resolve(&self, tx: &WriteTx<'_>, native_id: &str) -> Result<(), Error> {
+    pub fn resolve(&self, tx: &WriteTx<'_>, native_id: &str) -> Result<(), Error> {
         for name in &self.names {
             let id = Numberless::read(name).map_or(Some(name.as_str()), |name| name.id);
             if id == Some(native_id) {

@@ -16,9 +16,11 @@ mod project;
 mod row;
 mod set;
 
+pub use aside::Aside;
 pub use children::Absent;
 pub use jobs::{entity_at, head_of, let_go, make_due};
 pub use page::{Found, Standing, count_attempt, parts, prove, put_again, write_around, write_page, write_single};
-pub use place::{Events, Place, Wrote};
+pub use place::{Events, Place, Wrote, fenced};
 pub use project::{PROJECT_SCOPE, write_catalogue, write_project};
+pub use row::record_version;
 pub use set::{SetWrote, read_set_scope, replace_set, set_scope, write_gone, write_set, write_unmodified};

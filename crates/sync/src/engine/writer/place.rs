@@ -74,7 +74,10 @@ impl Wrote {
 }
 
 /// Runs `f` behind the fence and counts the revisions it wrote.
-pub(super) fn fenced(
+///
+/// # Errors
+/// A lost lock, or what `f` returned.
+pub fn fenced(
     tx: &WriteTx<'_>,
     place: &Place,
     f: impl FnOnce(&mut Wrote) -> Result<(), Error>,

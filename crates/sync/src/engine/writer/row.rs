@@ -101,16 +101,7 @@ pub(super) fn owe(
         enqueue(JobType::Events)?;
     }
     if let EntityRow::MergeRequest(mr) = &row.entity {
-        let detail = mr.detail.as_ref();
-        if let Some(head) = mr.head_oid.as_ref().filter(|_| applied.heads_moved || detail.is_some()) {
-            let version = MrVersionIn {
-                head_oid: head.clone(),
-                base_oid: detail.and_then(|d| d.base_oid.clone()),
-                start_oid: detail.and_then(|d| d.start_oid.clone()),
-                seen_at: row.at,
-            };
-            content::record_mr_version(tx, applied.id, &version)?;
-        }
+        record_version(tx, mr, row.at, applied)?;
         if applied.heads_moved && mr.head_oid.is_some() {
             enqueue(JobType::Diffs)?;
             enqueue(JobType::Commits)?;
@@ -121,4 +112,24 @@ pub(super) fn owe(
         }
     }
     Ok(())
+}
+
+/// Records the state that a merge request was pushed to, where there is news of it.
+pub fn record_version(
+    tx: &WriteTx<'_>,
+    mr: &content::MergeRequestIn,
+    seen_at: Option<UnixMs>,
+    applied: &EntityApplied,
+) -> Result<(), Error> {
+    let detail = mr.detail.as_ref();
+    let Some(head) = mr.head_oid.as_ref().filter(|_| applied.heads_moved || detail.is_some()) else {
+        return Ok(());
+    };
+    let version = MrVersionIn {
+        head_oid: head.clone(),
+        base_oid: detail.and_then(|d| d.base_oid.clone()),
+        start_oid: detail.and_then(|d| d.start_oid.clone()),
+        seen_at,
+    };
+    content::record_mr_version(tx, applied.id, &version).map(|_| ())
 }

@@ -56,7 +56,7 @@ impl GitLab {
                 return Err(ForgeError::protocol(self.host.name(), "no account for the token"));
             }
         };
-        flight.give_back();
+        flight.give_back_to(0);
         let token: Option<WireToken> = match self.get(cx, via, &self.urls.own_token()?, None).await {
             Ok(Reply::Fresh(fresh)) => Some(self.read(&fresh)?),
             // It was just accepted: this is another kind of token, or an older GitLab.
