@@ -3,7 +3,8 @@
 //! **What this promises:** a forge is only ever read, politely; every batch is in the file whole or
 //! not at all, with its cursor; and whatever stops a run, the next one goes on from there.
 //!
-//! [`sync`] does it, [`add`] only makes a project known. A run is given [`SyncOptions`] and
+//! [`sync`] does it, [`mod@engine::plan`] says beforehand what that takes, [`add`] only makes a project
+//! known. A run is given [`SyncOptions`] and
 //! [`Target`]s, tells what it does through [`Progress`], and ends in a [`SyncResult`] or an
 //! [`Error`]. Below, [`engine`] is the run, [`forge`] the clients, [`hosts`] the connections that a
 //! process shares, and [`target`] the addresses that people type.
@@ -15,7 +16,10 @@ pub mod hosts;
 pub mod progress;
 pub mod target;
 
-pub use engine::{Added, Documents, SyncOptions, SyncResult, Target, add, sync};
+pub use engine::{
+    Added, Deletions, Documents, Plan, ProjectPlan, Reading, SweepWhen, SyncOptions, SyncResult, Target, add, plan,
+    sync,
+};
 pub use error::Error;
 pub use hosts::Hosts;
 pub use progress::{Event, Events, Progress};

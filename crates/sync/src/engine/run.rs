@@ -15,7 +15,7 @@ use annals_search::index::Fts5;
 use serde_json::json;
 
 use super::ending::{finishing, spawn_failed, stop_of};
-use super::options::{Documents, SyncOptions, Target};
+use super::options::{Documents, Reading, SyncOptions, Target};
 use super::project::{self, ProjectEnd, ProjectRun};
 use super::resolve::{self, Resolved};
 use super::result::SyncResult;
@@ -41,6 +41,14 @@ pub struct Run {
 }
 
 impl Run {
+    /// What it sets out to do.
+    pub fn mode(&self) -> RunMode {
+        match self.options.reading {
+            Reading::New => RunMode::Normal,
+            Reading::Full => RunMode::Full,
+        }
+    }
+
     /// How far before its cursor a stream is read again.
     pub fn rewind_ms(&self) -> i64 {
         i64::try_from(self.options.settings.rewind.as_millis()).unwrap_or(i64::MAX)
@@ -174,7 +182,7 @@ async fn begin(cx: &Cx, _started: Started, run: &Arc<Run>, resolved: &[Resolved]
     let row = NewRun {
         run_id: run.run_id.clone(),
         parent: None,
-        mode: RunMode::Normal,
+        mode: run.mode(),
         origin: run.options.origin,
         project,
         requested: json!({ "projects": names }),
@@ -307,7 +315,7 @@ async fn finish(cx: &Cx, run: &Arc<Run>, ends: Ends) -> Result<SyncResult, Error
     let nobody_worked = ends.projects.iter().all(|end| !end.worked);
     let mut result = SyncResult {
         run_id: run.run_id.clone(),
-        mode: RunMode::Normal,
+        mode: run.mode(),
         status: RunStatus::Done,
         revisions: ends.projects.iter().map(|end| end.revisions).sum(),
         failed_iids: ends
