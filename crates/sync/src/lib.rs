@@ -3,7 +3,8 @@
 //! **What this promises:** a forge is only ever read, politely; every batch is in the file whole or
 //! not at all, with its cursor; and whatever stops a run, the next one goes on from there.
 //!
-//! [`sync`] does it, [`add`] only makes a project known. A run is given [`SyncOptions`] and
+//! [`sync`] does it, [`mod@engine::plan`] says beforehand what that takes, [`add`] only makes a project
+//! known. A run is given [`SyncOptions`] and
 //! [`Target`]s, tells what it does through [`Progress`], and ends in a [`SyncResult`] or an
 //! [`Error`]. [`surgical::surgical`] brings a few named entities up to date, [`verify`] proves what is
 //! there. Below, [`engine`] is the run, [`forge`] the clients, [`hosts`] the
@@ -20,7 +21,10 @@ pub mod target;
 pub mod verify;
 
 pub use account::account;
-pub use engine::{Added, Documents, Embedding, EntityRef, SyncOptions, SyncResult, Target, add, sync};
+pub use engine::{
+    Added, Deletions, Documents, Embedding, EntityRef, Plan, ProjectPlan, Reading, SweepWhen, SyncOptions, SyncResult,
+    Target, add, plan, sync,
+};
 pub use error::Error;
 pub use hosts::Hosts;
 pub use progress::{Event, Events, Progress};

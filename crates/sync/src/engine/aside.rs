@@ -73,7 +73,7 @@ async fn one(
                 .write(cx, move |tx| writer::put_again(tx, &place, stream, &native_ref, &bad));
             return Ok(write.await?);
         }
-        Ok(Answer::NotModified | Answer::Gone(_) | Answer::Hidden) => {
+        Ok(Answer::NotModified | Answer::Gone(_) | Answer::Moved(_) | Answer::Hidden) => {
             count(cx, project, item).await?;
             return Ok(Wrote::default());
         }
@@ -114,7 +114,7 @@ async fn around(cx: &Cx, project: &ProjectRun, stream: Stream, item: &Quarantine
         };
         let page = match project.forge.page(cx, via, place, &mut guard, None).await {
             Ok(Answer::New(page)) => page.behind(before),
-            Ok(Answer::NotModified | Answer::Gone(_) | Answer::Hidden) => break,
+            Ok(Answer::NotModified | Answer::Gone(_) | Answer::Moved(_) | Answer::Hidden) => break,
             Err(error) => {
                 total.add(missed(cx, project, item, error).await?);
                 return Ok(total);

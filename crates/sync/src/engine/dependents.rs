@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use annals_core::{Code, Coded, EntityKind, Outcome, Report};
 use annals_db::control::check_fence;
-use annals_db::ids::{GoneReason, JobStatus, JobType};
+use annals_db::ids::{JobStatus, JobType};
 use annals_db::work::job::{self, Claim, Failure as JobFailure, JobEnd};
 use annals_db::work::{Job, validator};
 use annals_net_adapter::http::Validators;
@@ -17,7 +17,7 @@ use annals_net_adapter::{Cx, Started, Stop, TaskHandle};
 
 use super::project::ProjectRun;
 use super::result::{EntityRef, JobsResult};
-use super::writer::{self, SetWrote};
+use super::writer::{self, Departed, SetWrote};
 use crate::error::{Error, Failure};
 use crate::forge::budget::Flight;
 use crate::forge::{Answer, ForgeError, ProjectRef, Question, SetAnswer, SetKey, Via};
@@ -108,7 +108,7 @@ struct Flying {
 enum Fetched {
     Set(Box<SetAnswer>, Flight),
     NotModified,
-    Gone(GoneReason),
+    Gone(Departed),
     Hidden,
 }
 
@@ -184,7 +184,11 @@ impl Phase<'_> {
                     head_oid: writer::head_of(tx, job.entity)?,
                     cause_at: job.cause_at,
                 };
-                let request = project.forge.request_of(&Question::Set(&project.native, &key));
+                let question = Question::Set(&project.native, &key);
+                let request = project
+                    .forge
+                    .request_of(&question)
+                    .filter(|_| project.asks_conditionally());
                 let kept = match request {
                     Some(request) => validator::get(tx, place.project, &writer::set_scope(&key), &request)?,
                     None => None,
@@ -267,14 +271,14 @@ impl Phase<'_> {
                     })
                     .await?
             }
-            Fetched::Gone(reason) => {
+            Fetched::Gone(departed) => {
                 self.project.warn(
                     Code::NotFoundRemote,
                     format!("{} is no longer at {}", name_of(claimed), self.project.forge.host()),
                 );
                 run.db
                     .write(cx, move |tx| {
-                        writer::write_gone(tx, &place, &job, &run_id, reason).map(Some)
+                        writer::write_gone(tx, &place, &job, &run_id, &departed).map(Some)
                     })
                     .await?
             }
@@ -402,7 +406,8 @@ async fn fetch(
         Answer::New(answer) => Ok(Fetched::Set(Box::new(answer), flight)),
         Answer::NotModified => Ok(Fetched::NotModified),
         Answer::Hidden => Ok(Fetched::Hidden),
-        Answer::Gone(reason) => confirm_gone(cx, project, via, key, reason).await,
+        Answer::Gone(reason) => confirm_gone(cx, project, via, key, Departed::Gone(reason)).await,
+        Answer::Moved(to) => confirm_gone(cx, project, via, key, Departed::Moved(to)).await,
     }
 }
 
@@ -413,14 +418,15 @@ async fn confirm_gone(
     project: &ProjectRun,
     via: Via<'_>,
     key: &SetKey,
-    reason: GoneReason,
+    departed: Departed,
 ) -> Result<Fetched, ForgeError> {
     let host = || project.forge.host().to_owned();
-    let reason = match key.job {
-        JobType::Detail => reason,
+    let departed = match key.job {
+        JobType::Detail => departed,
         JobType::Discussions | JobType::Events | JobType::Diffs | JobType::Commits | JobType::Closes => {
             match project.forge.one(cx, via, &project.native, key.kind, key.iid).await? {
-                Answer::Gone(reason) => reason,
+                Answer::Gone(reason) => Departed::Gone(reason),
+                Answer::Moved(to) => Departed::Moved(to),
                 Answer::Hidden => return Ok(Fetched::Hidden),
                 Answer::New(_) | Answer::NotModified => {
                     let what = format!("{} of {}{}", key.job, key.kind.sigil(), key.iid);
@@ -434,8 +440,8 @@ async fn confirm_gone(
         .project(cx, via, &ProjectRef::Id(project.native.clone()), None)
         .await?
     {
-        Answer::New(_) | Answer::NotModified => Ok(Fetched::Gone(reason)),
-        Answer::Gone(_) | Answer::Hidden => Err(ForgeError::NotFound {
+        Answer::New(_) | Answer::NotModified => Ok(Fetched::Gone(departed)),
+        Answer::Gone(_) | Answer::Moved(_) | Answer::Hidden => Err(ForgeError::NotFound {
             host: host(),
             what: "the project".to_owned(),
         }),

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use annals_core::ProjectId;
-use annals_core::Secret;
 use annals_core::config::{BaseUrl, Config, EmbedSettings, ForgeKind, ForgeSettings, SyncSettings, token_variable};
+use annals_core::{ProjectId, Secret, UnixMs};
 use annals_db::ids::RunOrigin;
 use annals_net_adapter::Cx;
 
@@ -54,6 +53,34 @@ pub enum Embedding {
     Leave,
 }
 
+/// What of the streams is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// What is new since the cursors.
+    New,
+    /// Everything, from the floor on and without asking whether it has changed. An interrupted
+    /// reading goes on in the next run that reads so.
+    Full,
+}
+
+/// When everything at the forge is compared with what is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SweepWhen {
+    /// When it was never done, or long ago, or is not over yet.
+    Due,
+    /// In this run.
+    Now,
+}
+
+/// Whether a sweep may mark a large part of a project as gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletions {
+    /// It may not.
+    Guarded,
+    /// Somebody has looked, and it may.
+    Accepted,
+}
+
 /// How a run goes about it.
 #[derive(Debug, Clone)]
 pub struct SyncOptions {
@@ -75,6 +102,14 @@ pub struct SyncOptions {
     pub documents: Documents,
     /// Whether to embed documents.
     pub embedding: Embedding,
+    /// What is read.
+    pub reading: Reading,
+    /// Where a first sync begins; a later one reads again from there, once.
+    pub since: Option<UnixMs>,
+    /// When to sweep.
+    pub sweep: SweepWhen,
+    /// What a sweep may mark.
+    pub deletions: Deletions,
     /// Decoded bytes that may be in flight.
     pub max_bytes: u64,
 }
@@ -93,6 +128,10 @@ impl SyncOptions {
             lock_wait: Duration::ZERO,
             documents: Documents::Make,
             embedding: Embedding::With(config.embed.clone()),
+            reading: Reading::New,
+            since: None,
+            sweep: SweepWhen::Due,
+            deletions: Deletions::Guarded,
             max_bytes: DEFAULT_BYTES,
         }
     }

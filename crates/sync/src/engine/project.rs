@@ -14,11 +14,12 @@ use annals_net_adapter::{Cx, RegionSpec, Started, TaskHandle};
 
 use super::dependents::{self, DependentsEnd};
 use super::ending::{finishing, stop_of};
+use super::options::Reading;
 use super::resolve::{self, KnownProject, Resolved};
 use super::result::{EntityRef, ProjectResult};
 use super::run::Run;
 use super::writer::{self, Events, Place, Wrote};
-use super::{aside, register, stream};
+use super::{aside, register, stream, sweep};
 use crate::error::{Error, Failure};
 use crate::forge::{Answer, Catalogue, Forge, ForgeError, ProjectRef, Question, Stream, Via};
 use crate::progress::Event;
@@ -303,8 +304,12 @@ async fn contents(cx: &Cx, project: &Arc<ProjectRun>, end: &mut ProjectEnd) -> R
     let again = aside::retry(cx, project).await?;
     end.revisions += again.revisions;
     project.tell_quarantined(&again);
+    let mut whole = Vec::new();
     for stream in Stream::ALL {
         let read = Box::pin(stream::read(cx, project, stream)).await?;
+        if read.failure.is_none() && !read.skipped {
+            whole.push(stream);
+        }
         end.revisions += read.revisions;
         end.result.streams.push(read.result);
         end.failures.extend(read.failure);
@@ -321,6 +326,30 @@ async fn contents(cx: &Cx, project: &Arc<ProjectRun>, end: &mut ProjectEnd) -> R
         let place = project.place.clone();
         project.run.db.write(cx, move |tx| writer::make_due(tx, &place)).await?;
     }
+    dependents(cx, project, end).await?;
+    let is_lost = |failure: &Failure| {
+        matches!(
+            failure.report.code,
+            Code::RateLimited | Code::AuthRejected | Code::TokenMissing
+        )
+    };
+    if end.stopped.is_some() || end.failures.iter().any(is_lost) {
+        return Ok(());
+    }
+    let swept = Box::pin(sweep::run(cx, project, &whole)).await?;
+    end.revisions += swept.revisions;
+    end.failures.extend(swept.failures);
+    end.stopped = swept.stopped.map(|stop| stop.reason().clone());
+    if swept.found > 0 && end.stopped.is_none() {
+        // What was found owes its sets like any other.
+        project.phase(cx, "dependents").await?;
+        dependents(cx, project, end).await?;
+    }
+    Ok(())
+}
+
+/// Does the jobs that are due.
+async fn dependents(cx: &Cx, project: &Arc<ProjectRun>, end: &mut ProjectEnd) -> Result<(), Error> {
     let DependentsEnd {
         jobs,
         revisions,
@@ -329,7 +358,8 @@ async fn contents(cx: &Cx, project: &Arc<ProjectRun>, end: &mut ProjectEnd) -> R
         aside,
         stopped,
     } = Box::pin(dependents::run(cx, project)).await?;
-    end.result.jobs = jobs;
+    let all = &mut end.result.jobs;
+    (all.done, all.failed) = (all.done + jobs.done, all.failed + jobs.failed);
     end.revisions += revisions;
     end.failures.extend(failures);
     end.failed.extend(failed);
@@ -384,6 +414,11 @@ async fn remember_capabilities(cx: &Cx, project: &ProjectRun, known: &KnownProje
 }
 
 impl ProjectRun {
+    /// Whether what was kept of earlier answers is sent along: a full run looks for itself.
+    pub fn asks_conditionally(&self) -> bool {
+        self.run.options.reading == Reading::New
+    }
+
     /// The validators of a question, if its last answer was kept.
     ///
     /// # Errors
@@ -392,7 +427,7 @@ impl ProjectRun {
     /// # Cancel safety
     /// It only reads.
     pub async fn validators(&self, cx: &Cx, scope: &str, of: &Question<'_>) -> Result<Option<Validators>, Error> {
-        let Some(request) = self.forge.request_of(of) else {
+        let Some(request) = self.forge.request_of(of).filter(|_| self.asks_conditionally()) else {
             return Ok(None);
         };
         let (project, scope) = (self.place.project, scope.to_owned());
@@ -432,7 +467,14 @@ impl ProjectRun {
         }
     }
 
-    async fn phase(&self, cx: &Cx, phase: &'static str) -> Result<(), Error> {
+    /// Says which phase the project is in.
+    ///
+    /// # Errors
+    /// A failure of the file.
+    ///
+    /// # Cancel safety
+    /// It is noted or not.
+    pub async fn phase(&self, cx: &Cx, phase: &'static str) -> Result<(), Error> {
         self.run.progress.tell(Event::PhaseStarted {
             project: Some(self.path.clone()),
             phase,
@@ -462,7 +504,7 @@ impl ProjectRun {
                 end.revisions += write.await?.revisions;
                 return Ok(Some(path));
             }
-            Answer::Gone(_) => {
+            Answer::Gone(_) | Answer::Moved(_) => {
                 end.gone = Some(GoneProject {
                     id: self.place.project,
                     native: self.native.clone(),
@@ -500,7 +542,7 @@ impl ProjectRun {
         let answer = match self.forge.catalogue(cx, via, &self.native, which, kept.as_ref()).await {
             Ok(Answer::New(answer)) => answer,
             Ok(Answer::NotModified) => return Ok(()),
-            Ok(Answer::Gone(_) | Answer::Hidden) => {
+            Ok(Answer::Gone(_) | Answer::Moved(_) | Answer::Hidden) => {
                 self.warn(
                     Code::Forbidden,
                     format!("{} does not show its {}", self.path, which.as_str()),

@@ -132,7 +132,7 @@ async fn ask(
         .await?
     {
         Answer::New(answer) => return Ok(answer),
-        Answer::Gone(_) => ForgeError::NotFound { host, what },
+        Answer::Gone(_) | Answer::Moved(_) => ForgeError::NotFound { host, what },
         Answer::Hidden => ForgeError::Forbidden { host, what },
         Answer::NotModified => ForgeError::NotFound {
             host,

@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::embed;
 use super::ending::{finishing, spawn_failed, stop_of};
-use super::options::{Documents, SyncOptions, Target};
+use super::options::{Documents, Reading, SyncOptions, Target};
 use super::project::{self, ProjectEnd, ProjectRun};
 use super::resolve::{self, Resolved};
 use super::result::SyncResult;
@@ -68,6 +68,14 @@ impl Run {
             taken: Mutex::default(),
             options,
         }))
+    }
+
+    /// What it sets out to do.
+    pub fn mode(&self) -> RunMode {
+        match self.options.reading {
+            Reading::New => RunMode::Normal,
+            Reading::Full => RunMode::Full,
+        }
     }
 
     /// How far before its cursor a stream is read again.
@@ -198,7 +206,7 @@ fn row_of(run: &Run, resolved: &[Resolved]) -> NewRun {
     NewRun {
         run_id: run.run_id.clone(),
         parent: None,
-        mode: RunMode::Normal,
+        mode: run.mode(),
         origin: run.options.origin,
         project,
         requested: json!({ "projects": names }),
@@ -349,7 +357,7 @@ async fn finish(cx: &Cx, run: &Arc<Run>, ends: Ends) -> Result<SyncResult, Error
     let nobody_worked = ends.projects.iter().all(|end| !end.worked);
     let mut result = SyncResult {
         run_id: run.run_id.clone(),
-        mode: RunMode::Normal,
+        mode: run.mode(),
         status: RunStatus::Done,
         revisions: ends.projects.iter().map(|end| end.revisions).sum(),
         failed_iids: ends

@@ -13,9 +13,10 @@ use annals_db::ids::{Pass, StreamStatus};
 use annals_db::work::{CursorPoint, cursor};
 use annals_net_adapter::{Cx, Started, Stop, TaskHandle};
 
+use super::options::Reading;
 use super::project::ProjectRun;
 use super::result::{StreamResult, cursor_text};
-use super::writer::{self, Standing, Wrote};
+use super::writer::{self, PageWrite, Standing, Wrote};
 use crate::error::{Error, Failure};
 use crate::forge::budget::Flight;
 use crate::forge::paging::{LoopGuard, More, Step, Window};
@@ -40,6 +41,8 @@ pub struct StreamEnd {
     pub stopped: Option<Stop>,
     /// Whether nothing more can be asked of this host.
     pub host_is_lost: bool,
+    /// Whether the project does not show this list.
+    pub skipped: bool,
 }
 
 /// Reads a stream to its end.
@@ -54,12 +57,22 @@ pub async fn read(cx: &Cx, project: &ProjectRun, stream: Stream) -> Result<Strea
     let outcome = reader.read_through(cx).await;
     // What is still being written belongs to this stream, however reading it ended.
     let flushed = reader.flush(cx).await;
-    reader.end(cx, outcome.and(flushed)).await
+    let mut outcome = outcome.and(flushed);
+    if outcome.is_ok() {
+        outcome = reader.end_full_pass(cx).await;
+    }
+    reader.end(cx, outcome).await
 }
 
 struct Reader<'a> {
     project: &'a ProjectRun,
     stream: Stream,
+    /// Which cursor moves.
+    pass: Pass,
+    /// Where a list without a cursor begins.
+    floor: Option<UnixMs>,
+    /// Where the first pass begins instead of at the cursor: somebody asked for it again.
+    again_from: Option<UnixMs>,
     cursor: Option<CursorPoint>,
     /// The last row stored from a numbered page; the cursor follows when the window was clean.
     unproven: Option<CursorPoint>,
@@ -75,18 +88,14 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     async fn new(cx: &Cx, project: &'a ProjectRun, stream: Stream) -> Result<Self, Error> {
-        let id = project.place.project;
-        let known = project
-            .run
-            .db
-            .read(cx, move |conn| {
-                cursor::get(conn, id, stream.as_str(), Pass::Incremental)
-            })
-            .await?
-            .and_then(|cursor| cursor.point);
+        let place = Position::find(cx, project, stream).await?;
+        let known = place.cursor;
         Ok(Self {
             project,
             stream,
+            pass: place.pass,
+            floor: place.floor,
+            again_from: place.again_from,
             from: known.as_ref().map(cursor_text),
             cursor: known,
             unproven: None,
@@ -114,7 +123,13 @@ impl<'a> Reader<'a> {
     async fn pass(&mut self, cx: &Cx) -> Result<bool, Error> {
         let rewind = self.project.run.rewind_ms();
         let mut guard = LoopGuard::default();
-        let mut window = Window::from_cursor(self.cursor.as_ref().map(|point| point.at), rewind);
+        let again_from = self.again_from.take();
+        let begin = match (again_from, &self.cursor) {
+            (Some(at), _) => Some(at),
+            (None, Some(point)) => Some(UnixMs(point.at.0.saturating_sub(rewind))),
+            (None, None) => self.floor,
+        };
+        let mut window = Window { start: begin, page: 1 };
         let mut at = PagePosition::Window(window);
         let (mut round, mut pages, mut wrote_any) = (0, 0_u32, false);
         // The last row of the pages of this list that were read before.
@@ -148,7 +163,11 @@ impl<'a> Reader<'a> {
                 // This list cannot be read so far by page numbers: go on by time instead.
                 Err(Error::Forge(ForgeError::Refused { .. })) if window.page > 1 => {
                     self.flush(cx).await?;
-                    let reached = self.cursor.as_ref().max(self.unproven.as_ref()).map(|point| point.at);
+                    let reached = match again_from {
+                        // The cursor is far ahead of what is read again.
+                        Some(_) => before,
+                        None => self.cursor.as_ref().max(self.unproven.as_ref()).map(|point| point.at),
+                    };
                     let Some(start) = reached.filter(|at| Some(*at) > window.start) else {
                         return Err(Error::Forge(ForgeError::protocol(
                             self.project.forge.host(),
@@ -235,7 +254,7 @@ impl<'a> Reader<'a> {
         match project.forge.page(cx, via, place, guard, kept.as_ref()).await? {
             Answer::New(page) => Ok(Some((page, flight))),
             Answer::NotModified => Ok(None),
-            Answer::Gone(_) | Answer::Hidden if self.pages == 0 => {
+            Answer::Gone(_) | Answer::Moved(_) | Answer::Hidden if self.pages == 0 => {
                 self.skipped = true;
                 project.warn(
                     Code::Forbidden,
@@ -248,7 +267,7 @@ impl<'a> Reader<'a> {
                 what: format!("the rest of the {} of {}", self.stream.as_str(), project.path),
             }
             .into()),
-            Answer::Gone(_) => {
+            Answer::Gone(_) | Answer::Moved(_) => {
                 Err(ForgeError::protocol(project.forge.host(), "a list that ended in the middle").into())
             }
         }
@@ -260,12 +279,12 @@ impl<'a> Reader<'a> {
         if self.cursor.as_ref() >= Some(&to) {
             return Ok(());
         }
-        let (place, stream, point) = (self.project.place.clone(), self.stream, to.clone());
+        let (place, stream, pass, point) = (self.project.place.clone(), self.stream, self.pass, to.clone());
         let write = self
             .project
             .run
             .db
-            .write(cx, move |tx| writer::prove(tx, &place, stream, &point));
+            .write(cx, move |tx| writer::prove(tx, &place, stream, pass, &point));
         write.await?;
         self.total.cursor = Some(to.clone());
         self.cursor = Some(to);
@@ -280,16 +299,21 @@ impl<'a> Reader<'a> {
         let number = self.pages;
         let (run, place, stream) = (self.project.run.clone(), self.project.place.clone(), self.stream);
         let path = self.project.path.clone();
+        let pass = self.pass;
         let horizon = UnixMs(page.date.unwrap_or_else(|| cx.unix_ms()).0.saturating_add(999));
         let task = cx.spawn("sync.page", move |cx| async move {
             let mut wrote = Wrote::default();
             for part in writer::parts(page.rows, page.bad, page.kept) {
                 let place = place.clone();
+                let how = PageWrite {
+                    stream,
+                    pass,
+                    standing,
+                    horizon,
+                };
                 let done = run
                     .db
-                    .write(&cx, move |tx| {
-                        writer::write_page(tx, &place, stream, &part, standing, horizon)
-                    })
+                    .write(&cx, move |tx| writer::write_page(tx, &place, &part, how))
                     .await?;
                 wrote.add(done);
             }
@@ -309,6 +333,20 @@ impl<'a> Reader<'a> {
         });
         self.pending = Some(task.map_err(super::ending::spawn_failed)?);
         Ok(())
+    }
+
+    /// A full pass that came to its end is over.
+    async fn end_full_pass(&mut self, cx: &Cx) -> Result<(), Error> {
+        if self.pass != Pass::Full || self.skipped {
+            return Ok(());
+        }
+        let (place, stream) = (self.project.place.clone(), self.stream);
+        let write = self
+            .project
+            .run
+            .db
+            .write(cx, move |tx| writer::end_full(tx, &place, stream));
+        Ok(write.await?)
     }
 
     /// Waits for the page being written.
@@ -404,8 +442,72 @@ impl<'a> Reader<'a> {
             failure,
             stopped,
             host_is_lost,
+            skipped: self.skipped,
         })
     }
+}
+
+/// Where a run finds a stream.
+struct Position {
+    pass: Pass,
+    floor: Option<UnixMs>,
+    again_from: Option<UnixMs>,
+    cursor: Option<CursorPoint>,
+}
+
+impl Position {
+    /// Where this run reads the stream from. A full pass has a cursor of its own, unless nothing was
+    /// read before: then the everyday pass is one.
+    async fn find(cx: &Cx, project: &ProjectRun, stream: Stream) -> Result<Self, Error> {
+        let (id, since) = (project.place.project, project.run.options.since);
+        let get = |pass| {
+            project
+                .run
+                .db
+                .read(cx, move |conn| cursor::get(conn, id, stream.as_str(), pass))
+        };
+        let known = get(Pass::Incremental).await?;
+        let floor = known.as_ref().and_then(|cursor| cursor.floor_at);
+        let begun = known.is_some();
+        let Some(point) = known.and_then(|cursor| cursor.point) else {
+            let floor = if begun { floor } else { since };
+            if !begun && floor.is_some() {
+                begin(cx, project, stream, Pass::Incremental, floor).await?;
+            }
+            return Ok(Self {
+                pass: Pass::Incremental,
+                floor,
+                again_from: None,
+                cursor: None,
+            });
+        };
+        if project.run.options.reading == Reading::New {
+            return Ok(Self {
+                pass: Pass::Incremental,
+                floor,
+                again_from: since.filter(|since| *since < point.at),
+                cursor: Some(point),
+            });
+        }
+        begin(cx, project, stream, Pass::Full, floor).await?;
+        let full = get(Pass::Full).await?;
+        Ok(Self {
+            pass: Pass::Full,
+            floor,
+            again_from: None,
+            cursor: full.and_then(|cursor| cursor.point),
+        })
+    }
+}
+
+async fn begin(cx: &Cx, project: &ProjectRun, stream: Stream, pass: Pass, floor: Option<UnixMs>) -> Result<(), Error> {
+    let _started = cx.may_start()?;
+    let place = project.place.clone();
+    let begun = project
+        .run
+        .db
+        .write(cx, move |tx| writer::begin_pass(tx, &place, stream, pass, floor));
+    Ok(begun.await?)
 }
 
 /// What a page at this position proves.

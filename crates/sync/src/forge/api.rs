@@ -12,7 +12,8 @@ use super::budget::Flight;
 use super::error::ForgeError;
 use super::meter::Meter;
 use super::model::{
-    Bad, Catalogue, CatalogueAnswer, Page, PagePosition, ProjectAnswer, ProjectRef, Row, SetAnswer, SetKey, Stream,
+    Bad, Catalogue, CatalogueAnswer, IndexPage, IndexPosition, Page, PagePosition, ProjectAnswer, ProjectRef, Row,
+    SetAnswer, SetKey, Stream,
 };
 use super::paging::LoopGuard;
 
@@ -31,6 +32,8 @@ pub enum Answer<T> {
     NotModified,
     /// It is not there: deleted, or missing, which may also mean hidden.
     Gone(GoneReason),
+    /// It is somewhere else now: the path and number there, or the address.
+    Moved(String),
     /// It is there, but not for us.
     Hidden,
 }
@@ -55,6 +58,19 @@ pub struct PageAt<'a> {
     pub at: &'a PagePosition,
 }
 
+/// A page of the index of a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IndexAt<'a> {
+    /// The forge's id of the project.
+    pub project: &'a str,
+    /// Its path.
+    pub path: &'a str,
+    /// Of what.
+    pub kind: EntityKind,
+    /// Where in it.
+    pub at: &'a IndexPosition,
+}
+
 /// Something a forge can be asked for; what a validator is remembered for.
 #[derive(Debug, Clone)]
 pub enum Question<'a> {
@@ -68,7 +84,7 @@ pub enum Question<'a> {
     Set(&'a str, &'a SetKey),
 }
 
-/// A forge that can be mirrored. Nothing but GET leaves through it.
+/// A forge that can be mirrored. Nothing but GETs and GraphQL queries leaves through it.
 pub trait Forge: Send + Sync {
     /// Host and port, for events and errors.
     fn host(&self) -> &str;
@@ -118,6 +134,16 @@ pub trait Forge: Send + Sync {
         kind: EntityKind,
         iid: Iid,
     ) -> BoxFuture<'a, Fetch<Result<Row, Bad>>>;
+
+    /// One page of the index of a sweep: numbers and update times of everything there is. `guard`
+    /// belongs to the walk.
+    fn index<'a>(
+        &'a self,
+        cx: &'a Cx,
+        via: Via<'a>,
+        place: IndexAt<'a>,
+        guard: &'a mut LoopGuard,
+    ) -> BoxFuture<'a, Fetch<IndexPage>>;
 
     /// All pages of one set.
     fn set<'a>(

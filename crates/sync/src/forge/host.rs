@@ -1,7 +1,7 @@
-//! One host, politely: bounded concurrency, the sliding window, waits the host asks for, tries
+//! One host, politely: bounded concurrency that gives way (`pace`), the sliding window, waits the host asks for, tries
 //! again where trying helps, and never a request more in a run to which it has said no.
 //!
-//! Every request of every forge client goes through [`Host::get`].
+//! Every request of every forge client goes through [`Host::ask`].
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +19,7 @@ use url::Url;
 use super::budget::{Flight, FlightStage};
 use super::error::ForgeError;
 use super::meter::Meter;
+use super::pace::Pace;
 use super::rate::{self, RateHeaders};
 use super::retry::{Class, MAX_TRIES, classify};
 use super::sliding_window::SlidingWindow;
@@ -53,14 +54,17 @@ pub struct Host {
     policy: HostPolicy,
     client: Arc<dyn HttpClient>,
     slots: Semaphore,
+    pace: Pace,
     window: SlidingWindow,
     closed_until: Mutex<MonoTime>,
 }
 
-/// One GET.
+/// One request that only reads.
 pub struct Ask<'a> {
     /// What.
     pub url: &'a Url,
+    /// A GraphQL query, which is posted; without one it is a GET.
+    pub query: Option<&'a Bytes>,
     /// The credential as a header, marked sensitive.
     pub auth: Option<&'a (HeaderName, HeaderValue)>,
     /// What a missing credential could have been named; for the error only.
@@ -84,6 +88,8 @@ pub enum Reply {
     Missing,
     /// 410.
     Deleted,
+    /// 404, 410, 403 or 451 from where a redirect within the origin led.
+    Elsewhere(Url),
     /// 403 or 451.
     Forbidden,
     /// 400, 405, 416 or 422.
@@ -118,11 +124,13 @@ impl Host {
     /// A host by the name that errors and events show.
     #[must_use]
     pub fn new(name: impl Into<String>, client: Arc<dyn HttpClient>, policy: HostPolicy) -> Self {
+        let pace = Pace::new(policy.concurrency.get());
         Self {
             name: name.into(),
             policy,
             client,
-            slots: Semaphore::new(policy.concurrency.get()),
+            slots: Semaphore::new(pace.shares()),
+            pace,
             window: SlidingWindow::new(policy.requests, policy.per),
             closed_until: Mutex::new(MonoTime(0)),
         }
@@ -134,15 +142,15 @@ impl Host {
         &self.name
     }
 
-    /// Sends one GET and reads its whole answer, waiting and trying again as far as the policy
+    /// Sends one request and reads its whole answer, waiting and trying again as far as the policy
     /// goes.
     ///
     /// # Errors
     /// [`ForgeError`]; `Stopped` when the process drains during a wait or `cx` is cancelled.
     ///
     /// # Cancel safety
-    /// A dropped or cancelled call has sent at most GETs; nothing is held afterwards.
-    pub async fn get(&self, cx: &Cx, ask: &Ask<'_>) -> Result<Reply, ForgeError> {
+    /// A dropped or cancelled call has sent at most GETs and queries; nothing is held afterwards.
+    pub async fn ask(&self, cx: &Cx, ask: &Ask<'_>) -> Result<Reply, ForgeError> {
         let (mut failures, mut waits) = (0, 0);
         let held = ask.flight.held();
         loop {
@@ -208,25 +216,48 @@ impl Host {
 
     async fn attempt(&self, cx: &Cx, ask: &Ask<'_>) -> Result<Try, ForgeError> {
         let stage = StageGuard::enter(ask.flight, FlightStage::Queueing);
-        let slot = cx.or_stop(self.slots.acquire(cx, 1)).await?.map_err(ForgeError::from)?;
+        let share = self.pace.share();
+        let slot = cx
+            .or_stop(self.slots.acquire(cx, share))
+            .await?
+            .map_err(ForgeError::from)?;
         ask.flight.enter(FlightStage::Reading);
         let waited = self.window.acquire(cx).await?;
         ask.meter.waited(waited);
         ask.meter.request();
         let request = self.request(ask)?;
         let opts = ReqOpts::default();
+        let began = cx.now();
         let response = match self.client.send(cx, request, &opts).await {
             Ok(response) => response,
             Err(error) => return self.failed(error),
         };
+        if response.status() == http::StatusCode::SERVICE_UNAVAILABLE {
+            self.pace.refused(began, cx.now());
+        } else {
+            self.pace.answered(began, cx.now());
+        }
         let reply = self.read(cx, ask, response).await;
+        if matches!(reply, Ok(Try::Limited(_))) {
+            self.pace.refused(began, cx.now());
+        }
         drop(slot);
         drop(stage);
         reply
     }
 
     fn request(&self, ask: &Ask<'_>) -> Result<Request, ForgeError> {
-        let mut request = http::Request::get(ask.url.as_str()).header(header::ACCEPT, "application/json");
+        let (method, body) = match ask.query {
+            None => (http::Method::GET, ReqBody::Empty),
+            Some(query) => (http::Method::POST, ReqBody::Bytes(query.clone())),
+        };
+        let mut request = http::Request::builder()
+            .method(method)
+            .uri(ask.url.as_str())
+            .header(header::ACCEPT, "application/json");
+        if ask.query.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
         if let Some((name, value)) = ask.auth {
             request = request.header(name, value);
         }
@@ -237,7 +268,7 @@ impl Host {
                 (None, None) => request,
             };
         }
-        request.body(ReqBody::Empty).map_err(|_| ForgeError::Network {
+        request.body(body).map_err(|_| ForgeError::Network {
             host: self.name.clone(),
             kind: NetworkErrorKind::BadUrl,
             source: None,
@@ -300,6 +331,9 @@ impl Host {
             }
             Class::Unauthorised => return Err(self.unauthorised(ask)),
             Class::RateLimited(wait) => return Ok(Try::Limited(wait)),
+            Class::Forbidden | Class::Missing | Class::Deleted if final_url.path() != ask.url.path() => {
+                Reply::Elsewhere(final_url)
+            }
             Class::Forbidden => Reply::Forbidden,
             Class::Missing => Reply::Missing,
             Class::Deleted => Reply::Deleted,

@@ -101,6 +101,73 @@ pub enum PagePosition {
     Opaque(Url),
 }
 
+/// Where the index of a sweep is read. Kept as text between runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IndexPosition {
+    /// At its beginning.
+    Start,
+    /// Behind a cursor that only the forge understands.
+    Cursor(String),
+    /// In a list by creation: the lower bound and the page.
+    Window(Window),
+}
+
+impl IndexPosition {
+    /// Reads what [`Self::write`] made; anything else is the beginning.
+    #[must_use]
+    pub fn read(text: &str) -> Self {
+        let window = |text: &str| {
+            let (start, page) = text.split_once(':')?;
+            let start = match start {
+                "" => None,
+                ms => Some(UnixMs(ms.parse().ok()?)),
+            };
+            Some(Self::Window(Window {
+                start,
+                page: page.parse().ok().filter(|page| *page > 0)?,
+            }))
+        };
+        match text.split_once(':') {
+            Some(("after", cursor)) => Self::Cursor(cursor.to_owned()),
+            Some(("created", rest)) => window(rest).unwrap_or(Self::Start),
+            _ => Self::Start,
+        }
+    }
+
+    /// The form that is kept.
+    #[must_use]
+    pub fn write(&self) -> String {
+        match self {
+            Self::Start => "start".to_owned(),
+            Self::Cursor(cursor) => format!("after:{cursor}"),
+            Self::Window(Window { start, page }) => {
+                let start = start.map_or_else(String::new, |at| at.0.to_string());
+                format!("created:{start}:{page}")
+            }
+        }
+    }
+}
+
+/// A page of the index of a sweep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexPage {
+    /// What it names. What cannot be read is left out: whoever misses it asks.
+    pub entries: Vec<IndexEntry>,
+    /// Where it goes on; none at its end.
+    pub next: Option<IndexPosition>,
+}
+
+/// An entity as an index names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexEntry {
+    /// Its number.
+    pub iid: Iid,
+    /// Its id, where the index tells it.
+    pub native_id: Option<NativeId>,
+    /// When it was updated, to the second in some indexes; none where that cannot be trusted.
+    pub updated_at: Option<UnixMs>,
+}
+
 /// A set to fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetKey {
@@ -386,4 +453,25 @@ pub struct ReferenceIn {
     pub kind: EntityKind,
     /// Its number there.
     pub iid: Iid,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_of_an_index_reads_back() {
+        let window = |start, page| IndexPosition::Window(Window { start, page });
+        for at in [
+            IndexPosition::Start,
+            IndexPosition::Cursor("eyJpZCI6Ijci:x".to_owned()),
+            window(None, 1),
+            window(Some(UnixMs(-5)), 3),
+        ] {
+            assert_eq!(IndexPosition::read(&at.write()), at);
+        }
+        for odd in ["", "created:x:1", "created:1:0", "created:1", "before:7"] {
+            assert_eq!(IndexPosition::read(odd), IndexPosition::Start, "{odd}");
+        }
+    }
 }

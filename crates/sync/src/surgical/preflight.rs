@@ -151,6 +151,10 @@ async fn entity(
             }),
             Answer::New(Err(bad)) => Err(TargetFailure::unreadable(of, &bad)),
             Answer::Gone(reason) => Err(TargetFailure::gone(of, &ForgeError::NotFound { host, what }, reason)),
+            Answer::Moved(to) => {
+                let what = format!("{what}, which is {to} now");
+                Err(TargetFailure::of(of, &ForgeError::NotFound { host, what }))
+            }
             Answer::Hidden => Err(TargetFailure::of(of, &ForgeError::Forbidden { host, what })),
             // Nothing was known that could have been unchanged.
             Answer::NotModified => return Err(unasked(host)),
@@ -185,6 +189,10 @@ async fn set(
                 _flight: flight,
             }),
             Answer::Gone(reason) => Err(TargetFailure::gone(of, &ForgeError::NotFound { host, what }, reason)),
+            Answer::Moved(to) => {
+                let what = format!("{what}, which is {to} now");
+                Err(TargetFailure::of(of, &ForgeError::NotFound { host, what }))
+            }
             Answer::Hidden => Err(TargetFailure::of(of, &ForgeError::Forbidden { host, what })),
             Answer::NotModified => return Err(unasked(host)),
         },

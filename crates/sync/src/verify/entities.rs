@@ -104,6 +104,12 @@ async fn one(cx: &Cx, side: &Side, shown: Shown, depth: Depth) -> Result<Compari
             result.sample.findings = 1;
             return Ok(result);
         }
+        Answer::Moved(to) => {
+            let detail = format!("the forge answers that it is {to} now");
+            result.findings.push(named(Finding::MissingThere, detail));
+            result.sample.findings = 1;
+            return Ok(result);
+        }
         // What is hidden from this token is not gone, and nothing can be said about it.
         Answer::Hidden | Answer::NotModified => {
             result.sample.left_out = 1;

@@ -21,14 +21,10 @@ pub struct Aside<'a> {
 impl<'a> Aside<'a> {
     /// Reads those of a stream.
     pub fn read(tx: &WriteTx<'_>, project: ProjectId, stream: &'a str) -> Result<Self, Error> {
-        let mut select = tx.prepare_cached(
-            "SELECT native_ref FROM quarantine WHERE project_id = ?1 AND stream = ?2 AND resolved_at IS NULL",
-        )?;
-        let names = select.query_map((project.0, stream), |row| row.get(0))?;
         Ok(Self {
             project,
             stream,
-            names: names.collect::<Result<_, _>>()?,
+            names: quarantine::open(tx, project, stream)?,
         })
     }
 

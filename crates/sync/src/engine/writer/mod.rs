@@ -5,10 +5,11 @@
 //! rows, jobs, cursor, validators.
 //!
 //! Read [`place`](Place) first; `page` and `set` are the two that matter, with `row`, `children`
-//! and `aside` as their parts; `project` and `jobs` are what is left.
+//! and `aside` as their parts; `gone` is what sweeps write, `project` and `jobs` are what is left.
 
 mod aside;
 mod children;
+mod gone;
 mod jobs;
 mod page;
 mod place;
@@ -18,8 +19,12 @@ mod set;
 
 pub use aside::Aside;
 pub use children::Absent;
+pub use gone::{Departed, write_departed, write_found};
 pub use jobs::{entity_at, head_of, let_go, make_due};
-pub use page::{Found, Standing, count_attempt, parts, prove, put_again, write_around, write_page, write_single};
+pub use page::{
+    Found, PageWrite, Standing, begin_pass, count_attempt, end_full, parts, prove, put_again, write_around, write_page,
+    write_single,
+};
 pub use place::{Events, Place, Wrote, fenced};
 pub use project::{PROJECT_SCOPE, write_catalogue, write_project};
 pub use row::record_version;

@@ -72,16 +72,28 @@ pub fn parts(mut rows: Vec<Row>, bad: Vec<Bad>, kept: Option<Kept>) -> Vec<PageP
     parts
 }
 
+/// How a page is written.
+#[derive(Debug, Clone, Copy)]
+pub struct PageWrite {
+    /// Of which list it is.
+    pub stream: Stream,
+    /// Whose cursor moves.
+    pub pass: Pass,
+    /// What the page proves.
+    pub standing: Standing,
+    /// The forge's own clock, which no cursor overtakes.
+    pub horizon: UnixMs,
+}
+
 /// Writes a part of a page. The cursor follows the last row whose time can be trusted and is not
 /// ahead of `horizon`, the forge's own clock, as far as the page's standing allows.
-pub fn write_page(
-    tx: &WriteTx<'_>,
-    place: &Place,
-    stream: Stream,
-    part: &PagePart,
-    standing: Standing,
-    horizon: UnixMs,
-) -> Result<Wrote, Error> {
+pub fn write_page(tx: &WriteTx<'_>, place: &Place, part: &PagePart, how: PageWrite) -> Result<Wrote, Error> {
+    let PageWrite {
+        stream,
+        pass,
+        standing,
+        horizon,
+    } = how;
     fenced(tx, place, |wrote| {
         let open = Aside::read(tx, place.project, stream.as_str())?;
         let mut to = None;
@@ -102,27 +114,48 @@ pub fn write_page(
             Standing::First | Standing::Next => to.as_ref(),
             Standing::Numbered => None,
         };
-        cursor::advance(
-            tx,
-            place.project,
-            stream.as_str(),
-            Pass::Incremental,
-            proven,
-            wrote.written,
-        )?;
+        cursor::advance(tx, place.project, stream.as_str(), pass, proven, wrote.written)?;
         if let (Standing::First, Some(whole)) = (standing, &part.last) {
             keep(tx, place.project, stream.as_str(), whole.kept.as_ref())?;
         }
         wrote.reached = to;
-        wrote.cursor = cursor::get(tx, place.project, stream.as_str(), Pass::Incremental)?.and_then(|c| c.point);
+        wrote.cursor = cursor::get(tx, place.project, stream.as_str(), pass)?.and_then(|c| c.point);
         Ok(())
     })
 }
 
 /// Moves the cursor to the last row of a window that was read again without news. True if it moved.
-pub fn prove(tx: &WriteTx<'_>, place: &Place, stream: Stream, to: &CursorPoint) -> Result<bool, Error> {
+pub fn prove(tx: &WriteTx<'_>, place: &Place, stream: Stream, pass: Pass, to: &CursorPoint) -> Result<bool, Error> {
     check_fence(tx, &place.lock)?;
-    cursor::advance(tx, place.project, stream.as_str(), Pass::Incremental, Some(to), 0)
+    cursor::advance(tx, place.project, stream.as_str(), pass, Some(to), 0)
+}
+
+/// Ends a full pass: everything up to its cursor was read, so the other cursor stands no earlier.
+pub fn end_full(tx: &WriteTx<'_>, place: &Place, stream: Stream) -> Result<(), Error> {
+    check_fence(tx, &place.lock)?;
+    let full = cursor::get(tx, place.project, stream.as_str(), Pass::Full)?;
+    let reached = full.and_then(|full| full.point);
+    cursor::advance(
+        tx,
+        place.project,
+        stream.as_str(),
+        Pass::Incremental,
+        reached.as_ref(),
+        0,
+    )?;
+    cursor::end(tx, place.project, stream.as_str(), Pass::Full)
+}
+
+/// Begins a pass at its floor, unless it has begun.
+pub fn begin_pass(
+    tx: &WriteTx<'_>,
+    place: &Place,
+    stream: Stream,
+    pass: Pass,
+    floor: Option<UnixMs>,
+) -> Result<(), Error> {
+    check_fence(tx, &place.lock)?;
+    cursor::begin(tx, place.project, stream.as_str(), pass, floor)
 }
 
 /// Writes an entity that was fetched alone because its row could not be read before.

@@ -3,7 +3,7 @@
 use annals_core::{Code, EntityKind, Iid, ProjectId, RunId, UnixMs};
 use annals_db::content::{self, SetChange, replace_discussions, replace_events, replace_file_changes};
 use annals_db::control::check_fence;
-use annals_db::ids::{EntityId, GoneReason, JobType};
+use annals_db::ids::{EntityId, JobType};
 use annals_db::work::job::{self, JobEnd};
 use annals_db::work::{Job, set};
 use annals_db::{Error, WriteTx};
@@ -11,6 +11,7 @@ use rusqlite::OptionalExtension;
 
 use super::aside::{keep, settle};
 use super::children::{self, Absent};
+use super::gone::Departed;
 use super::place::{Place, Wrote, fenced};
 use super::row::{Cause, owe};
 use crate::forge::{Bad, EntityRow, Row, SetAnswer, SetIn, SetKey};
@@ -201,13 +202,9 @@ pub fn write_gone(
     place: &Place,
     claimed: &Job,
     run_id: &RunId,
-    reason: GoneReason,
+    departed: &Departed,
 ) -> Result<SetWrote, Error> {
-    let wrote = fenced(tx, place, |wrote| {
-        let change = content::mark_entity_gone(tx, claimed.entity, reason)?;
-        wrote.written += u64::from(change.is_written());
-        Ok(())
-    })?;
+    let wrote = fenced(tx, place, |wrote| departed.mark(tx, claimed.entity, wrote))?;
     Ok(SetWrote {
         wrote,
         end: job::complete(tx, claimed, run_id)?,

@@ -52,7 +52,7 @@ impl GitLab {
                     what: "the account of the token".to_owned(),
                 });
             }
-            Reply::NotModified | Reply::Missing | Reply::Deleted | Reply::Refused(_) => {
+            Reply::NotModified | Reply::Missing | Reply::Deleted | Reply::Elsewhere(_) | Reply::Refused(_) => {
                 return Err(ForgeError::protocol(self.host.name(), "no account for the token"));
             }
         };
@@ -60,7 +60,14 @@ impl GitLab {
         let token: Option<WireToken> = match self.get(cx, via, &self.urls.own_token()?, None).await {
             Ok(Reply::Fresh(fresh)) => Some(self.read(&fresh)?),
             // It was just accepted: this is another kind of token, or an older GitLab.
-            Ok(Reply::NotModified | Reply::Missing | Reply::Deleted | Reply::Forbidden | Reply::Refused(_))
+            Ok(
+                Reply::NotModified
+                | Reply::Missing
+                | Reply::Deleted
+                | Reply::Elsewhere(_)
+                | Reply::Forbidden
+                | Reply::Refused(_),
+            )
             | Err(ForgeError::AuthRejected { .. }) => None,
             Err(error) => return Err(error),
         };

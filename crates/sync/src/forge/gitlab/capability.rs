@@ -17,6 +17,8 @@ pub struct Capabilities(Mutex<Missing>);
 #[derive(Debug, Default)]
 struct Missing {
     keyset: BTreeSet<Stream>,
+    /// There is no GraphQL, or not for us.
+    graphql: bool,
     events: BTreeSet<EventList>,
     /// Entities that are there, and whose list of a kind is not; no other one has shown it so far.
     lacking: BTreeMap<EventList, BTreeSet<Lacking>>,
@@ -49,6 +51,7 @@ impl Capabilities {
             .collect();
         Self(Mutex::new(Missing {
             keyset,
+            graphql: value.pointer("/without/graphql") == Some(&Value::Bool(true)),
             events,
             ..Missing::default()
         }))
@@ -57,12 +60,18 @@ impl Capabilities {
     /// The form that is kept; empty while nothing is missing.
     pub fn write(&self) -> Value {
         let missing = self.lock();
-        if missing.keyset.is_empty() && missing.events.is_empty() {
+        if missing.keyset.is_empty() && missing.events.is_empty() && !missing.graphql {
             return json!({});
         }
         let keyset: Vec<_> = missing.keyset.iter().map(|stream| stream.as_str()).collect();
         let events: Vec<_> = missing.events.iter().map(|list| list.as_str()).collect();
-        json!({ "without": { "keyset": keyset, "events": events } })
+        let mut without = json!({ "keyset": keyset, "events": events });
+        if missing.graphql
+            && let Some(without) = without.as_object_mut()
+        {
+            without.insert("graphql".to_owned(), Value::Bool(true));
+        }
+        json!({ "without": without })
     }
 
     pub fn keyset(&self, stream: Stream) -> Keyset {
@@ -75,6 +84,14 @@ impl Capabilities {
 
     pub fn without_keyset(&self, stream: Stream) {
         self.lock().keyset.insert(stream);
+    }
+
+    pub fn has_graphql(&self) -> bool {
+        !self.lock().graphql
+    }
+
+    pub fn without_graphql(&self) {
+        self.lock().graphql = true;
     }
 
     pub fn has_events(&self, list: EventList) -> bool {
@@ -118,12 +135,14 @@ mod tests {
         assert_eq!((known.keyset(Stream::Issues), known.write()), (Keyset::Ask, json!({})));
         known.without_keyset(Stream::Issues);
         let lacks = |list, iid| known.lacks_events(list, "7", EntityKind::Issue, Iid(iid));
+        assert!(known.has_graphql());
+        known.without_graphql();
         assert!(!lacks(EventList::Milestone, 1) && !lacks(EventList::Milestone, 1));
         assert!(lacks(EventList::Milestone, 2));
         let again = Capabilities::read(&known.write());
         assert_eq!(again.keyset(Stream::Issues), Keyset::Leave);
         assert_eq!(again.keyset(Stream::MergeRequests), Keyset::Ask);
-        assert!(!again.has_events(EventList::Milestone) && again.has_events(EventList::Label));
+        assert!(!again.has_graphql() && !again.has_events(EventList::Milestone) && again.has_events(EventList::Label));
         assert_eq!(Capabilities::read(&json!({"without": 7})).write(), json!({}));
     }
 

@@ -8,6 +8,7 @@ use annals_db::content::blob::{self, Hash};
 use annals_db::ids::GoneReason;
 use annals_net_adapter::Cx;
 use annals_net_adapter::http::Validators;
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
 use super::capability::Capabilities;
@@ -19,8 +20,8 @@ use crate::forge::host::{Ask, Fresh, Host, Reply};
 use crate::forge::paging::LoopGuard;
 use crate::forge::raw::RawItem;
 use crate::forge::{
-    Answer, Bad, BoxFuture, Catalogue, CatalogueAnswer, EntityRow, Fetch, Forge, Kept, Page, PageAt, ProjectAnswer,
-    ProjectRef, Question, Row, SetAnswer, SetKey, Via,
+    Answer, Bad, BoxFuture, Catalogue, CatalogueAnswer, EntityRow, Fetch, Forge, IndexAt, IndexPage, Kept, Page,
+    PageAt, ProjectAnswer, ProjectRef, Question, Row, SetAnswer, SetKey, Via,
 };
 
 /// How one installation is reached.
@@ -43,6 +44,7 @@ pub struct GitLab {
     pub(super) host: Arc<Host>,
     pub(super) urls: Urls,
     auth: Option<(HeaderName, HeaderValue)>,
+    bearer: Option<(HeaderName, HeaderValue)>,
     token_variables: Vec<String>,
     token_tag: Hash,
     pub(super) capabilities: Capabilities,
@@ -59,13 +61,15 @@ impl GitLab {
             .as_ref()
             .map(|token| auth_header(&host, token))
             .transpose()?;
+        let bearer = options.token.as_ref().map(|token| bearer(&host, token)).transpose()?;
         let tag = options
             .token
             .as_ref()
             .map_or(&b""[..], |token| token.expose().as_bytes());
         Ok(Self {
-            urls: Urls::new(host.name(), &api_url(&options.base_url), options.page_size),
+            urls: Urls::new(host.name(), &options.base_url, options.page_size),
             auth,
+            bearer,
             token_variables: options.token_variables,
             token_tag: blob::hash(tag),
             capabilities: Capabilities::read(&options.capabilities),
@@ -88,13 +92,33 @@ impl GitLab {
     ) -> Result<Reply, ForgeError> {
         let ask = Ask {
             url,
+            query: None,
             auth: self.auth.as_ref(),
             token_variables: &self.token_variables,
             validators: kept,
             flight: via.flight,
             meter: via.meter,
         };
-        self.host.get(cx, &ask).await
+        self.host.ask(cx, &ask).await
+    }
+
+    /// Whether GraphQL is worth asking.
+    pub(super) fn may_query(&self) -> bool {
+        self.bearer.is_some() && self.capabilities.has_graphql()
+    }
+
+    /// Posts a GraphQL query, which takes any token as a bearer's.
+    pub(super) async fn query(&self, cx: &Cx, via: Via<'_>, url: &Url, query: &Bytes) -> Result<Reply, ForgeError> {
+        let ask = Ask {
+            url,
+            query: Some(query),
+            auth: self.bearer.as_ref(),
+            token_variables: &self.token_variables,
+            validators: None,
+            flight: via.flight,
+            meter: via.meter,
+        };
+        self.host.ask(cx, &ask).await
     }
 
     /// What is kept of an answer that was one request.
@@ -116,7 +140,7 @@ impl GitLab {
     pub(super) fn other<T>(&self, reply: Reply) -> Fetch<T> {
         match reply {
             Reply::NotModified => Ok(Answer::NotModified),
-            Reply::Missing => Ok(Answer::Gone(GoneReason::Missing)),
+            Reply::Missing | Reply::Elsewhere(_) => Ok(Answer::Gone(GoneReason::Missing)),
             Reply::Deleted => Ok(Answer::Gone(GoneReason::Deleted)),
             Reply::Forbidden => Ok(Answer::Hidden),
             Reply::Refused(status) => Err(self.refused(status)),
@@ -200,17 +224,23 @@ fn auth_header(host: &Host, token: &Secret) -> Result<(HeaderName, HeaderValue),
         ));
     }
     let is_oauth = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    let (name, value) = if is_oauth {
-        (
-            http::header::AUTHORIZATION,
-            HeaderValue::from_str(&format!("Bearer {text}")),
-        )
-    } else {
-        (HeaderName::from_static("private-token"), HeaderValue::from_str(text))
-    };
-    let mut value = value.map_err(|_| unusable("it cannot be sent in a header"))?;
+    if is_oauth {
+        return bearer(host, token);
+    }
+    let mut value = HeaderValue::from_str(text).map_err(|_| unusable("it cannot be sent in a header"))?;
     value.set_sensitive(true);
-    Ok((name, value))
+    Ok((HeaderName::from_static("private-token"), value))
+}
+
+/// The header that OAuth tokens need and that GraphQL takes for all.
+fn bearer(host: &Host, token: &Secret) -> Result<(HeaderName, HeaderValue), ForgeError> {
+    let mut value =
+        HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(|_| ForgeError::TokenUnusable {
+            host: host.name().to_owned(),
+            why: "it cannot be sent in a header",
+        })?;
+    value.set_sensitive(true);
+    Ok((http::header::AUTHORIZATION, value))
 }
 
 impl Forge for GitLab {
@@ -274,6 +304,16 @@ impl Forge for GitLab {
         iid: Iid,
     ) -> BoxFuture<'a, Fetch<Result<Row, Bad>>> {
         Box::pin(self.fetch_one(cx, via, project, kind, iid))
+    }
+
+    fn index<'a>(
+        &'a self,
+        cx: &'a Cx,
+        via: Via<'a>,
+        place: IndexAt<'a>,
+        guard: &'a mut LoopGuard,
+    ) -> BoxFuture<'a, Fetch<IndexPage>> {
+        Box::pin(self.fetch_index(cx, via, place, guard))
     }
 
     fn set<'a>(

@@ -10,6 +10,7 @@ use annals_net_adapter::Cx;
 use annals_net_adapter::http::Validators;
 
 use super::client::{GitLab, keep, now, row};
+use super::index;
 use super::list::List;
 use super::project::{self, MrShape, Projection};
 use super::sets;
@@ -61,6 +62,7 @@ impl GitLab {
             Answer::New(list) => list,
             Answer::NotModified => return Ok(Answer::NotModified),
             Answer::Gone(reason) => return Ok(Answer::Gone(reason)),
+            Answer::Moved(to) => return Ok(Answer::Moved(to)),
             Answer::Hidden => return Ok(Answer::Hidden),
         };
         let mut projection = Projection::new(list.now);
@@ -93,9 +95,15 @@ impl GitLab {
         let url = self.urls.one(project, kind, iid.0)?;
         let fresh = match self.get(cx, via, &url, None).await? {
             Reply::Fresh(fresh) => fresh,
+            Reply::Elsewhere(at) => return Ok(Answer::Moved(at.to_string())),
             other => return self.other(other),
         };
         let item = RawItem::object(&fresh.body).map_err(|bad| ForgeError::body(self.host.name(), bad))?;
+        if fresh.url.path() != url.path() {
+            return Ok(Answer::Moved(
+                index::name_of(&item).unwrap_or_else(|| fresh.url.to_string()),
+            ));
+        }
         let mut projection = Projection::new(now(cx, &fresh));
         match row(&item, kind, MrShape::Page, &mut projection) {
             Ok(row) if row.iid != iid => Err(ForgeError::protocol(
@@ -123,6 +131,7 @@ impl GitLab {
                     Answer::New(list) => list,
                     Answer::NotModified => return Ok(Answer::NotModified),
                     Answer::Gone(reason) => return Ok(Answer::Gone(reason)),
+                    Answer::Moved(to) => return Ok(Answer::Moved(to)),
                     Answer::Hidden => return Ok(Answer::Hidden),
                 };
                 Ok(Answer::New(set_of(list, key, began_at)))
@@ -140,7 +149,9 @@ impl GitLab {
         began_at: UnixMs,
     ) -> Fetch<SetAnswer> {
         let fresh = match self.get(cx, via, url, kept).await? {
+            Reply::Fresh(fresh) if fresh.url.path() != url.path() => return Ok(Answer::Moved(fresh.url.to_string())),
             Reply::Fresh(fresh) => fresh,
+            Reply::Elsewhere(at) => return Ok(Answer::Moved(at.to_string())),
             other => return self.other(other),
         };
         let item = RawItem::object(&fresh.body).map_err(|bad| ForgeError::body(self.host.name(), bad))?;
@@ -193,6 +204,7 @@ impl GitLab {
             let list = match self.list(cx, via, url, None).await? {
                 Answer::New(list) => list,
                 Answer::NotModified => continue,
+                Answer::Moved(to) => return Ok(Answer::Moved(to)),
                 Answer::Hidden => return Ok(Answer::Hidden),
                 // The entity is gone, or it has no such list: its own page tells.
                 Answer::Gone(reason) => match self.fetch_one(cx, via, project, key.kind, key.iid).await? {
@@ -207,6 +219,7 @@ impl GitLab {
                         continue;
                     }
                     Answer::Gone(_) => return Ok(Answer::Gone(reason)),
+                    Answer::Moved(to) => return Ok(Answer::Moved(to)),
                     Answer::Hidden => return Ok(Answer::Hidden),
                 },
             };

@@ -77,7 +77,7 @@ impl GitLab {
                     });
                 }
                 // A list that ends in the middle was never whole.
-                Reply::Missing | Reply::Deleted | Reply::NotModified => {
+                Reply::Missing | Reply::Deleted | Reply::Elsewhere(_) | Reply::NotModified => {
                     return Err(ForgeError::protocol(
                         self.host.name(),
                         "a list that ended in the middle",

@@ -14,16 +14,18 @@ use crate::forge::{Catalogue, PageAt, PagePosition, ProjectRef, SetKey, Stream};
 #[derive(Debug, Clone)]
 pub struct Urls {
     host: String,
+    base: String,
     api: String,
     page_size: u32,
 }
 
 impl Urls {
-    /// `api` ends with `/api/v4`, without a final slash.
-    pub fn new(host: &str, api: &str, page_size: u32) -> Self {
+    /// `base` is the address of the installation.
+    pub fn new(host: &str, base: &str, page_size: u32) -> Self {
         Self {
             host: host.to_owned(),
-            api: api.trim_end_matches('/').to_owned(),
+            base: base.trim_end_matches('/').to_owned(),
+            api: super::client::api_url(base),
             page_size,
         }
     }
@@ -40,8 +42,11 @@ impl Urls {
     }
 
     fn make(&self, path: &str, pairs: &[(&str, &str)]) -> Result<Url, ForgeError> {
-        let text = append_query_params(&format!("{}{path}", self.api), pairs);
-        Url::parse(&text).map_err(|_| ForgeError::Network {
+        self.parse(&append_query_params(&format!("{}{path}", self.api), pairs))
+    }
+
+    fn parse(&self, text: &str) -> Result<Url, ForgeError> {
+        Url::parse(text).map_err(|_| ForgeError::Network {
             host: self.host.clone(),
             kind: NetworkErrorKind::BadUrl,
             source: None,
@@ -103,6 +108,31 @@ impl Urls {
         }
         self.make(
             &format!("/projects/{}/{}", encode(place.project), place.stream.as_str()),
+            &pairs,
+        )
+    }
+
+    /// Where GraphQL is.
+    pub fn graphql(&self) -> Result<Url, ForgeError> {
+        self.parse(&format!("{}/api/graphql", self.base))
+    }
+
+    /// A page of a list by creation, for an index: that order never changes.
+    pub fn created(&self, project: &str, kind: EntityKind, at: Window) -> Result<Url, ForgeError> {
+        let (size, number) = (self.page_size.to_string(), at.page.to_string());
+        let start = at.start.map(UnixMs::rfc3339);
+        let mut pairs = vec![
+            ("scope", "all"),
+            ("state", "all"),
+            ("order_by", "created_at"),
+            ("sort", "asc"),
+        ];
+        if let Some(start) = &start {
+            pairs.push(("created_after", start));
+        }
+        pairs.extend([("per_page", size.as_str()), ("page", number.as_str())]);
+        self.make(
+            &format!("/projects/{}/{}", encode(project), Stream::of(kind).as_str()),
             &pairs,
         )
     }
@@ -237,7 +267,7 @@ mod tests {
     use annals_core::Iid;
 
     fn urls() -> Urls {
-        Urls::new("forge.example", "https://forge.example/base/api/v4/", 100)
+        Urls::new("forge.example", "https://forge.example/base/", 100)
     }
 
     fn window(start: Option<i64>, page: u64) -> PagePosition {

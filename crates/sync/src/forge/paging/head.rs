@@ -203,6 +203,15 @@ mod tests {
     }
 
     #[test]
+    fn paging_headers_empty_last_page() {
+        // Two full pages without a word about a third, which then turns out to be empty.
+        let head = head(&[]).unwrap();
+        assert_eq!(head.more(1, 100, 100), More::Page(2));
+        assert_eq!(head.more(2, 100, 100), More::Page(3));
+        assert_eq!(head.more(3, 0, 100), More::End);
+    }
+
+    #[test]
     fn paging_headers_capped_size() {
         // 100 were asked for; the server delivers 50 and says so, or only shows it.
         assert_eq!(head(&[("x-per-page", "50")]).unwrap().more(1, 50, 100), More::Page(2));
