@@ -18,13 +18,14 @@ use crate::session::Session;
 /// Prove that the mirror is what the forge has, and name what is not
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Looks at the file first, then compares a sample of entities with the forge, field by field. With \
+    after_help = "Looks at the file first, then compares the ids and update times of everything with the forge, and a \
+                  sample of entities field by field. With \
                   findings that are left it ends with exit code 19; a clean sample of N says that with 95 % \
                   confidence at most 3/N of the entities differ."
 )]
 pub struct Args {
     /// Look at the file alone; nothing is asked of a forge
-    #[arg(long, conflicts_with_all = ["sample", "deep", "kind"])]
+    #[arg(long, conflicts_with_all = ["sample", "deep", "kind", "repair"])]
     local: bool,
     /// How many entities of each project to compare: a number, a percentage, or all
     #[arg(long, value_name = "N|P%|all", default_value = "200")]
@@ -35,6 +36,9 @@ pub struct Args {
     /// Only entities of this kind
     #[arg(long, value_name = "KIND", value_parser = ["issue", "mr"])]
     kind: Option<String>,
+    /// Mend what can be mended: entities from the forge, documents from their rows
+    #[arg(long, conflicts_with = "local")]
+    repair: bool,
     /// Which sample: the same number chooses the same entities
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
@@ -108,7 +112,7 @@ impl Args {
             },
             depth: if self.deep { Depth::Sets } else { Depth::Entity },
             seed: self.seed,
-            repair: Repair::Leave,
+            repair: if self.repair { Repair::Mend } else { Repair::Leave },
         }
     }
 }

@@ -114,6 +114,22 @@ impl Named {
         }
     }
 
+    /// Whether another finding is of the same thing, whatever it says about it.
+    pub(super) fn is_about_the_same(&self, other: &Self) -> bool {
+        let place = |one: &Self| (one.id, one.entity_type, one.iid);
+        let is_set = |one: &Self| one.finding == Finding::SetDiffers;
+        match (self.finding, self.iid) {
+            // Two sets of one entity are two things, and so are two defects of the file.
+            _ if is_set(self) || is_set(other) => {
+                is_set(self) == is_set(other) && place(self) == place(other) && self.fields == other.fields
+            }
+            (Finding::Corrupt | Finding::Drift, _) | (_, None) => {
+                (self.finding, place(self), &self.detail) == (other.finding, place(other), &other.detail)
+            }
+            _ => place(self) == place(other) && !matches!(other.finding, Finding::Corrupt | Finding::Drift),
+        }
+    }
+
     /// As the ledger keeps it.
     pub(super) fn row(&self) -> FindingRow {
         FindingRow {

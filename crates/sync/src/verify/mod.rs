@@ -10,9 +10,11 @@
 
 mod entities;
 pub mod finding;
+mod index;
 mod local;
 pub mod options;
 mod rehearsal;
+mod repair;
 mod run;
 mod sample;
 

@@ -1,26 +1,25 @@
 //! A verification from its row in the ledger to its result.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-use annals_core::{CancelReason, Code, Outcome, RunId};
+use annals_core::{CancelReason, Code, Outcome, UnixMs};
 use annals_db::Db;
-use annals_db::control::{self, HEARTBEAT_MS, NewRun, RunEnd};
-use annals_db::ids::{RunMode, RunStatus};
+use annals_db::control::{self, NewRun, RunEnd};
+use annals_db::ids::{Finding, RunMode, RunStatus};
 use annals_net_adapter::{CancelKind, Cx, RegionSpec};
 use serde_json::json;
 
 use super::entities::{self, Side};
 use super::finding::{Level, LevelResult, Named, VerifyResult, bound};
-use super::local;
 use super::options::{Depth, Reach, Repair, VerifyOptions};
 use super::sample::{self, Shown};
+use super::{index, local, repair};
 use crate::engine::Target;
-use crate::engine::ending::{finishing, spawn_failed, stop_of};
+use crate::engine::ending::{finishing, stop_of};
 use crate::engine::resolve::{self, KnownProject, Resolved};
+use crate::engine::run::{self, Run};
 use crate::error::Error;
-use crate::forge::budget::ByteBudget;
-use crate::forge::meter::Meter;
 use crate::progress::{Event, Progress};
 
 /// Compares the mirror with itself and with its forges. No targets means every project that is tracked.
@@ -40,21 +39,15 @@ pub async fn verify(
     options: VerifyOptions,
     progress: Progress,
 ) -> Result<VerifyResult, Error> {
-    let _started = cx.may_start()?;
+    let started = cx.may_start()?;
     let known = known(resolve::resolve(cx, db, &options.sync, &targets).await?)?;
-    let alive = db.alive().cloned().ok_or(annals_db::Error::Closed)?;
-    let mut random = [0; 10];
-    cx.rng().fill(&mut random);
+    let VerifyOptions { sync, .. } = options.clone();
     let run = Arc::new(Verification {
-        db: db.clone(),
-        run_id: RunId::new(cx.unix_ms(), random),
-        meter: Meter::new(progress.clone()),
-        budget: ByteBudget::new(options.sync.max_bytes),
-        progress,
+        run: Run::new(cx, db, sync, progress, known.len())?,
         options,
     });
     let row = NewRun {
-        run_id: run.run_id.clone(),
+        run_id: run.run.run_id.clone(),
         parent: None,
         mode: RunMode::Verify,
         origin: run.options.sync.origin,
@@ -64,15 +57,7 @@ pub async fn verify(
         },
         requested: run.requested(&known),
     };
-    let begun = db.write(cx, move |tx| {
-        control::heal(tx, &alive)?;
-        control::begin_run(tx, &row, &alive)
-    });
-    begun.await?;
-    run.progress.tell(Event::RunStarted {
-        run_id: run.run_id.clone(),
-        projects: known.len(),
-    });
+    run::begin(cx, started, &run.run, row).await?;
     let region = cx.region(RegionSpec::collect_all("verify.run"), |cx| {
         let run = run.clone();
         async move { Box::pin(body(&cx, &run, known)).await }
@@ -88,12 +73,8 @@ pub async fn verify(
 
 /// What every part of a verification shares.
 struct Verification {
-    db: Db,
-    run_id: RunId,
+    run: Arc<Run>,
     options: VerifyOptions,
-    meter: Meter,
-    progress: Progress,
-    budget: ByteBudget,
 }
 
 impl Verification {
@@ -108,7 +89,7 @@ impl Verification {
     }
 
     fn phase(&self, project: Option<&str>, phase: &'static str) {
-        self.progress.tell(Event::PhaseStarted {
+        self.run.progress.tell(Event::PhaseStarted {
             project: project.map(str::to_owned),
             phase,
         });
@@ -125,21 +106,7 @@ fn known(resolved: Vec<Resolved>) -> Result<Vec<KnownProject>, Error> {
 }
 
 async fn body(cx: &Cx, run: &Arc<Verification>, known: Vec<KnownProject>) -> Result<VerifyResult, Error> {
-    let heartbeat = {
-        let (db, run_id) = (run.db.clone(), run.run_id.clone());
-        cx.spawn("verify.run.heartbeat", move |cx| async move {
-            loop {
-                cx.sleep(Duration::from_millis(HEARTBEAT_MS.unsigned_abs())).await?;
-                let run_id = run_id.clone();
-                if let Err(error) = db.write(&cx, move |tx| control::run::beat_run(tx, &run_id)).await {
-                    tracing::warn!(%error, "the heartbeat of a verification failed");
-                }
-            }
-            #[expect(unreachable_code, reason = "names the type of an endless task")]
-            Ok::<(), Error>(())
-        })
-        .map_err(spawn_failed)?
-    };
+    let heartbeat = run::heartbeat(cx, &run.run)?;
     let compared = Box::pin(levels(cx, run, known)).await;
     heartbeat.cancel(CancelReason::new(CancelKind::User, "verify.run", cx.now()));
     compared
@@ -147,42 +114,142 @@ async fn body(cx: &Cx, run: &Arc<Verification>, known: Vec<KnownProject>) -> Res
 
 async fn levels(cx: &Cx, run: &Arc<Verification>, known: Vec<KnownProject>) -> Result<VerifyResult, Error> {
     let began = cx.unix_ms();
-    run.phase(None, "local");
-    let local = local::look(cx, &run.db).await?;
-    let mut levels = vec![local.level];
-    let mut findings = local.findings;
+    let mut sides = Vec::new();
     if run.options.reach == Reach::Forge {
-        let mut sampled = LevelResult::new(Level::Sample);
-        let mut deep = LevelResult::new(Level::Deep);
         for project in known {
-            run.phase(Some(&project.path), "sample");
-            let side = Arc::new(Side {
-                db: run.db.clone(),
+            sides.push(Arc::new(Side {
+                db: run.run.db.clone(),
                 forge: resolve::client_of(cx, &run.options.sync, &project)?,
-                meter: run.meter.clone(),
-                budget: run.budget.clone(),
+                meter: run.run.meter.clone(),
+                budget: run.run.budget.clone(),
                 id: project.id,
                 path: project.path,
                 native: project.native,
                 began,
-            });
-            let chosen = chosen(cx, run, &side).await?;
-            let compared = Box::pin(entities::compare(cx, &side, chosen, run.options.depth)).await?;
-            sampled.add(&compared.sample);
-            deep.add(&compared.deep);
-            findings.extend(compared.findings);
-        }
-        levels.push(sampled);
-        if run.options.depth == Depth::Sets {
-            levels.push(deep);
+            }));
         }
     }
-    Ok(result(run, levels, findings))
+    run.phase(None, "local");
+    let local = local::look(cx, &run.run.db).await?;
+    let mut found = Found {
+        levels: vec![local.level],
+        findings: local.findings,
+    };
+    for side in &sides {
+        let chosen = chosen(cx, run, side).await?;
+        Box::pin(forge(cx, run, side, chosen, &mut found)).await?;
+    }
+    if run.options.repair == Repair::Mend && !found.findings.is_empty() {
+        run.phase(None, "repair");
+        repair::documents(cx, &run.run.db, &local.drifted).await?;
+        for side in &sides {
+            Box::pin(repair::entities(
+                cx,
+                side,
+                &run.options,
+                &found.findings,
+                &run.run.progress,
+            ))
+            .await?;
+        }
+        run.phase(None, "verify again");
+        let again = Box::pin(look_again(cx, run, &sides, &found.findings)).await?;
+        for finding in &mut found.findings {
+            finding.repaired = !again.iter().any(|left| left.is_about_the_same(finding));
+        }
+    }
+    Ok(result(run, found.levels, found.findings))
+}
+
+/// What was found so far.
+struct Found {
+    levels: Vec<LevelResult>,
+    findings: Vec<Named>,
+}
+
+impl Found {
+    fn add(&mut self, level: LevelResult, findings: Vec<Named>) {
+        match self.levels.iter_mut().find(|known| known.level == level.level) {
+            Some(known) => known.add(&level),
+            None => self.levels.push(level),
+        }
+        // What the index has found is not news when its entity is fetched.
+        let news = findings
+            .into_iter()
+            .filter(|finding| !self.findings.iter().any(|known| known.is_about_the_same(finding)));
+        let news: Vec<_> = news.collect();
+        self.findings.extend(news);
+    }
+}
+
+/// The levels that ask the forge of a project.
+async fn forge(
+    cx: &Cx,
+    run: &Arc<Verification>,
+    side: &Arc<Side>,
+    chosen: Vec<Shown>,
+    found: &mut Found,
+) -> Result<(), Error> {
+    run.phase(Some(&side.path), "index");
+    for kind in run.options.kinds() {
+        let compared = Box::pin(index::compare(cx, side, kind)).await?;
+        found.add(compared.level, compared.findings);
+    }
+    run.phase(Some(&side.path), "sample");
+    let compared = Box::pin(entities::compare(cx, side, chosen, run.options.depth)).await?;
+    let (deep, rest) = compared
+        .findings
+        .into_iter()
+        .partition(|finding| finding.finding == Finding::SetDiffers);
+    found.add(compared.sample, rest);
+    if run.options.depth == Depth::Sets {
+        found.add(compared.deep, deep);
+    }
+    Ok(())
+}
+
+/// What is still wrong with what was mended.
+async fn look_again(
+    cx: &Cx,
+    run: &Arc<Verification>,
+    sides: &[Arc<Side>],
+    findings: &[Named],
+) -> Result<Vec<Named>, Error> {
+    let mut found = Found {
+        levels: Vec::new(),
+        findings: local::look(cx, &run.run.db).await?.findings,
+    };
+    for side in sides {
+        let of = findings.iter().filter(|finding| finding.id == Some(side.id));
+        let chosen: BTreeSet<Shown> = of
+            .filter_map(|finding| {
+                Some(Shown {
+                    kind: finding.entity_type?,
+                    iid: finding.iid?,
+                    at: UnixMs(0),
+                })
+            })
+            .collect();
+        if chosen.is_empty() {
+            continue;
+        }
+        // An entity that the file shows no more is compared by the index alone.
+        let gone = |shown: &Shown| {
+            findings.iter().any(|finding| {
+                finding.finding == Finding::MissingThere
+                    && (finding.id, finding.entity_type, finding.iid)
+                        == (Some(side.id), Some(shown.kind), Some(shown.iid))
+            })
+        };
+        let chosen = chosen.into_iter().filter(|shown| !gone(shown)).collect();
+        Box::pin(forge(cx, run, side, chosen, &mut found)).await?;
+    }
+    Ok(found.findings)
 }
 
 async fn chosen(cx: &Cx, run: &Arc<Verification>, side: &Side) -> Result<Vec<Shown>, Error> {
     let (id, kinds): (_, Vec<_>) = (side.id, run.options.kinds().collect());
-    let shown = run.db.read(cx, move |conn| {
+    let shown = run.run.db.read(cx, move |conn| {
         let shown = kinds.iter().map(|kind| sample::shown(conn, id, *kind));
         shown.collect::<Result<Vec<_>, _>>()
     });
@@ -192,12 +259,12 @@ async fn chosen(cx: &Cx, run: &Arc<Verification>, side: &Side) -> Result<Vec<Sho
 fn result(run: &Verification, levels: Vec<LevelResult>, findings: Vec<Named>) -> VerifyResult {
     let sample = levels.iter().find(|level| level.level == Level::Sample);
     VerifyResult {
-        run_id: run.run_id.clone(),
+        run_id: run.run.run_id.clone(),
         bound: sample
             .filter(|sample| sample.findings == 0)
             .and_then(|sample| bound(sample.checked - sample.left_out)),
         repaired: findings.iter().map(|finding| u64::from(finding.repaired)).sum(),
-        requests: run.meter.requests(),
+        requests: run.run.meter.requests(),
         levels,
         findings,
     }
@@ -222,7 +289,7 @@ async fn finish(cx: &Cx, run: &Arc<Verification>, outcome: Result<VerifyResult, 
                 "repaired": result.repaired,
             }),
         ),
-        Err(_) => (Vec::new(), json!({ "requests": run.meter.requests() })),
+        Err(_) => (Vec::new(), json!({ "requests": run.run.meter.requests() })),
     };
     let end = RunEnd {
         status,
@@ -231,7 +298,7 @@ async fn finish(cx: &Cx, run: &Arc<Verification>, outcome: Result<VerifyResult, 
         error: None,
     };
     let closed = finishing(cx, |cx| {
-        let (db, run_id) = (run.db.clone(), run.run_id.clone());
+        let (db, run_id) = (run.run.db.clone(), run.run.run_id.clone());
         async move {
             let write = db.write(&cx, move |tx| {
                 control::put_findings(tx, &run_id, &rows)?;
@@ -241,8 +308,8 @@ async fn finish(cx: &Cx, run: &Arc<Verification>, outcome: Result<VerifyResult, 
         }
     });
     let closed = closed.await;
-    run.progress.tell(Event::RunFinished {
-        run_id: run.run_id.clone(),
+    run.run.progress.tell(Event::RunFinished {
+        run_id: run.run.run_id.clone(),
         status: status.as_str(),
     });
     let result = outcome?;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
+use std::collections::BTreeSet;
+
 use annals_core::EntityKind;
 use annals_db::ids::Finding;
 use annals_net_adapter::{Cx, on_every_host};
@@ -20,6 +22,8 @@ on_every_host!(
     verify_finds_set_differs,
     verify_finds_drift,
     verify_finds_corrupt,
+    verify_finds_missing_here,
+    verify_repair_goes_through_surgical,
     verify_ignores_moving_entities,
     verify_exit_19_when_left,
     a_rehearsal_leaves_the_file_as_it_was,
@@ -87,7 +91,12 @@ async fn verify_clean_reports_bound(cx: Cx) {
         .collect();
     assert_eq!(
         checked,
-        [(Level::Local, true), (Level::Sample, true), (Level::Deep, true)]
+        [
+            (Level::Local, true),
+            (Level::Index, true),
+            (Level::Sample, true),
+            (Level::Deep, true)
+        ]
     );
     assert!(
         result.levels.iter().all(|level| level.left_out == 0),
@@ -123,6 +132,77 @@ async fn verify_finds_missing_there(cx: Cx) {
         [(Finding::MissingThere, Some(EntityKind::Issue), Some(3), String::new())]
     );
     assert_eq!(result.bound, None, "the sample was not clean");
+    world.close(&cx).await;
+}
+
+async fn verify_finds_missing_here(cx: Cx) {
+    let world = mirrored(&cx, 82).await;
+    // As if a sync had lost it, which a sample of what is here cannot notice.
+    tamper(&cx, &world, "UPDATE issues SET iid = iid + 1000 WHERE iid = 7").await;
+    let options = VerifyOptions {
+        sample: SampleSize::Count(0),
+        depth: Depth::Entity,
+        ..thorough(&world)
+    };
+    let result = look(&cx, &world, options).await;
+    let mut found: Vec<_> = result.findings.iter().map(named).collect();
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            (Finding::MissingHere, Some(EntityKind::Issue), Some(7), String::new()),
+            (
+                Finding::MissingThere,
+                Some(EntityKind::Issue),
+                Some(1007),
+                String::new()
+            ),
+        ]
+    );
+    world.close(&cx).await;
+}
+
+async fn verify_repair_goes_through_surgical(cx: Cx) {
+    let world = mirrored(&cx, 83).await;
+    tamper(
+        &cx,
+        &world,
+        "UPDATE issues SET updated_at = updated_at - 1000 WHERE iid = 4",
+    )
+    .await;
+    tamper(&cx, &world, "DELETE FROM entity_references").await;
+    assert!(world.sim.with_state(|state| {
+        let retitled = state.edit_quietly(Key::issue(5), |issue| issue.head.title = "Other".to_owned());
+        retitled && state.delete(Key::issue(2))
+    }));
+    let found = look(&cx, &world, thorough(&world)).await;
+    let kinds: BTreeSet<_> = found.findings.iter().map(|finding| finding.finding).collect();
+    let planted = [
+        Finding::Drift,
+        Finding::MissingThere,
+        Finding::StaleHere,
+        Finding::Differs,
+        Finding::SetDiffers,
+    ];
+    assert_eq!(kinds, planted.into_iter().collect());
+    let options = VerifyOptions {
+        repair: Repair::Mend,
+        ..thorough(&world)
+    };
+    let mended = look(&cx, &world, options).await;
+    assert_eq!(
+        (mended.left(), mended.repaired),
+        (0, found.findings.len() as u64),
+        "{:?}",
+        mended.findings
+    );
+    let surgical = world
+        .number(&cx, "SELECT count(*) FROM sync_runs WHERE mode = 'surgical'")
+        .await;
+    assert_eq!(surgical, 1, "entities are mended by surgical sync");
+    let clean = look(&cx, &world, thorough(&world)).await;
+    assert_eq!(clean.findings, []);
+    world.assert_whole(&cx, "after the repair").await;
     world.close(&cx).await;
 }
 

@@ -1,0 +1,170 @@
+//! The level of ids: everything at the forge by number and update time, against everything here.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use annals_core::{EntityKind, Iid, Outcome};
+use annals_db::control::sweep::{self, SweepOf};
+use annals_db::ids::{Finding, Pass};
+use annals_db::work::{cursor, quarantine};
+use annals_net_adapter::{Cx, map_bounded};
+
+use super::entities::Side;
+use super::finding::{Level, LevelResult, Named};
+use super::sample;
+use crate::error::Error;
+use crate::forge::paging::LoopGuard;
+use crate::forge::{Answer, IndexAt, IndexEntry, IndexPosition, Stream, Via};
+
+/// Absent entities asked for at once; the host's own limits are below.
+const AT_ONCE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
+
+/// What the level came to for one kind.
+pub struct Compared {
+    pub level: LevelResult,
+    pub findings: Vec<Named>,
+}
+
+/// Reads the index of a kind and compares.
+///
+/// # Errors
+/// The forge's; a failure of the file.
+///
+/// # Cancel safety
+/// It only reads; a drain ends it before the next page.
+pub async fn compare(cx: &Cx, side: &Arc<Side>, kind: EntityKind) -> Result<Compared, Error> {
+    let mut level = LevelResult::new(Level::Index);
+    let mut findings = Vec::new();
+    let Some(there) = read(cx, side, kind).await? else {
+        return Ok(Compared { level, findings });
+    };
+    level.checked = there.len() as u64;
+    let named = |iid, finding, detail: &str| Named::of_entity((side.id, &side.path), (kind, iid), finding, detail);
+    let here = here(cx, side, kind, there.values().cloned().collect()).await?;
+    for (entry, standing) in here.entries {
+        if standing != Standing::Same && entry.updated_at.is_none_or(|at| at >= side.began) {
+            level.left_out += 1;
+            continue;
+        }
+        match standing {
+            Standing::Same => {}
+            Standing::LeftOut => level.left_out += 1,
+            Standing::Missing => findings.push(named(entry.iid, Finding::MissingHere, "the index of the forge has it")),
+            Standing::Stale => findings.push(named(entry.iid, Finding::StaleHere, "newer in the index of the forge")),
+        }
+    }
+    // The index may have been read while something moved in it: only the entity's own page proves that it is gone.
+    let absent = here.shown.into_iter().filter(|iid| !there.contains_key(iid));
+    let shared = side.clone();
+    let asked = map_bounded(cx, AT_ONCE, absent.collect::<Vec<_>>(), move |cx, iid| {
+        let side = shared.clone();
+        async move { Ok::<_, Error>((iid, ask(&cx, &side, kind, iid).await?)) }
+    });
+    for outcome in asked.await {
+        match outcome {
+            Outcome::Ok((iid, Some(why))) => findings.push(named(iid, Finding::MissingThere, &why)),
+            Outcome::Ok((_, None)) => {}
+            Outcome::Err(error) => return Err(error),
+            Outcome::Cancelled(reason) => return Err(annals_core::Cancelled(reason).into()),
+            Outcome::Panicked(message) => return Err(message.into()),
+        }
+    }
+    level.findings = findings.len() as u64;
+    Ok(Compared { level, findings })
+}
+
+/// Everything the index names; none if the forge does not show one.
+async fn read(cx: &Cx, side: &Side, kind: EntityKind) -> Result<Option<BTreeMap<Iid, IndexEntry>>, Error> {
+    let mut guard = LoopGuard::default();
+    let mut at = IndexPosition::Start;
+    let mut there = BTreeMap::new();
+    loop {
+        let _started = cx.may_start()?;
+        let flight = side.budget.flight();
+        let via = Via {
+            flight: &flight,
+            meter: &side.meter,
+        };
+        let place = IndexAt {
+            project: &side.native,
+            path: &side.path,
+            kind,
+            at: &at,
+        };
+        let Answer::New(page) = side.forge.index(cx, via, place, &mut guard).await? else {
+            return Ok(None);
+        };
+        there.extend(page.entries.into_iter().map(|entry| (entry.iid, entry)));
+        match page.next {
+            Some(next) => at = next,
+            None => return Ok(Some(there)),
+        }
+    }
+}
+
+/// How an entry of the index stands to the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Same,
+    Missing,
+    Stale,
+    /// Before the floor of a first sync, or put aside because it cannot be read.
+    LeftOut,
+}
+
+struct Here {
+    entries: Vec<(IndexEntry, Standing)>,
+    /// Everything the file shows.
+    shown: Vec<Iid>,
+}
+
+async fn here(cx: &Cx, side: &Side, kind: EntityKind, entries: Vec<IndexEntry>) -> Result<Here, Error> {
+    let project = side.id;
+    let found = side.db.read(cx, move |conn| {
+        let stream = Stream::of(kind).as_str();
+        let of = SweepOf { project, kind };
+        let floor = cursor::get(conn, project, stream, Pass::Incremental)?.and_then(|cursor| cursor.floor_at);
+        let aside = quarantine::open(conn, project, stream)?;
+        let shown: Vec<Iid> = sample::shown(conn, project, kind)?
+            .iter()
+            .map(|shown| shown.iid)
+            .collect();
+        let known: std::collections::BTreeSet<Iid> = shown.iter().copied().collect();
+        let judge = |entry: IndexEntry| {
+            let is_aside = entry.native_id.as_ref().is_some_and(|id| aside.contains(id.as_str()));
+            let standing = if is_aside || (floor.is_some() && entry.updated_at < floor) {
+                Standing::LeftOut
+            } else if !sweep::is_news(conn, of, entry.iid, entry.updated_at)? {
+                Standing::Same
+            } else if known.contains(&entry.iid) {
+                Standing::Stale
+            } else {
+                Standing::Missing
+            };
+            Ok((entry, standing))
+        };
+        let entries = entries
+            .into_iter()
+            .map(judge)
+            .collect::<Result<_, annals_db::Error>>()?;
+        Ok(Here { entries, shown })
+    });
+    Ok(found.await?)
+}
+
+/// Why an entity that the index does not name is gone; none if it can be read after all.
+async fn ask(cx: &Cx, side: &Side, kind: EntityKind, iid: Iid) -> Result<Option<String>, Error> {
+    let _started = cx.may_start()?;
+    let flight = side.budget.flight();
+    let via = Via {
+        flight: &flight,
+        meter: &side.meter,
+    };
+    Ok(match side.forge.one(cx, via, &side.native, kind, iid).await? {
+        Answer::New(_) | Answer::NotModified => None,
+        Answer::Gone(reason) => Some(format!("the forge answers that it is {reason}")),
+        Answer::Moved(to) => Some(format!("the forge answers that it is {to} now")),
+        Answer::Hidden => Some("the forge does not show it to this token".to_owned()),
+    })
+}
