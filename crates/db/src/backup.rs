@@ -143,7 +143,9 @@ impl Drop for Partial {
             match std::fs::remove_file(&path) {
                 Ok(()) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => tracing::warn!(path = %Path::new(&path).display(), %error, "an incomplete backup is left"),
+                Err(error) => {
+                    tracing::warn!(path = %Path::new(&path).display(), %error, "an incomplete backup is left")
+                }
             }
         }
     }
@@ -219,7 +221,10 @@ fn prune(made: &Path, source: &Path, keep: NonZeroUsize) -> Result<Vec<PathBuf>,
     for entry in std::fs::read_dir(folder).map_err(list)? {
         let entry = entry.map_err(failed("list", folder))?;
         let name = entry.file_name();
-        let ours = name.to_str().and_then(|name| name.strip_prefix(&prefix)).is_some_and(is_stamp);
+        let ours = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(&prefix))
+            .is_some_and(is_stamp);
         if ours && entry.file_type().is_ok_and(|kind| kind.is_file()) && entry.path() != made {
             copies.push(entry.path());
         }
@@ -241,10 +246,18 @@ mod tests {
     fn only_names_of_ours_are_stamps() {
         assert!(is_stamp("20240229T235959.123Z"));
         assert_eq!(
-            name(Path::new("/x/annals.db"), UnixMs(1_709_251_199_123)).ok().as_deref(),
+            name(Path::new("/x/annals.db"), UnixMs(1_709_251_199_123))
+                .ok()
+                .as_deref(),
             Some("annals.db.backup-20240229T235959.123Z")
         );
-        for other in ["", "20240229T235959.123Z.part", "20240229T235959.123", "2024-02-29T23:59:59Z", "before-the-move-1234"] {
+        for other in [
+            "",
+            "20240229T235959.123Z.part",
+            "20240229T235959.123",
+            "2024-02-29T23:59:59Z",
+            "before-the-move-1234",
+        ] {
             assert!(!is_stamp(other), "{other}");
         }
     }

@@ -230,20 +230,34 @@ async fn backup_of_live_file_is_consistent(cx: Cx) {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            assert_eq!(std::fs::metadata(&copy.path).unwrap().permissions().mode() & 0o777, 0o600);
+            assert_eq!(
+                std::fs::metadata(&copy.path).unwrap().permissions().mode() & 0o777,
+                0o600
+            );
         }
         let bytes = std::fs::read(&copy.path).unwrap();
-        assert_eq!((copy.bytes, &copy.sha256), (bytes.len() as u64, &content::blob::hex(&content::blob::hash(&bytes))));
+        assert_eq!(
+            (copy.bytes, &copy.sha256),
+            (bytes.len() as u64, &content::blob::hex(&content::blob::hash(&bytes)))
+        );
         let read = Db::open(&cx, &copy.path, OpenOptions::read()).await.unwrap();
         let (issues, at, wrong) = read
             .read(&cx, |conn| {
                 let count = |sql| conn.query_row(sql, [], |row| row.get::<_, i64>(0));
                 let at = count("SELECT coalesce(max(at), 0) FROM cursors")?;
-                Ok((count("SELECT count(*) FROM issues")?, at, read::check(conn, Depth::Full)?))
+                Ok((
+                    count("SELECT count(*) FROM issues")?,
+                    at,
+                    read::check(conn, Depth::Full)?,
+                ))
             })
             .await
             .unwrap();
-        assert_eq!((issues, issues % PAGE, wrong), (at, 0, Vec::new()), "a page is whole, with its cursor");
+        assert_eq!(
+            (issues, issues % PAGE, wrong),
+            (at, 0, Vec::new()),
+            "a page is whole, with its cursor"
+        );
         // What the file has issued since must not be issued again by the copy.
         let seq = |db: Db, cx: Cx| async move { db.read(&cx, |conn| read::content_seq(conn)).await.unwrap() };
         let before = seq(read, cx.clone()).await;
@@ -275,12 +289,19 @@ async fn a_backup_replaces_nothing_and_keeps_the_newest_of_its_own(cx: Cx) {
     for stamp in stamps {
         std::fs::write(folder.join(format!("annals.db.backup-{stamp}")), "").unwrap();
     }
-    let others = ["annals.db.backup-20200101T000000.000Z.part", "annals.db.backup-old", "other.db.backup-20200101T000000.000Z"];
+    let others = [
+        "annals.db.backup-20200101T000000.000Z.part",
+        "annals.db.backup-old",
+        "other.db.backup-20200101T000000.000Z",
+    ];
     for other in others {
         std::fs::write(folder.join(other), "").unwrap();
     }
     let made = annals_db::backup(&cx, &place.path, target(2)).await.unwrap();
-    let removed: Vec<_> = stamps[..2].iter().map(|stamp| folder.join(format!("annals.db.backup-{stamp}"))).collect();
+    let removed: Vec<_> = stamps[..2]
+        .iter()
+        .map(|stamp| folder.join(format!("annals.db.backup-{stamp}")))
+        .collect();
     assert_eq!(made.removed, removed);
     assert!(made.path.exists());
     for other in others {

@@ -16,8 +16,10 @@ use crate::session::Session;
 
 /// Copy the mirror's file, also while it is used
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Without PATH, or with a folder, the copy is named after the file and the time, and --keep counts \
-                        copies with such names. To restore one, put it in place of the file while nothing uses that.")]
+#[command(
+    after_help = "Without PATH, or with a folder, the copy is named after the file and the time, and --keep counts \
+                        copies with such names. To restore one, put it in place of the file while nothing uses that."
+)]
 pub struct Args {
     /// A new file, or a folder; else the folder of the mirror
     #[arg(value_name = "PATH")]
@@ -58,7 +60,10 @@ impl Run for Args {
             (Some(path), keep) if path.is_dir() => Target::Folder { folder: path, keep },
             (Some(path), None) => Target::File(path),
             (Some(path), Some(_)) => {
-                let message = format!("--keep counts copies that have names of their own, and {} is one name", path.display());
+                let message = format!(
+                    "--keep counts copies that have names of their own, and {} is one name",
+                    path.display()
+                );
                 return Err(Report::new(Code::Usage, message)
                     .with_suggestion("name a folder, or leave PATH out")
                     .into());
@@ -71,13 +76,16 @@ impl Run for Args {
                 }
             }
         };
-        let made = annals_db::backup(cx, &file, target).await.map_err(|error| match &error {
-            annals_db::Error::Exists { .. } => {
-                let told = Report::new(Code::Conflict, error.to_string()).with_suggestion("name another file, or a folder");
-                Error::from(told)
-            }
-            _ => session.about_mirror(&error),
-        })?;
+        let made = annals_db::backup(cx, &file, target)
+            .await
+            .map_err(|error| match &error {
+                annals_db::Error::Exists { .. } => {
+                    let told = Report::new(Code::Conflict, error.to_string())
+                        .with_suggestion("name another file, or a folder");
+                    Error::from(told)
+                }
+                _ => session.about_mirror(&error),
+            })?;
         Ok(Data::of(made).into())
     }
 }
@@ -97,7 +105,12 @@ impl Data {
 
 impl Show for Data {
     fn show(&self, page: &mut Page) {
-        page.line(format!("{}  {} KiB, schema {}", one_line(&self.path), self.bytes.div_ceil(1024), self.schema));
+        page.line(format!(
+            "{}  {} KiB, schema {}",
+            one_line(&self.path),
+            self.bytes.div_ceil(1024),
+            self.schema
+        ));
         page.line(format!("sha256 {}", self.sha256));
         if !self.removed.is_empty() {
             page.line(format!("{} removed", counted(self.removed.len() as u64, "older copy")));

@@ -15,8 +15,10 @@ use crate::session::Session;
 
 /// Count issues and merge requests
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The filters are those of `annals issues`. With --by, -n and --offset choose groups, of which the most \
-                        frequent come first; --asc turns that round.")]
+#[command(
+    after_help = "The filters are those of `annals issues`. With --by, -n and --offset choose groups, of which the most \
+                        frequent come first; --asc turns that round."
+)]
 pub struct Args {
     /// Only of this kind
     #[arg(value_name = "KIND")]
@@ -150,7 +152,9 @@ impl Args {
 
     /// What was asked for as it could be typed again.
     fn words(&self) -> String {
-        let kind = self.kind.map_or(String::new(), |kind| format!(" {}", list::name_of(&kind)));
+        let kind = self
+            .kind
+            .map_or(String::new(), |kind| format!(" {}", list::name_of(&kind)));
         let by = self.by.map(|by| ("--by", list::name_of(&by)));
         kind + &place::flags(by) + &self.filters.flags()
     }

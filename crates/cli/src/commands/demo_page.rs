@@ -73,7 +73,10 @@ pub fn mirrored(data: &Data, page: &mut Page) {
     }
     if let Some(history) = &data.file_history {
         page.blank();
-        command(&format!("annals file-history {} --db {}", history.path, quoted(&data.db)), page);
+        command(
+            &format!("annals file-history {} --db {}", history.path, quoted(&data.db)),
+            page,
+        );
         history.show(page);
     }
     page.blank();

@@ -24,8 +24,10 @@ const HOPS: u32 = 10;
 
 /// Show which merge requests touched a file, across its renames
 #[derive(Debug, clap::Args)]
-#[command(after_help = "PATH is written from the top of the repository; a name that the file once had will do. The \
-                        project may be left out where only one has the path.")]
+#[command(
+    after_help = "PATH is written from the top of the repository; a name that the file once had will do. The \
+                        project may be left out where only one has the path."
+)]
 pub struct Args {
     /// The file
     #[arg(value_name = "PATH")]
@@ -204,7 +206,10 @@ pub fn owner(conn: &ReadConn<'_>, called: Option<&str>, path: &str) -> Result<Ow
     }
     let mut found = read::projects_with_path(conn, &Visibility::all(), path, None)?;
     if found.len() > 1 {
-        let message = format!("{} have `{path}`: say which with -p", counted(found.len() as u64, "project"));
+        let message = format!(
+            "{} have `{path}`: say which with -p",
+            counted(found.len() as u64, "project")
+        );
         return Ok(Owner::Refused(place::ambiguous(&message, &found)));
     }
     Ok(match found.pop() {
@@ -221,7 +226,7 @@ pub fn owner(conn: &ReadConn<'_>, called: Option<&str>, path: &str) -> Result<Ow
 pub fn load(conn: &ReadConn<'_>, project: &ProjectName, query: &FileHistoryQuery) -> Result<Data, annals_db::Error> {
     let found = read::file_history(conn, &Visibility::all(), query)?;
     // Whoever reads the file here sees everything in it.
-    let found = found.unwrap_or_else(|| unreachable_history(query));
+    let found = found.unwrap_or_else(|| unseen(query));
     let called = annals_search::reference::called(conn, project.id)?.unwrap_or_else(|| project.path.clone());
     let diagnostics = found
         .findings
@@ -246,7 +251,7 @@ pub fn load(conn: &ReadConn<'_>, project: &ProjectName, query: &FileHistoryQuery
     })
 }
 
-fn unreachable_history(query: &FileHistoryQuery) -> FileHistory {
+fn unseen(query: &FileHistoryQuery) -> FileHistory {
     FileHistory {
         rename_chain: vec![query.path.clone()],
         chain_truncated: false,
@@ -290,7 +295,9 @@ fn nowhere(
         rename_chain: vec![path.to_owned()],
         renames_followed: last.as_ref().is_some_and(|data| data.renames_followed),
         merge_requests: Vec::new(),
-        discussions: last.as_ref().and_then(|data| data.discussions.as_ref().map(|_| Vec::new())),
+        discussions: last
+            .as_ref()
+            .and_then(|data| data.discussions.as_ref().map(|_| Vec::new())),
         commits: last.as_ref().and_then(|data| data.commits.as_ref().map(|_| Vec::new())),
         beside: Beside {
             diagnostics: vec![diagnostic],
@@ -316,7 +323,10 @@ impl Diagnostic {
                 PATH_NOT_FOUND,
                 format!("no change and no note of {project} names `{path}`"),
                 nearest.clone(),
-                nearest.iter().map(|path| format!("{} -p {word}", command(path))).collect(),
+                nearest
+                    .iter()
+                    .map(|path| format!("{} -p {word}", command(path)))
+                    .collect(),
             ),
             FileFinding::FilesIncomplete { merge_requests } => (
                 "files_incomplete",
@@ -329,7 +339,10 @@ impl Diagnostic {
             ),
             FileFinding::NoneMerged { merge_requests } => (
                 "none_merged",
-                format!("{} touched it, and none was merged", counted(*merge_requests, "merge request")),
+                format!(
+                    "{} touched it, and none was merged",
+                    counted(*merge_requests, "merge request")
+                ),
                 Vec::new(),
                 vec![format!("{} -p {word}", command(path))],
             ),
@@ -352,8 +365,9 @@ impl Data {
             meta.more = members;
         }
         if self.commits.as_ref().is_some_and(Vec::is_empty) {
-            meta.warnings
-                .push("no indexed commit touches it; commits are indexed with their files only where git data is".to_owned());
+            meta.warnings.push(
+                "no indexed commit touches it; commits are indexed with their files only where git data is".to_owned(),
+            );
         }
         Ok(meta)
     }

@@ -12,17 +12,28 @@ use crate::output::{Page, Show, Style};
 impl Show for Data {
     fn show(&self, page: &mut Page) {
         let path = page.paint(Style::Strong, &one_line(&self.path));
-        let place = self.project.as_deref().map_or(String::new(), |project| format!(" in {}", one_line(project)));
+        let place = self
+            .project
+            .as_deref()
+            .map_or(String::new(), |project| format!(" in {}", one_line(project)));
         page.line(format!("{path}{place}"));
         for name in self.rename_chain.iter().filter(|name| **name != self.path) {
             page.line(format!("  also {}", one_line(name)));
         }
         if self.beside.chain_truncated {
-            let line = format!("  it has more names than the {} that are followed", self.rename_chain.len());
+            let line = format!(
+                "  it has more names than the {} that are followed",
+                self.rename_chain.len()
+            );
             page.line(page.paint(Style::Attention, &line));
         }
         requests(&self.merge_requests, page);
-        page.count(self.merge_requests.len(), self.beside.total_mrs, "merge request", "-n for more");
+        page.count(
+            self.merge_requests.len(),
+            self.beside.total_mrs,
+            "merge request",
+            "-n for more",
+        );
         if let Some(notes) = &self.discussions {
             page.blank();
             for note in notes {
@@ -85,7 +96,10 @@ fn note(note: &FileNote, page: &mut Page) {
         None => "",
     };
     let rest = page.paint(Style::Faint, &format!("{}{state}", page.time(note.created_at)));
-    page.line(format!("{reference}  {place}{line}  {}  {rest}", one_line(&note.author)));
+    page.line(format!(
+        "{reference}  {place}{line}  {}  {rest}",
+        one_line(&note.author)
+    ));
     page.body(&note.snippet, "    ");
 }
 

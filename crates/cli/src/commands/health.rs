@@ -20,8 +20,10 @@ use crate::session::Session;
 
 /// Say whether the mirror is fresh, from the file alone
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Nothing leaves this machine. The exit code is 0 for a healthy mirror and 19 for one that is not; \
-                        a file that is missing or cannot be read has its own, see `annals explain`.")]
+#[command(
+    after_help = "Nothing leaves this machine. The exit code is 0 for a healthy mirror and 19 for one that is not; \
+                        a file that is missing or cannot be read has its own, see `annals explain`."
+)]
 pub struct Args {
     /// How long ago each project may last have been read to its end
     #[arg(long, default_value = "1d", value_name = "AGE", value_parser = age)]
@@ -121,7 +123,11 @@ impl Data {
                 action: "annals sync".to_owned(),
             }]
         } else {
-            health.projects.iter().filter_map(|row| stale(row, now, max_age)).collect()
+            health
+                .projects
+                .iter()
+                .filter_map(|row| stale(row, now, max_age))
+                .collect()
         };
         let lock = health.locks.into_iter().map(|holder| Lock {
             project: health
@@ -176,7 +182,11 @@ impl Show for Data {
             line.push_str(&format!(" · last run {}, {}", run.status, page.time(run.started_at)));
         }
         for lock in &self.lock {
-            let word = if lock.alive { "is being synced" } else { "was being synced by a process that is gone" };
+            let word = if lock.alive {
+                "is being synced"
+            } else {
+                "was being synced by a process that is gone"
+            };
             line.push_str(&format!(" · {} {word}", one_line(&lock.project)));
         }
         let owed = self.backlog.jobs + self.backlog.dirty;

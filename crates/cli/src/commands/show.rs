@@ -113,13 +113,11 @@ pub async fn one(cx: &Cx, session: &Session, words: &[String], parts: Parts) -> 
 async fn load(cx: &Cx, session: &Session, reference: Reference, parts: Parts) -> Result<Reply<Data>, Error> {
     let db = session.mirror(cx).await?;
     let flag = session.global.project.clone();
-    let found = db.read(cx, move |conn| {
-        match project_of(conn, &reference, flag.as_deref())? {
-            Ok(project) => find(conn, &project, &reference, parts),
-            Err(report) => Ok(Err(place::with_actions(report, |project| {
-                reference.command(project) + &parts.flags()
-            }))),
-        }
+    let found = db.read(cx, move |conn| match project_of(conn, &reference, flag.as_deref())? {
+        Ok(project) => find(conn, &project, &reference, parts),
+        Err(report) => Ok(Err(place::with_actions(report, |project| {
+            reference.command(project) + &parts.flags()
+        }))),
     });
     Ok(found.await.map_err(|error| session.about_mirror(&error))??.into())
 }

@@ -54,7 +54,11 @@ impl Run for Args {
         let db = session.mirror(cx).await?;
         let check = self.check;
         let read = db.read(cx, move |conn| {
-            let findings = if check { read::check(conn, Depth::Full)? } else { Vec::new() };
+            let findings = if check {
+                read::check(conn, Depth::Full)?
+            } else {
+                Vec::new()
+            };
             if !findings.is_empty() {
                 return Ok(Err(findings));
             }
@@ -92,7 +96,10 @@ impl Show for Data {
             stats.content_seq
         ));
         if self.sound == Some(true) {
-            page.line(page.paint(Style::Good, "Every page, index and reference was read; the file is sound."));
+            page.line(page.paint(
+                Style::Good,
+                "Every page, index and reference was read; the file is sound.",
+            ));
         }
         page.blank();
         let mut table = Table::new(&[("TABLE", Column::Left), ("ROWS", Column::Right)]);

@@ -19,8 +19,10 @@ const LIMIT: u16 = 20;
 
 /// Show what happened, oldest first
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Without REF it tells what happened in the project of -p, or everywhere. Of more events than -n the \
-                        newest are shown; --before the first of them goes further back.")]
+#[command(
+    after_help = "Without REF it tells what happened in the project of -p, or everywhere. Of more events than -n the \
+                        newest are shown; --before the first of them goes further back."
+)]
 pub struct Args {
     /// One issue or merge request
     #[arg(value_name = "REF", num_args = 0..=2)]
@@ -113,7 +115,9 @@ impl Args {
         Ok(TimelineQuery {
             after: when("after", self.after.as_deref(), now, zone)?,
             before: when("before", self.before.as_deref(), now, zone)?,
-            kinds: kinds.filter(|kind| self.kind.iter().any(|word| word == kind.as_str())).collect(),
+            kinds: kinds
+                .filter(|kind| self.kind.iter().any(|word| word == kind.as_str()))
+                .collect(),
             limit: usize::from(self.limit),
             ..TimelineQuery::default()
         })
@@ -143,7 +147,8 @@ pub fn when(
 ) -> Result<Option<UnixMs>, Report> {
     let read = |text: &str| {
         When::parse(text, now, zone).map(When::first).map_err(|error| {
-            Report::new(Code::Usage, format!("--{flag}: {error}")).with_suggestion("2024-02-29, 2024-02-29T12:00Z or 7d")
+            Report::new(Code::Usage, format!("--{flag}: {error}"))
+                .with_suggestion("2024-02-29, 2024-02-29T12:00Z or 7d")
         })
     };
     text.map(read).transpose()

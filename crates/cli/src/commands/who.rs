@@ -115,7 +115,11 @@ impl Run for Args {
                     let mut entities: Vec<EntityId> = Vec::new();
                     for (project, (kind, iid)) in named {
                         let found = read::entity_updated_at(conn, project, kind, iid)?;
-                        entities.extend(found.map(|(entity, _)| entity).filter(|entity| !entities.contains(entity)));
+                        entities.extend(
+                            found
+                                .map(|(entity, _)| entity)
+                                .filter(|entity| !entities.contains(entity)),
+                        );
                     }
                     Ok(entities)
                 });
@@ -131,7 +135,11 @@ impl Run for Args {
         let query = self.query(matter, after, now);
         let found = db.read(cx, move |conn| {
             let mut found = read::who(conn, &Visibility::all(), &query)?;
-            for one in found.people.iter_mut().flat_map(|person| person.evidence.iter_mut().flatten()) {
+            for one in found
+                .people
+                .iter_mut()
+                .flat_map(|person| person.evidence.iter_mut().flatten())
+            {
                 annals_search::reference::name(conn, one.project_id, &mut one.reference)?;
             }
             Ok(found)
@@ -154,11 +162,7 @@ enum Meant {
 }
 
 /// A reference if they are one, a file if a project has it, else a query.
-fn meant(
-    conn: &ReadConn<'_>,
-    words: &[String],
-    flag: Option<&str>,
-) -> Result<Result<Meant, Report>, annals_db::Error> {
+fn meant(conn: &ReadConn<'_>, words: &[String], flag: Option<&str>) -> Result<Result<Meant, Report>, annals_db::Error> {
     let all = Visibility::all();
     if let Ok(reference) = Reference::parse(words) {
         let entity = match show::entity_of(conn, &reference, flag)? {
@@ -253,7 +257,9 @@ impl Show for Data {
         for person in &self.people {
             let user = page.paint(Style::Strong, &one_line(&person.user));
             let reasons = person.reasons.iter().map(|reason| {
-                let last = reason.last_at.map_or(String::new(), |at| format!(" ({})", page.time(Some(at))));
+                let last = reason
+                    .last_at
+                    .map_or(String::new(), |at| format!(" ({})", page.time(Some(at))));
                 format!("{} {}{last}", reason.reason.as_str().replace('_', " "), reason.count)
             });
             let reasons: Vec<String> = reasons.collect();
@@ -261,7 +267,11 @@ impl Show for Data {
             for one in person.evidence.iter().flatten() {
                 let reference = page.paint(Style::Link, &one_line(&one.reference));
                 let what = one.reason.as_str().replace('_', " ");
-                page.line(format!("          {:.2}  {reference}  {what}  {}", one.score, page.time(one.at)));
+                page.line(format!(
+                    "          {:.2}  {reference}  {what}  {}",
+                    one.score,
+                    page.time(one.at)
+                ));
             }
         }
         page.count(self.people.len(), self.total, "account", "-n for more");

@@ -29,7 +29,10 @@ fn ambiguous_project_exit_18() {
     let ended = desk.run_words(["file-history", FILE, "--discussions", "--max-hops", "3", "-n", "5"]);
     let error = ended.error();
     assert_eq!((ended.code, &error["code"]), (18, &json!("ambiguous")));
-    assert_eq!(error["details"]["candidates"], json!(["annals-sample/tidewater", "other/app"]));
+    assert_eq!(
+        error["details"]["candidates"],
+        json!(["annals-sample/tidewater", "other/app"])
+    );
     for action in error["actions"].as_array().unwrap() {
         let action = action.as_str().unwrap();
         assert!(action.contains("--discussions --max-hops=3 -n 5"), "{action}");
@@ -39,7 +42,10 @@ fn ambiguous_project_exit_18() {
     let data = desk.run("file-history src/index/swap.rs").data();
     assert_eq!(data["project"], "annals-sample/tidewater");
     let other = desk.run_words(["file-history", FILE, "-p", "other/app"]).data();
-    assert_eq!((&other["rename_chain"], &other["merge_requests"][0]["title"]), (&json!([FILE]), &json!("Elsewhere")));
+    assert_eq!(
+        (&other["rename_chain"], &other["merge_requests"][0]["title"]),
+        (&json!([FILE]), &json!("Elsewhere"))
+    );
     assert_eq!(desk.run_words(["file-history", FILE, "-p", "no/such"]).code, 17);
 }
 
@@ -47,7 +53,9 @@ fn ambiguous_project_exit_18() {
 #[test]
 fn file_history_robot_golden() {
     let desk = Desk::with_mirror();
-    let mut envelope = desk.run_words(["file-history", FILE, "--discussions", "--commits"]).envelope();
+    let mut envelope = desk
+        .run_words(["file-history", FILE, "--discussions", "--commits"])
+        .envelope();
     let meta = envelope["meta"].as_object_mut().unwrap();
     meta.remove("elapsed_ms");
     meta.remove("version");
@@ -59,7 +67,10 @@ fn file_history_robot_golden() {
     let known = std::fs::read_to_string(file).unwrap_or_default();
     assert!(known == told, "{file} is not what the command says: {told}");
     let data = &envelope["data"];
-    assert_eq!(data["rename_chain"], json!([FILE, "src/index/swap.rs"]));
+    assert_eq!(
+        data["rename_chain"],
+        json!([FILE, "src/cutover/mod.rs", "src/index/swap.rs"])
+    );
     assert!(!data["discussions"].as_array().unwrap().is_empty());
 }
 
@@ -68,20 +79,40 @@ fn an_empty_answer_says_why_and_what_next() {
     let desk = two_projects();
     let said = |line: &str| {
         let envelope = desk.run(line).envelope();
-        (envelope["data"]["project"].clone(), envelope["meta"]["diagnostics"][0].clone())
+        (
+            envelope["data"]["project"].clone(),
+            envelope["meta"]["diagnostics"][0].clone(),
+        )
     };
     let (project, unknown) = said("file-history lib/cutover.rs -p annals-sample/tidewater");
-    assert_eq!((project, &unknown["code"]), (json!("annals-sample/tidewater"), &json!("path_not_found")));
+    assert_eq!(
+        (project, &unknown["code"]),
+        (json!("annals-sample/tidewater"), &json!("path_not_found"))
+    );
     assert_eq!(unknown["nearest"][0], FILE);
     let (project, nowhere) = said("file-history lib/cutover.rs");
     assert_eq!((project, &nowhere["code"]), (Value::Null, &json!("path_not_found")));
-    for action in unknown["actions"].as_array().unwrap().iter().chain(nowhere["actions"].as_array().unwrap()) {
+    for action in unknown["actions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .chain(nowhere["actions"].as_array().unwrap())
+    {
         let found = desk.run_words(action.as_str().unwrap().split(' ').skip(1)).envelope();
         assert_ne!(found["meta"]["total_mrs"], 0, "{action}");
     }
-    desk.sql("DELETE FROM mr_file_changes WHERE project_id = 1; UPDATE merge_requests SET files = 'pending' WHERE iid = 4");
-    let envelope = desk.run("file-history src/index/swap.rs -p annals-sample/tidewater").envelope();
-    let codes: Vec<_> = envelope["meta"]["diagnostics"].as_array().unwrap().iter().map(|one| &one["code"]).collect();
+    desk.sql(
+        "DELETE FROM mr_file_changes WHERE project_id = 1; UPDATE merge_requests SET files = 'pending' WHERE iid = 4",
+    );
+    let envelope = desk
+        .run("file-history src/index/swap.rs -p annals-sample/tidewater")
+        .envelope();
+    let codes: Vec<_> = envelope["meta"]["diagnostics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["code"])
+        .collect();
     assert_eq!(codes, ["no_file_changes_synced", "files_incomplete"]);
     assert_eq!(envelope["data"]["merge_requests"], json!([]));
 }
@@ -89,15 +120,34 @@ fn an_empty_answer_says_why_and_what_next() {
 #[test]
 fn a_person_reads_the_names_the_requests_and_the_notes() {
     let desk = Desk::with_mirror();
-    let shown = desk.run_words(["file-history", &format!("./{FILE}"), "--discussions", "-n", "1", "--human"]);
+    let shown = desk.run_words([
+        "file-history",
+        &format!("./{FILE}"),
+        "--discussions",
+        "-n",
+        "1",
+        "--human",
+    ]);
     assert_eq!(shown.code, 0, "{shown:?}");
     let mut lines = shown.stdout.lines();
     assert_eq!(lines.next(), Some("src/cutover.rs in annals-sample/tidewater"));
+    assert_eq!(lines.next(), Some("  also src/cutover/mod.rs"));
     assert_eq!(lines.next(), Some("  also src/index/swap.rs"));
-    assert!(shown.stdout.contains("merge requests shown; -n for more"), "{}", shown.stdout);
+    assert!(
+        shown.stdout.contains("merge requests shown; -n for more"),
+        "{}",
+        shown.stdout
+    );
     let plain = desk.run_words(["file-history", FILE, "--no-follow-renames"]).envelope();
-    assert_eq!((&plain["data"]["renames_followed"], &plain["data"]["rename_chain"]), (&json!(false), &json!([FILE])));
+    assert_eq!(
+        (&plain["data"]["renames_followed"], &plain["data"]["rename_chain"]),
+        (&json!(false), &json!([FILE]))
+    );
     for path in ["../x", "C:/x", "./"] {
-        assert_eq!(desk.run_words(["file-history", path]).code_of_error(), "usage", "{path}");
+        assert_eq!(
+            desk.run_words(["file-history", path]).code_of_error(),
+            "usage",
+            "{path}"
+        );
     }
 }

@@ -15,11 +15,16 @@ fn a_timeline_is_oldest_first_and_goes_further_back() {
     let page = desk.run("timeline -n 5").envelope();
     let times = |page: &Value| {
         let events = page["data"]["events"].as_array().unwrap();
-        events.iter().map(|event| event["at"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        events
+            .iter()
+            .map(|event| event["at"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
     };
     let newest = times(&page);
     assert!(newest.len() == 5 && newest.is_sorted(), "{newest:?}");
-    let before = desk.run_words(["timeline", "-n", "5", "--before", &newest[0]]).envelope();
+    let before = desk
+        .run_words(["timeline", "-n", "5", "--before", &newest[0]])
+        .envelope();
     let earlier = times(&before);
     assert!(earlier.last() < newest.first(), "{earlier:?}");
     let total = |page: &Value| page["meta"]["total"].as_u64().unwrap();
@@ -28,7 +33,10 @@ fn a_timeline_is_oldest_first_and_goes_further_back() {
     let of_one = desk.run_words(["timeline", "!9", "-n", "500"]).envelope();
     let events = of_one["data"]["events"].as_array().unwrap();
     assert_eq!(events[0]["kind"], "opened");
-    assert!(events.iter().all(|event| event["ref"] == "annals-sample/tidewater!9"), "{events:?}");
+    assert!(
+        events.iter().all(|event| event["ref"] == "annals-sample/tidewater!9"),
+        "{events:?}"
+    );
     let comments = desk.run("timeline --kind comment,diff_note -n 500").envelope();
     let notes = number(
         &desk,
@@ -38,7 +46,10 @@ fn a_timeline_is_oldest_first_and_goes_further_back() {
     );
     assert_eq!(comments["meta"]["total"], notes);
     let human = desk.run("timeline !9 --human");
-    assert!(human.stdout.starts_with("WHEN ") && human.stdout.contains("opened"), "{human:?}");
+    assert!(
+        human.stdout.starts_with("WHEN ") && human.stdout.contains("opened"),
+        "{human:?}"
+    );
 }
 
 #[test]
@@ -57,7 +68,12 @@ fn who_takes_a_file_a_reference_or_a_query() {
         let scores: Vec<f64> = people.iter().map(|person| person["score"].as_f64().unwrap()).collect();
         assert!(scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
         for person in people {
-            let counted: u64 = person["reasons"].as_array().unwrap().iter().map(|one| one["count"].as_u64().unwrap()).sum();
+            let counted: u64 = person["reasons"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|one| one["count"].as_u64().unwrap())
+                .sum();
             assert_eq!(counted, person["evidence"].as_array().unwrap().len() as u64, "{person}");
         }
     }
@@ -79,11 +95,25 @@ fn count_agrees_with_the_list() {
         }
     }
     let all = desk.run("count --by state").data();
-    let sum: u64 = all["groups"].as_array().unwrap().iter().map(|group| group["count"].as_u64().unwrap()).sum();
+    let sum: u64 = all["groups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|group| group["count"].as_u64().unwrap())
+        .sum();
     assert_eq!(all["total"], sum);
     assert_eq!(desk.run("count").data(), json!({"total": all["total"], "groups": []}));
     let first = desk.run("count --by author -n 1").envelope();
-    assert_eq!((first["data"]["groups"].as_array().unwrap().len(), &first["meta"]["next_offset"]), (1, &json!(1)));
-    assert_eq!(desk.run("count mrs --state merged").data()["total"], desk.run("count --state merged").data()["total"]);
+    assert_eq!(
+        (
+            first["data"]["groups"].as_array().unwrap().len(),
+            &first["meta"]["next_offset"]
+        ),
+        (1, &json!(1))
+    );
+    assert_eq!(
+        desk.run("count mrs --state merged").data()["total"],
+        desk.run("count --state merged").data()["total"]
+    );
     assert_eq!(desk.run("count --human").stdout.trim(), all["total"].to_string());
 }

@@ -101,10 +101,7 @@ mod tests {
         };
         let (paths, truncated, asked) = follow(&star, 0, bounds);
         assert_eq!((paths.join(" "), truncated, asked), ("0 1 2 3".to_owned(), true, 1));
-        let enough = ChainBounds {
-            max_paths: 9,
-            ..bounds
-        };
+        let enough = ChainBounds { max_paths: 9, ..bounds };
         let (paths, truncated, _) = follow(&star, 0, enough);
         assert_eq!((paths.len(), truncated), (9, false));
     }

@@ -53,7 +53,9 @@ pub fn health(conn: &Connection, now: UnixMs) -> Result<Health, Error> {
             jobs: jobs.pending,
             failed_jobs: jobs.failed,
             dirty: dirty::count(conn)?,
-            quarantine: conn.query_row("SELECT count(*) FROM quarantine WHERE resolved_at IS NULL", [], |row| row.get(0))?,
+            quarantine: conn.query_row("SELECT count(*) FROM quarantine WHERE resolved_at IS NULL", [], |row| {
+                row.get(0)
+            })?,
         },
     })
 }

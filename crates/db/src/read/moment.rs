@@ -71,10 +71,7 @@ pub(super) fn holds(row: &str, at: &str) -> String {
 
 /// Whether something was made by the moment bound as `at` and had not gone. What has no time is old.
 pub(super) fn there(row: &str, at: &str) -> String {
-    format!(
-        "(coalesce({row}.created_at, 0) <= {at} AND {})",
-        not_gone(row, at)
-    )
+    format!("(coalesce({row}.created_at, 0) <= {at} AND {})", not_gone(row, at))
 }
 
 /// Whether something had not gone by the moment bound as `at`.

@@ -129,10 +129,9 @@ pub struct TimelineEvent {
 pub fn timeline(conn: &Connection, visibility: &Visibility, query: &TimelineQuery) -> Result<Timeline, Error> {
     let at = Moment::of(query.as_of);
     let mut clause = Clause::default();
-    clause.with("v.at <= ?", [at.value()]);
-    if query.as_of.is_none() {
-        // What has no time is older than everything, and still happened.
-        clause = Clause::default();
+    // What has no time is older than everything: now it is told, but of no time that has passed.
+    if query.as_of.is_some() {
+        clause.with("v.at <= ?", [at.value()]);
     }
     if let Some(after) = query.after {
         clause.with("v.at >= ?", [after.0.into()]);
@@ -212,7 +211,10 @@ struct Part {
 fn of_entities(kind: EntityKind) -> Vec<Part> {
     let (table, parent) = (entity_table(kind), EntityId { kind, row: 0 }.parent_column());
     let part = |what: &str, from: &str, moments, has_notes| Part {
-        sql: format!("SELECT {what}, '{}' AS entity, e.iid, e.project_id FROM {from}", kind.as_str()),
+        sql: format!(
+            "SELECT {what}, '{}' AS entity, e.iid, e.project_id FROM {from}",
+            kind.as_str()
+        ),
         moments,
         has_notes,
     };
@@ -330,7 +332,9 @@ fn changed(what: &str, action: Option<&str>, subject: Option<&str>) -> String {
         Some(other) => other,
         None => "changed",
     };
-    format!("{verb} {what} {}", subject.unwrap_or_default()).trim_end().to_owned()
+    format!("{verb} {what} {}", subject.unwrap_or_default())
+        .trim_end()
+        .to_owned()
 }
 
 /// The title that it had at the moment.

@@ -98,14 +98,23 @@ fn timeline_tells_everything_in_order() {
 fn timeline_limit_is_of_the_newest_and_total_exact() {
     let mirror = mirror();
     let newest = ask(&mirror, |query| query.limit = 2);
-    assert_eq!(newest.events.iter().map(|event| event.at.unwrap().0).collect::<Vec<_>>(), [300, 310]);
+    assert_eq!(
+        newest
+            .events
+            .iter()
+            .map(|event| event.at.unwrap().0)
+            .collect::<Vec<_>>(),
+        [300, 310]
+    );
     assert_eq!(newest.total, 9);
     let between = ask(&mirror, |query| {
         query.after = Some(UnixMs(120));
         query.before = Some(UnixMs(150));
     });
     assert_eq!((between.total, lines(&between).len()), (2, 2));
-    let kinds = ask(&mirror, |query| query.kinds = vec![TimelineKind::Label, TimelineKind::Push]);
+    let kinds = ask(&mirror, |query| {
+        query.kinds = vec![TimelineKind::Label, TimelineKind::Push]
+    });
     assert_eq!(kinds.total, 3);
     let elsewhere = ask(&mirror, |query| query.projects = vec![ProjectId(2)]);
     assert_eq!((elsewhere.total, elsewhere.events), (0, vec![]));

@@ -34,7 +34,13 @@ pub enum Deed {
 }
 
 impl Deed {
-    const ALL: [Self; 5] = [Self::Merged, Self::Reviewed, Self::DiffNote, Self::Authored, Self::Comment];
+    const ALL: [Self; 5] = [
+        Self::Merged,
+        Self::Reviewed,
+        Self::DiffNote,
+        Self::Authored,
+        Self::Comment,
+    ];
 
     /// Its word.
     #[must_use]
@@ -176,8 +182,18 @@ pub fn who(conn: &Connection, visibility: &Visibility, query: &WhoQuery) -> Resu
                 highest,
             };
             let names = json_list(&chain(conn, &scope, path, ChainBounds::default())?.paths);
-            let mrs = ids(conn, &touched("c.mr_id", "mr_file_changes", &holds("c", "?3")), &scope, &names)?;
-            let notes = ids(conn, &touched("c.note_id", "diff_note_positions", "?3 IS NOT NULL"), &scope, &names)?;
+            let mrs = ids(
+                conn,
+                &touched("c.mr_id", "mr_file_changes", &holds("c", "?3")),
+                &scope,
+                &names,
+            )?;
+            let notes = ids(
+                conn,
+                &touched("c.note_id", "diff_note_positions", "?3 IS NOT NULL"),
+                &scope,
+                &names,
+            )?;
             (mrs, Vec::new(), Some(notes))
         }
         Matter::Entities(entities) => {
@@ -264,9 +280,17 @@ fn facts(
             reviewed,
         ),
         mr("m.author_id, 'authored', m.created_at", "", "1"),
-        mr(noted, "JOIN discussions d ON d.mr_id = m.id JOIN notes n ON n.discussion_id = d.id", &note),
+        mr(
+            noted,
+            "JOIN discussions d ON d.mr_id = m.id JOIN notes n ON n.discussion_id = d.id",
+            &note,
+        ),
         issue("i.author_id, 'authored', i.created_at", "", "1"),
-        issue(noted, "JOIN discussions d ON d.issue_id = i.id JOIN notes n ON n.discussion_id = d.id", &note),
+        issue(
+            noted,
+            "JOIN discussions d ON d.issue_id = i.id JOIN notes n ON n.discussion_id = d.id",
+            &note,
+        ),
     ];
     let sql = format!(
         "SELECT v.user_id, u.username, f.name, v.deed, v.at, v.kind, p.path, v.project_id, v.iid
@@ -344,7 +368,11 @@ fn rank(facts: Vec<Fact>, query: &WhoQuery) -> Who {
     }
     let total = people.len() as u64;
     let mut people: Vec<Person> = people.into_values().map(tidy).collect();
-    people.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| (&a.user, &a.forge).cmp(&(&b.user, &b.forge))));
+    people.sort_by(|a, b| {
+        b.score
+            .total_cmp(&a.score)
+            .then_with(|| (&a.user, &a.forge).cmp(&(&b.user, &b.forge)))
+    });
     people.truncate(query.limit);
     Who { people, total }
 }
@@ -358,7 +386,9 @@ fn worth(deed: Deed, at: Option<UnixMs>, now: UnixMs) -> f64 {
 
 fn tidy(mut person: Person) -> Person {
     person.score = rounded(person.score);
-    person.reasons.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.reason.cmp(&b.reason)));
+    person
+        .reasons
+        .sort_by(|a, b| b.score.total_cmp(&a.score).then(a.reason.cmp(&b.reason)));
     for reason in &mut person.reasons {
         reason.score = rounded(reason.score);
     }

@@ -29,7 +29,10 @@ fn file(path: &str) -> Matter {
 }
 
 fn scores(who: &Who) -> Vec<(&str, f64)> {
-    who.people.iter().map(|person| (person.user.as_str(), person.score)).collect()
+    who.people
+        .iter()
+        .map(|person| (person.user.as_str(), person.score))
+        .collect()
 }
 
 /// Merge request 1 renamed `a` to `b` today: by ann, merged by cat, asked of dan and eve; dan wrote on a line
@@ -47,7 +50,10 @@ fn mirror() -> Mirror {
     mirror.change(mr, "renamed", ("a", "b"), (NOW, None));
     for name in ["dan", "eve"] {
         let user = mirror.user(name);
-        mirror.run("INSERT INTO mr_reviewers (mr_id, user_id) VALUES (?1, ?2)", params![mr, user]);
+        mirror.run(
+            "INSERT INTO mr_reviewers (mr_id, user_id) VALUES (?1, ?2)",
+            params![mr, user],
+        );
     }
     for (author, path, system) in [
         ("dan", Some("a"), false),
@@ -78,7 +84,11 @@ fn who_knows_a_file_across_its_renames() {
     }
     assert_eq!(ask(&mirror, file("c"), |_| ()), NOBODY);
     let mr = Matter::Entities(vec![EntityId::merge_request(1)]);
-    assert_eq!(scores(&ask(&mirror, mr, |_| ()))[0], ("dan", 6.0), "of a merge request every line counts");
+    assert_eq!(
+        scores(&ask(&mirror, mr, |_| ()))[0],
+        ("dan", 6.0),
+        "of a merge request every line counts"
+    );
 }
 
 #[test]
@@ -95,12 +105,26 @@ fn who_counts_half_after_180_days() {
     let found = ask(&mirror, file("a"), |query| query.evidence = Part::Included);
     let bob = found.people.iter().find(|person| person.user == "bob").unwrap();
     assert!((bob.score - 1.5).abs() < f64::EPSILON, "{bob:?}");
-    let reasons: Vec<_> = bob.reasons.iter().map(|reason| (reason.reason, reason.count, reason.score)).collect();
+    let reasons: Vec<_> = bob
+        .reasons
+        .iter()
+        .map(|reason| (reason.reason, reason.count, reason.score))
+        .collect();
     assert_eq!(reasons, [(Deed::Comment, 1, 1.0), (Deed::Authored, 1, 0.5)]);
-    let evidence: Vec<_> = bob.evidence.iter().flatten().map(|one| (one.reference.as_str(), one.score)).collect();
+    let evidence: Vec<_> = bob
+        .evidence
+        .iter()
+        .flatten()
+        .map(|one| (one.reference.as_str(), one.score))
+        .collect();
     assert_eq!(evidence, [("group/one!1", 1.0), ("group/one!2", 0.5)]);
     let lately = ask(&mirror, file("a"), |query| query.after = Some(UnixMs(NOW - DAY)));
-    assert!(lately.people.iter().any(|person| person.user == "bob" && person.score == 1.0));
+    assert!(
+        lately
+            .people
+            .iter()
+            .any(|person| person.user == "bob" && person.score == 1.0)
+    );
 }
 
 #[test]
@@ -133,7 +157,10 @@ fn who_shows_only_what_the_reader_may_see() {
         as_of: None,
     };
     let ask = |visibility: &Visibility| who(&mirror.conn, visibility, &query).unwrap().total;
-    assert_eq!((ask(&Visibility::all()), ask(&Visibility::without_confidential())), (1, 0));
+    assert_eq!(
+        (ask(&Visibility::all()), ask(&Visibility::without_confidential())),
+        (1, 0)
+    );
     let elsewhere = Visibility {
         projects: crate::read::VisibleProjects::Only([ProjectId(2)].into()),
         ..Visibility::all()
@@ -171,6 +198,10 @@ fn what_closes_is_linked_both_ways_within_its_forge() {
     assert_eq!(linked(EntityId::merge_request(1)), [EntityId::issue(issue)]);
     assert_eq!(linked(EntityId::issue(issue)), [EntityId::merge_request(1)]);
     mirror.run("UPDATE issues SET confidential = 1", []);
-    let hidden = crate::read::linked(&mirror.conn, &Visibility::without_confidential(), EntityId::merge_request(1));
+    let hidden = crate::read::linked(
+        &mirror.conn,
+        &Visibility::without_confidential(),
+        EntityId::merge_request(1),
+    );
     assert_eq!(hidden.unwrap(), []);
 }

@@ -111,7 +111,9 @@ impl Tally {
         // Of equals those without a value come last.
         groups.sort_by(|a, b| {
             let key = |group: &Group| (Reverse(group.count), group.value.is_none());
-            key(a).cmp(&key(b)).then_with(|| (&a.value, a.project_id).cmp(&(&b.value, b.project_id)))
+            key(a)
+                .cmp(&key(b))
+                .then_with(|| (&a.value, a.project_id).cmp(&(&b.value, b.project_id)))
         });
         Count {
             total: self.total,

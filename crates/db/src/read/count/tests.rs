@@ -20,7 +20,10 @@ fn mirror() -> Mirror {
     for iid in 1..=3 {
         mirror.issue(1, iid, FEBRUARY);
     }
-    mirror.run("UPDATE issues SET gone_at = ?1, gone_reason = 'deleted' WHERE iid = 3", [MARCH]);
+    mirror.run(
+        "UPDATE issues SET gone_at = ?1, gone_reason = 'deleted' WHERE iid = 3",
+        [MARCH],
+    );
     for (id, name) in [(1, "bug"), (2, "search")] {
         mirror.run(
             "INSERT INTO labels (id, project_id, native_id, name, name_folded, changed_seq) VALUES (?1, 1, ?2, ?2, ?2, 0)",
@@ -28,7 +31,10 @@ fn mirror() -> Mirror {
         );
     }
     for (issue, label) in [(1, 1), (1, 2), (2, 1)] {
-        mirror.run("INSERT INTO issue_labels (issue_id, label_id) VALUES (?1, ?2)", [issue, label]);
+        mirror.run(
+            "INSERT INTO issue_labels (issue_id, label_id) VALUES (?1, ?2)",
+            [issue, label],
+        );
     }
     mirror.mr(&Mr {
         author: "bob",
@@ -50,7 +56,10 @@ fn mirror() -> Mirror {
 
 fn ask(mirror: &Mirror, by: CountBy, change: impl FnOnce(&mut CountQuery)) -> (u64, Vec<String>) {
     let mut query = CountQuery {
-        lists: vec![ListQuery::of(EntityKind::Issue), ListQuery::of(EntityKind::MergeRequest)],
+        lists: vec![
+            ListQuery::of(EntityKind::Issue),
+            ListQuery::of(EntityKind::MergeRequest),
+        ],
         by: Some(by),
         as_of: None,
     };
@@ -79,7 +88,11 @@ fn count_groups_are_exact() {
         (CountBy::Closed, &["– 3", "2024-03 1"]),
     ] {
         let (total, found) = ask(&mirror, by, |_| ());
-        assert_eq!((total, found.iter().map(String::as_str).collect::<Vec<_>>()), (4, groups.to_vec()), "{by:?}");
+        assert_eq!(
+            (total, found.iter().map(String::as_str).collect::<Vec<_>>()),
+            (4, groups.to_vec()),
+            "{by:?}"
+        );
     }
 }
 
@@ -104,7 +117,9 @@ fn count_filters_like_the_list() {
     mirror.run("UPDATE issues SET confidential = 1 WHERE iid = 1", []);
     let seen = |as_of| {
         let query = CountQuery { as_of, ..query.clone() };
-        count(&mirror.conn, &Visibility::without_confidential(), &query).unwrap().total
+        count(&mirror.conn, &Visibility::without_confidential(), &query)
+            .unwrap()
+            .total
     };
     assert_eq!((seen(None), seen(Some(UnixMs(MARCH)))), (1, 1));
 }
@@ -112,7 +127,8 @@ fn count_filters_like_the_list() {
 #[test]
 fn as_of_count_is_of_what_was_recorded() {
     let mirror = mirror();
-    let state = |state: &str, labels: &[&str]| json!({"author": "ann", "state": state, "labels": labels, "assignees": ["dan"]});
+    let state =
+        |state: &str, labels: &[&str]| json!({"author": "ann", "state": state, "labels": labels, "assignees": ["dan"]});
     mirror.revision("issue", 1, FEBRUARY + 50, &state("open", &["bug"]));
     mirror.revision("issue", 1, MARCH, &state("closed", &["bug", "search"]));
     mirror.revision("issue", 2, MARCH, &state("closed", &["late"]));
@@ -129,8 +145,16 @@ fn as_of_count_is_of_what_was_recorded() {
         })
     };
     assert_eq!(at(FEBRUARY - 1, CountBy::State), (0, vec![]), "not yet written");
-    assert_eq!(at(FEBRUARY, CountBy::State), (3, vec!["open 3".to_owned()]), "the third had not gone");
-    assert_eq!(at(FEBRUARY + 55, CountBy::Label).1, ["bug 1", "early 1"], "undone one by one");
+    assert_eq!(
+        at(FEBRUARY, CountBy::State),
+        (3, vec!["open 3".to_owned()]),
+        "the third had not gone"
+    );
+    assert_eq!(
+        at(FEBRUARY + 55, CountBy::Label).1,
+        ["bug 1", "early 1"],
+        "undone one by one"
+    );
     assert_eq!(at(FEBRUARY + 65, CountBy::Label).1, ["bug 1", "– 1"]);
     assert_eq!(at(FEBRUARY + 95, CountBy::State).1, ["closed 1", "open 1"]);
     assert_eq!(at(MARCH, CountBy::State).1, ["closed 2"]);

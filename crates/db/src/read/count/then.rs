@@ -130,7 +130,9 @@ impl Then {
             names.filter_map(Json::as_str).map(str::to_owned).collect()
         };
         Self {
-            state: text("state").and_then(|word| State::parse(&word)).unwrap_or(State::Other),
+            state: text("state")
+                .and_then(|word| State::parse(&word))
+                .unwrap_or(State::Other),
             author: text("author").unwrap_or_default(),
             assignees: names("assignees"),
             labels: names("labels"),
@@ -191,11 +193,21 @@ impl Then {
                 NameFilter::OneOf(_) => named(filter, std::iter::once(&self.author)),
                 NameFilter::None | NameFilter::Any => named(filter, author().into_iter()),
             })
-            && list.assignee.as_ref().is_none_or(|filter| named(filter, self.assignees.iter()))
+            && list
+                .assignee
+                .as_ref()
+                .is_none_or(|filter| named(filter, self.assignees.iter()))
             && list.labels.iter().all(|filter| named(filter, self.labels.iter()))
-            && list.milestone.as_ref().is_none_or(|filter| named(filter, self.milestone.iter()))
-            && list.after.is_none_or(|after| self.updated_at.is_some_and(|at| at >= after.0))
-            && list.before.is_none_or(|before| self.updated_at.is_some_and(|at| at < before.0))
+            && list
+                .milestone
+                .as_ref()
+                .is_none_or(|filter| named(filter, self.milestone.iter()))
+            && list
+                .after
+                .is_none_or(|after| self.updated_at.is_some_and(|at| at >= after.0))
+            && list
+                .before
+                .is_none_or(|before| self.updated_at.is_some_and(|at| at < before.0))
     }
 
     fn values(&self, by: CountBy) -> Vec<super::Value> {

@@ -38,7 +38,9 @@ pub(in crate::read) fn chain(
 ) -> Result<Chain, Error> {
     let mut select = conn.prepare_cached(NEIGHBOURS)?;
     rename_chain(path, bounds, |name| {
-        let found = select.query_map(params![scope.project.0, name, scope.at, scope.highest], |row| row.get(0))?;
+        let found = select.query_map(params![scope.project.0, name, scope.at, scope.highest], |row| {
+            row.get(0)
+        })?;
         Ok(found.collect::<Result<Vec<String>, _>>()?)
     })
 }

@@ -38,7 +38,11 @@ pub(super) fn commits(conn: &Connection, scope: &Scope, paths: &Value) -> Result
          FROM touched JOIN commits k ON k.id = touched.commit_id
          WHERE coalesce(k.committer_at, k.author_at, 0) <= ?3
          ORDER BY at DESC, k.id DESC, touched.new_path, touched.old_path",
-        touched("c.commit_id, c.change, c.old_path, c.new_path", "commit_file_changes", "1"),
+        touched(
+            "c.commit_id, c.change, c.old_path, c.new_path",
+            "commit_file_changes",
+            "1"
+        ),
     );
     let mut select = conn.prepare_cached(&sql)?;
     let mut rows = select.query(params![scope.project.0, paths, scope.at])?;

@@ -115,8 +115,7 @@ pub fn file_history(
         Part::Included => Some(commits::commits(conn, &scope, &paths)?),
         Part::LeftOut => None,
     };
-    let nothing =
-        total_mrs == 0 && discussions.iter().all(Vec::is_empty) && commits.iter().all(Vec::is_empty);
+    let nothing = total_mrs == 0 && discussions.iter().all(Vec::is_empty) && commits.iter().all(Vec::is_empty);
     let findings = finding::findings(conn, &scope, &query.path, &paths, nothing.then_some(query.requests))?;
     Ok(Some(FileHistory {
         rename_chain: names.paths,

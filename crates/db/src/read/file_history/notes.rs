@@ -6,8 +6,8 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
-use super::requests::{Requests, touched};
 use super::Scope;
+use super::requests::{Requests, touched};
 use crate::Error;
 use crate::ids::SubjectKind;
 use crate::read::json;
@@ -36,12 +36,7 @@ pub struct FileNote {
 }
 
 /// The notes on any of the names, oldest first.
-pub(super) fn notes(
-    conn: &Connection,
-    scope: &Scope,
-    paths: &Value,
-    which: Requests,
-) -> Result<Vec<FileNote>, Error> {
+pub(super) fn notes(conn: &Connection, scope: &Scope, paths: &Value, which: Requests) -> Result<Vec<FileNote>, Error> {
     let sql = format!(
         "WITH placed AS MATERIALIZED ({})
          SELECT n.id, m.iid, d.native_id, u.username, n.created_at, coalesce(p.new_path, p.old_path),
@@ -67,7 +62,10 @@ pub(super) fn notes(
         };
         let (resolvable, resolved): (bool, bool) = (row.get(7)?, row.get(8)?);
         let resolved_at = json::time(row, 9)?;
-        let by_then = scope.at.past().is_none_or(|at| resolved_at.is_none_or(|then| then <= at));
+        let by_then = scope
+            .at
+            .past()
+            .is_none_or(|at| resolved_at.is_none_or(|then| then <= at));
         notes.push(FileNote {
             iid: Iid(row.get(1)?),
             discussion_id: row.get(2)?,

@@ -5,9 +5,9 @@ use rusqlite::{Connection, params};
 
 use super::Scope;
 use crate::Error;
+use crate::read::clause::Clause;
 use crate::read::moment::Moment;
 use crate::read::project::named;
-use crate::read::clause::Clause;
 use crate::read::{ProjectName, Visibility};
 
 /// The visible projects in which a change or a note names the path.

@@ -90,7 +90,11 @@ pub(super) fn requests(
          FROM touched JOIN merge_requests m ON m.id = touched.mr_id JOIN users u ON u.id = m.author_id
          WHERE m.confidential <= ?4 AND {} AND {}
          ORDER BY moved DESC, m.iid DESC, touched.new_path, touched.old_path",
-        touched("c.mr_id, c.change, c.old_path, c.new_path", "mr_file_changes", &holds("c", "?3")),
+        touched(
+            "c.mr_id, c.change, c.old_path, c.new_path",
+            "mr_file_changes",
+            &holds("c", "?3")
+        ),
         there("m", "?3"),
         which.condition(),
     );

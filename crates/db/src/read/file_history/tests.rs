@@ -117,11 +117,17 @@ fn two_projects_isolated() {
         query.discussions = Part::Included;
         query.commits = Part::Included;
     });
-    assert_eq!((history.rename_chain.join(" "), iids(&history)), ("a b".to_owned(), vec![1]));
+    assert_eq!(
+        (history.rename_chain.join(" "), iids(&history)),
+        ("a b".to_owned(), vec![1])
+    );
     assert_eq!((history.discussions, history.commits), (Some(vec![]), Some(vec![])));
     let with = |path| projects_with_path(&mirror.conn, &Visibility::all(), path, None).unwrap();
     let ids = |path| with(path).into_iter().map(|project| project.id.0).collect::<Vec<_>>();
-    assert_eq!((ids("a"), ids("c"), ids("b"), ids("x")), (vec![1, 2], vec![2], vec![1, 2], vec![]));
+    assert_eq!(
+        (ids("a"), ids("c"), ids("b"), ids("x")),
+        (vec![1, 2], vec![2], vec![1, 2], vec![])
+    );
 }
 
 #[test]
@@ -155,7 +161,10 @@ fn deep_chain_10k_in_time() {
     };
     let (first, middle, late) = (steps("f1"), steps("f5000"), steps("f9998"));
     assert_eq!((first.0, middle.0, late.0), (2, 2, 2));
-    assert!(first.1 < 300 && middle.1 <= first.1 + 20 && late.1 <= first.1 + 20, "{first:?} {middle:?} {late:?}");
+    assert!(
+        first.1 < 300 && middle.1 <= first.1 + 20 && late.1 <= first.1 + 20,
+        "{first:?} {middle:?} {late:?}"
+    );
 }
 
 #[test]
@@ -190,7 +199,10 @@ fn rename_known_only_from_commit() {
     let mr = mirror.mr(&Mr::default());
     mirror.changes(mr, "modified", "old", "old");
     let history = ask(&mirror, "new", |query| query.commits = Part::Included);
-    assert_eq!((history.rename_chain.join(" "), iids(&history)), ("new old".to_owned(), vec![1]));
+    assert_eq!(
+        (history.rename_chain.join(" "), iids(&history)),
+        ("new old".to_owned(), vec![1])
+    );
     let commits = history.commits.unwrap();
     let told: Vec<_> = commits
         .iter()
@@ -204,7 +216,10 @@ fn rename_known_only_from_commit() {
         ]
     );
     // Before the commit nobody could know.
-    assert_eq!(ask(&mirror, "new", |query| query.as_of = Some(UnixMs(29))).rename_chain, ["new"]);
+    assert_eq!(
+        ask(&mirror, "new", |query| query.as_of = Some(UnixMs(29))).rename_chain,
+        ["new"]
+    );
 }
 
 /// Merge requests 1 to 5 on the file `f`: open, merged late, closed, merged early, gone.
@@ -227,14 +242,21 @@ fn of_all_states() -> Mirror {
         });
         mirror.changes(mr, "modified", "f", "f");
     }
-    mirror.run("UPDATE merge_requests SET gone_at = 500, gone_reason = 'deleted' WHERE iid = 5", []);
+    mirror.run(
+        "UPDATE merge_requests SET gone_at = 500, gone_reason = 'deleted' WHERE iid = 5",
+        [],
+    );
     mirror
 }
 
 #[test]
 fn merged_only() {
     let mirror = of_all_states();
-    assert_eq!(iids(&ask(&mirror, "f", |_| ())), [2, 3, 1, 4], "by merge, else by update");
+    assert_eq!(
+        iids(&ask(&mirror, "f", |_| ())),
+        [2, 3, 1, 4],
+        "by merge, else by update"
+    );
     let merged = ask(&mirror, "f", |query| query.requests = Requests::Merged);
     assert_eq!((iids(&merged), merged.total_mrs), (vec![2, 4], 2));
     let open = mirror.mr(&Mr {
@@ -268,7 +290,10 @@ fn one_row_per_mr() {
     let [one] = history.merge_requests.as_slice() else {
         panic!("{history:?}")
     };
-    assert_eq!((one.change_type, one.paths.join(" ")), (FileChange::Renamed, "a b copy".to_owned()));
+    assert_eq!(
+        (one.change_type, one.paths.join(" ")),
+        (FileChange::Renamed, "a b copy".to_owned())
+    );
     assert_eq!(history.total_mrs, 1);
     // The order of strength: added, renamed, deleted, copied, modified, the rest.
     use FileChange::{Added, Copied, Deleted, Mode, Modified, Other, Renamed};
@@ -300,7 +325,10 @@ fn multibyte_snippet() {
     assert!(notes[0].snippet.chars().count() <= 200 && notes[0].snippet.ends_with('…'));
     assert!(long.starts_with(notes[0].snippet.trim_end_matches('…')));
     assert_eq!(notes[1].snippet, "short note");
-    assert_eq!((notes[0].path.as_deref(), notes[0].line, notes[0].resolved), (Some("a"), Some(7), Some(false)));
+    assert_eq!(
+        (notes[0].path.as_deref(), notes[0].line, notes[0].resolved),
+        (Some("a"), Some(7), Some(false))
+    );
     let mut query = FileHistoryQuery::of(ProjectId(1), "b");
     query.discussions = Part::Included;
     let hidden = file_history(&mirror.conn, &Visibility::without_confidential(), &query);
@@ -323,7 +351,11 @@ fn empty_path_unknown() {
             nearest: nearest.iter().map(|path| (*path).to_owned()).collect(),
         }]
     };
-    assert_eq!(finding("lib/cutover.rs")[..1], unknown(&["src/cutover.rs"]), "the same name comes first");
+    assert_eq!(
+        finding("lib/cutover.rs")[..1],
+        unknown(&["src/cutover.rs"]),
+        "the same name comes first"
+    );
     assert_eq!(finding("src/cutovre.rs"), unknown(&["src/cutover.rs"]));
     assert_eq!(finding("zzz"), unknown(&[]));
     assert_eq!(finding("src/cutover.rs"), []);
@@ -345,7 +377,11 @@ fn empty_files_incomplete() {
         ask(&mirror, "g", |_| ()).findings,
         [FileFinding::PathUnknown { nearest: vec![] }, incomplete.clone()]
     );
-    assert_eq!(ask(&mirror, "f", |_| ()).findings, [incomplete], "also beside what was found");
+    assert_eq!(
+        ask(&mirror, "f", |_| ()).findings,
+        [incomplete],
+        "also beside what was found"
+    );
 }
 
 #[test]
@@ -355,7 +391,10 @@ fn what_is_not_shown_leaves_no_trace() {
     let query = FileHistoryQuery::of(ProjectId(1), "a");
     let stranger = Visibility::without_confidential();
     let history = file_history(&mirror.conn, &stranger, &query).unwrap().unwrap();
-    assert_eq!((history.rename_chain.join(" "), iids(&history)), ("a secret".to_owned(), vec![1]));
+    assert_eq!(
+        (history.rename_chain.join(" "), iids(&history)),
+        ("a secret".to_owned(), vec![1])
+    );
     let c = FileHistoryQuery::of(ProjectId(1), "c");
     let unknown = file_history(&mirror.conn, &stranger, &c).unwrap().unwrap();
     assert_eq!(unknown.findings, [FileFinding::PathUnknown { nearest: vec![] }]);
@@ -379,7 +418,12 @@ fn as_of_file_history_uses_intervals() {
     // It touched the file for a while, and renamed another one later.
     mirror.change(mr, "modified", ("f", "f"), (150, Some(250)));
     mirror.change(mr, "renamed", ("f", "moved"), (600, None));
-    mirror.revision("merge_request", 2, 120, &json!({"title": "Old words", "author": "zoe", "state": "open"}));
+    mirror.revision(
+        "merge_request",
+        2,
+        120,
+        &json!({"title": "Old words", "author": "zoe", "state": "open"}),
+    );
     let note = mirror.remark(&Remark {
         parent: ("mr_id", 1),
         at: 160,
@@ -413,8 +457,15 @@ fn as_of_file_history_uses_intervals() {
         let mr = history.merge_requests.iter().find(|mr| mr.iid.0 == 2).unwrap();
         (mr.title.clone(), mr.author.clone(), mr.state, mr.merged_at)
     };
-    assert_eq!(two(&at(200)), ("Old words".to_owned(), "zoe".to_owned(), State::Open, None));
-    assert_eq!(two(&at(110)), ("Change 2".to_owned(), "ann".to_owned(), State::Open, None), "not recorded yet");
+    assert_eq!(
+        two(&at(200)),
+        ("Old words".to_owned(), "zoe".to_owned(), State::Open, None)
+    );
+    assert_eq!(
+        two(&at(110)),
+        ("Change 2".to_owned(), "ann".to_owned(), State::Open, None),
+        "not recorded yet"
+    );
     let only = |time| {
         iids(&ask(&mirror, "f", |query| {
             query.as_of = Some(UnixMs(time));
