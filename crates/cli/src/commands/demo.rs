@@ -32,7 +32,7 @@ pub struct Args {
 /// What the demo searches for.
 pub const QUERY: &str = "cutover race label:bug";
 
-/// The file that the demo tells the history of; it was renamed once.
+/// The file that the demo tells the history of; it was renamed twice.
 pub const FILE: &str = "src/cutover.rs";
 
 #[derive(Debug, Serialize)]

@@ -235,7 +235,7 @@ pub fn owner(conn: &ReadConn<'_>, called: Option<&str>, path: &str) -> Result<Ow
 pub fn load(conn: &ReadConn<'_>, project: &ProjectName, query: &FileHistoryQuery) -> Result<Data, annals_db::Error> {
     let found = read::file_history(conn, &Visibility::all(), query)?;
     // Whoever reads the file here sees everything in it.
-    let found = found.unwrap_or_else(|| unreachable_history(query));
+    let found = found.unwrap_or_else(|| unseen(query));
     let called = annals_search::reference::called(conn, project.id)?.unwrap_or_else(|| project.path.clone());
     let diagnostics = found
         .findings
@@ -260,7 +260,7 @@ pub fn load(conn: &ReadConn<'_>, project: &ProjectName, query: &FileHistoryQuery
     })
 }
 
-fn unreachable_history(query: &FileHistoryQuery) -> FileHistory {
+fn unseen(query: &FileHistoryQuery) -> FileHistory {
     FileHistory {
         rename_chain: vec![query.path.clone()],
         chain_truncated: false,

@@ -28,6 +28,7 @@ fn health_without_network() {
         Ended::of(command.output().unwrap())
     };
     let data = run(&["health"]).data();
+    assert_eq!(std::fs::read(desk.path("annals.db")).unwrap(), before, "it wrote");
     assert_eq!((&data["status"], &data["findings"]), (&json!("healthy"), &json!([])));
     assert_eq!(
         (&data["last_run"]["status"], &data["lock"]),
@@ -42,10 +43,6 @@ fn health_without_network() {
     assert_eq!(error["details"]["health"]["findings"][0]["finding"], "stale");
     assert_eq!(error["actions"], json!(["annals sync annals-sample/tidewater"]));
     assert_eq!(run(&["health", "--max-age", "3d"]).code, 0);
-    desk.sql("UPDATE sync_runs SET finished_at = finished_at + 2 * 86400000");
-
-    let after = std::fs::read(desk.path("annals.db")).unwrap();
-    assert_eq!(before.len(), after.len());
     assert_eq!(
         listener.accept().err().map(|error| error.kind()),
         Some(ErrorKind::WouldBlock),

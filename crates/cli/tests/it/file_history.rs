@@ -67,7 +67,10 @@ fn file_history_robot_golden() {
     let known = std::fs::read_to_string(file).unwrap_or_default();
     assert!(known == told, "{file} is not what the command says: {told}");
     let data = &envelope["data"];
-    assert_eq!(data["rename_chain"], json!([FILE, "src/index/swap.rs"]));
+    assert_eq!(
+        data["rename_chain"],
+        json!([FILE, "src/cutover/mod.rs", "src/index/swap.rs"])
+    );
     assert!(!data["discussions"].as_array().unwrap().is_empty());
 }
 
@@ -128,6 +131,7 @@ fn a_person_reads_the_names_the_requests_and_the_notes() {
     assert_eq!(shown.code, 0, "{shown:?}");
     let mut lines = shown.stdout.lines();
     assert_eq!(lines.next(), Some("src/cutover.rs in annals-sample/tidewater"));
+    assert_eq!(lines.next(), Some("  also src/cutover/mod.rs"));
     assert_eq!(lines.next(), Some("  also src/index/swap.rs"));
     assert!(
         shown.stdout.contains("merge requests shown; -n for more"),

@@ -129,10 +129,9 @@ pub struct TimelineEvent {
 pub fn timeline(conn: &Connection, visibility: &Visibility, query: &TimelineQuery) -> Result<Timeline, Error> {
     let at = Moment::of(query.as_of);
     let mut clause = Clause::default();
-    clause.with("v.at <= ?", [at.value()]);
-    if query.as_of.is_none() {
-        // What has no time is older than everything, and still happened.
-        clause = Clause::default();
+    // What has no time is older than everything: now it is told, but of no time that has passed.
+    if query.as_of.is_some() {
+        clause.with("v.at <= ?", [at.value()]);
     }
     if let Some(after) = query.after {
         clause.with("v.at >= ?", [after.0.into()]);
