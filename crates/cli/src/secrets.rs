@@ -100,8 +100,8 @@ fn refusal(what: &str, words: &[String]) -> Report {
             |base| token_variable(base.authority()),
         );
     Report::new(Code::Usage, message).with_suggestion(format!(
-        "type it at the prompt of `annals auth login`, or put it into the environment variable {variable} or the one that \
-         `token_env` of the forge names",
+        "put the token into the environment variable {variable}, or the one that `token_env` of the forge names, or type \
+         it at the prompt of `annals auth login`",
     ))
 }
 
