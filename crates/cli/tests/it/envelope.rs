@@ -18,6 +18,8 @@ const OK: &[(&str, &[&str])] = &[
         "show",
         &["show", "12", "--discussions", "--events", "--files", "--revisions"],
     ),
+    ("related", &["related", "#12"]),
+    ("embed", &["embed"]),
     ("issues", &["issues", "--state", "open"]),
     (
         "issues",
@@ -46,6 +48,8 @@ const ERRORS: &[(&str, &[&str], &str)] = &[
     ("search", &["search", "x", "--facets", "size"], "usage"),
     ("show", &["show", "9999"], "not_found"),
     ("show", &["show", "nothing"], "usage"),
+    ("related", &["related", "9999"], "not_found"),
+    ("embed", &["embed", "--db", "no.db"], "not_found"),
     ("issues", &["issues", "--state", "merged"], "usage"),
     ("issues", &["issues", "--after", "yesterday"], "usage"),
     ("issues", &["issues", "--discussions"], "usage"),
@@ -187,6 +191,7 @@ fn declared(desk: &Desk, line: &[&str]) -> BTreeSet<String> {
         .map(|name| name.as_str().unwrap().to_owned());
     let list = match line {
         ["search", ..] => "hits",
+        ["related", ..] => "items",
         ["issues" | "mrs"] | ["issues" | "mrs", "--state" | "-n", ..] => "items",
         ["projects", ..] => "projects",
         ["doctor", ..] => "checks",
