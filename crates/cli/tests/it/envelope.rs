@@ -20,6 +20,8 @@ const OK: &[(&str, &[&str])] = &[
         "show",
         &["show", "12", "--discussions", "--events", "--files", "--revisions"],
     ),
+    ("related", &["related", "#12"]),
+    ("embed", &["embed"]),
     ("issues", &["issues", "--state", "open"]),
     ("issues", &["issues", "--state", "open", "--as-of", "2024-06-01"]),
     (
@@ -82,6 +84,8 @@ const ERRORS: &[(&str, &[&str], &str)] = &[
     ("search", &["search", "x", "--facets", "size"], "usage"),
     ("show", &["show", "9999"], "not_found"),
     ("show", &["show", "nothing"], "usage"),
+    ("related", &["related", "9999"], "not_found"),
+    ("embed", &["embed", "--db", "no.db"], "not_found"),
     ("issues", &["issues", "--state", "merged"], "usage"),
     ("issues", &["issues", "--after", "yesterday"], "usage"),
     ("issues", &["issues", "--discussions"], "usage"),
@@ -273,6 +277,7 @@ fn declared(desk: &Desk, line: &[&str]) -> BTreeSet<String> {
         .map(|name| name.as_str().unwrap().to_owned());
     let list = match line {
         ["search", ..] => "hits",
+        ["related", ..] => "items",
         ["issues" | "mrs"] | ["issues" | "mrs", "--state" | "-n", ..] => "items",
         ["notes", ..] => "notes",
         ["projects", ..] => "projects",

@@ -1,5 +1,7 @@
 //! The last phase of a run: documents get their vectors, and whatever stops that stops it between documents.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
