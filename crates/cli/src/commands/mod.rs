@@ -20,6 +20,7 @@ pub mod show;
 mod show_page;
 pub mod sync;
 pub mod sync_runs;
+mod sync_surgical;
 pub mod version;
 
 use annals_net_adapter::{Cx, Slice};

@@ -22,5 +22,6 @@ mod readme;
 mod reference;
 mod same_path;
 mod store;
+mod surgical;
 mod sync;
 mod usage;
