@@ -34,6 +34,7 @@ mod show_page;
 pub mod stats;
 pub mod sync;
 pub mod sync_runs;
+mod sync_surgical;
 pub mod timeline;
 pub mod verify;
 pub mod version;

@@ -7,9 +7,11 @@ use annals_core::{Code, Coded, Report, TaskError};
 use annals_db::read::{self, Visibility};
 use annals_db::{Db, ReadConn};
 use annals_net_adapter::{Cx, Slice};
-use annals_sync::{Documents, Embedding, Hosts, SyncOptions, SyncResult, Target};
+use annals_sync::{Documents, Embedding, Hosts, Progress, SurgicalOptions, SyncOptions, SyncResult, Target};
 use serde::Serialize;
 
+use super::either::Either;
+use super::sync_surgical::{self, NoDocs};
 use super::{Conduct, Run, checks, place};
 use crate::credentials;
 use crate::error::Error;
@@ -43,12 +45,11 @@ pub struct Args {
     /// Do not make documents; the next sync does
     #[arg(long)]
     no_docs: bool,
-    /// Do not make vectors of documents; the next sync or `annals embed` does
-    #[arg(long)]
-    no_embed: bool,
     /// Do not fetch state, label and milestone events
     #[arg(long)]
     no_events: bool,
+    #[command(flatten)]
+    surgical: sync_surgical::Flags,
 }
 
 fn wait(text: &str) -> Result<Duration, String> {
@@ -72,14 +73,14 @@ pub const SHAPE: Shape = Shape {
         "projects.streams.quarantined", "projects.streams.cursor", "projects.jobs.done", "projects.jobs.pending",
         "projects.jobs.failed", "projects.jobs.aborted", "revisions", "documents_regenerated", "documents_embedded",
         "skipped_stale", "failed_iids.entity_type", "failed_iids.iid", "skipped_stale_iids.entity_type",
-        "skipped_stale_iids.iid", "requests", "not_modified", "waited_ms", "error_code",
+        "skipped_stale_iids.iid", "dirty_source_ids", "requests", "not_modified", "waited_ms", "error_code",
     ],
     list: None,
     minimal: &["run_id", "status"],
 };
 
 impl Run for Args {
-    type Data = Data;
+    type Data = Either<Data, sync_surgical::Planned>;
     const NAME: &'static str = "sync";
     const EXAMPLES: &'static [&'static str] = &[
         "annals sync https://gitlab.com/group/project",
@@ -91,7 +92,11 @@ impl Run for Args {
     const CONDUCT: Conduct = Conduct::Works;
 
     fn shape(&self) -> Shape {
-        SHAPE
+        if self.surgical.dry_run {
+            sync_surgical::PLAN
+        } else {
+            SHAPE
+        }
     }
 
     fn overrides(&self) -> Vec<(String, String)> {
@@ -104,7 +109,13 @@ impl Run for Args {
         set.map(|(key, value)| (key.to_owned(), value)).collect()
     }
 
-    async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Data>, Error> {
+    async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Self::Data>, Error> {
+        let no_docs = if self.no_docs { NoDocs::Given } else { NoDocs::NotGiven };
+        // Flags that make a sync one of whole projects are named here, for the rule that keeps them apart.
+        self.surgical.check(no_docs, &[])?;
+        if self.surgical.names_any() {
+            return self.run_surgical(cx, session).await;
+        }
         let targets = self.targets(cx, session).await?;
         let again = self.again(session);
         let options = SyncOptions {
@@ -114,7 +125,7 @@ impl Run for Args {
             } else {
                 Documents::Make
             },
-            embedding: if self.no_embed {
+            embedding: if self.surgical.no_embed {
                 Embedding::Leave
             } else {
                 Embedding::With(session.config().embed.clone())
@@ -127,23 +138,91 @@ impl Run for Args {
         let closed = db.close(cx).await;
         let (result, warnings) = ended.map_err(|error| named(error, &again))?;
         closed.map_err(|error| session.about_mirror(&error))?;
-        // A person has seen them go by.
-        let warnings = if session.out.mode == Mode::Robot {
-            warnings
-        } else {
-            Vec::new()
-        };
-        Ok(Reply::Data(
-            Data(result),
-            Meta {
-                warnings,
-                ..Meta::default()
-            },
-        ))
+        Ok(answer(session, result, warnings).map(Either::Left))
     }
 }
 
+/// The answer of a sync that did what it was asked for.
+pub fn answer(session: &Session, result: SyncResult, warnings: Vec<String>) -> Reply<Data> {
+    // A person has seen them go by.
+    let warnings = if session.out.mode == Mode::Robot {
+        warnings
+    } else {
+        Vec::new()
+    };
+    Reply::Data(
+        Data(result),
+        Meta {
+            warnings,
+            ..Meta::default()
+        },
+    )
+}
+
 impl Args {
+    /// Only what is named of one project.
+    async fn run_surgical(
+        self,
+        cx: &Cx,
+        session: &Session,
+    ) -> Result<Reply<Either<Data, sync_surgical::Planned>>, Error> {
+        let named: Vec<&String> = self.targets.iter().chain(&session.global.project).collect();
+        let [project] = named.as_slice() else {
+            let message = "--issue and --mr are about one project: name it with -p PROJECT";
+            return Err(Report::new(Code::Usage, message).into());
+        };
+        // The numbers are looked at before the file is.
+        self.surgical.request(Target::read(project))?;
+        let again = sync_surgical::Again {
+            project: (*project).clone(),
+            flags: self.kept_flags(),
+        };
+        match session.mirror(cx).await {
+            Ok(_) => {}
+            // It is brought up to date when it is opened for writing.
+            Err(Error::Told(report)) if report.code == Code::MigrationNeeded && !self.surgical.dry_run => {}
+            // Nothing that is named can be here, so no file is made for it.
+            Err(error) => return Err(error),
+        }
+        let mut targets = self.targets(cx, session).await?;
+        let request = self.surgical.request(targets.swap_remove(0))?;
+        let mut options = SurgicalOptions::new(SyncOptions {
+            documents: if self.no_docs {
+                Documents::Leave
+            } else {
+                Documents::Make
+            },
+            ..SyncOptions::new(session.config(), Hosts::new())
+        });
+        if self.surgical.dry_run {
+            let db = session.mirror(cx).await?;
+            let plan = sync_surgical::plan(cx, session, &db, &request, &options.sync).await?;
+            return Ok(Reply::from(Either::Right(plan)));
+        }
+        options.sync.lock_wait = self.wait_lock.unwrap_or(options.sync.lock_wait);
+        let db = session.mirror_to_write(cx, session.auto_migrate()).await?;
+        let ended = sync_surgical::run(cx, session, &db, request, options, &again).await;
+        let closed = db.close(cx).await;
+        let (result, warnings) = ended?;
+        closed.map_err(|error| session.about_mirror(&error))?;
+        Ok(answer(session, result, warnings).map(Either::Left))
+    }
+
+    /// The flags that hold for any targets.
+    fn kept_flags(&self) -> Vec<&'static str> {
+        let flags = [
+            ("--preflight-only", self.surgical.preflight_only),
+            ("--no-docs", self.no_docs),
+            ("--no-embed", self.surgical.no_embed),
+            ("--no-events", self.no_events),
+        ];
+        flags
+            .into_iter()
+            .filter(|(_, given)| *given)
+            .map(|(flag, _)| flag)
+            .collect()
+    }
+
     /// The command line with the projects that were named.
     fn again(&self, session: &Session) -> String {
         let flag = session.global.project.iter().flat_map(|name| ["-p", name]);
@@ -221,7 +300,7 @@ fn known(conn: &ReadConn<'_>, given: Vec<Target>) -> Result<Result<Vec<Target>, 
 }
 
 /// A failure because of another sync, whose next step names the projects again: the mirror may not know them yet.
-fn named(error: Error, again: &str) -> Error {
+pub fn named(error: Error, again: &str) -> Error {
     let Error::Told(mut report) = error else {
         return error;
     };
@@ -255,18 +334,30 @@ pub async fn run(
     targets: Vec<Target>,
     options: SyncOptions,
 ) -> Result<(SyncResult, Vec<String>), Error> {
-    let (progress, watcher) = progress::watch(cx, session)?;
     let urls = targets.iter().filter_map(|target| match target {
         Target::Url(url) => Some(url.clone()),
         Target::Path(_) | Target::Id(_) => None,
     });
     let urls: Vec<String> = urls.collect();
-    let result = Box::pin(annals_sync::sync(cx, db, targets, options, progress)).await;
+    let work = async |cx: &Cx, progress| annals_sync::sync(cx, db, targets, options, progress).await;
+    watched(cx, session, db, &urls, work).await
+}
+
+/// Runs a sync of any kind, with progress; `urls` are addresses that the mirror may not know yet.
+pub async fn watched(
+    cx: &Cx,
+    session: &Session,
+    db: &Db,
+    urls: &[String],
+    work: impl AsyncFnOnce(&Cx, Progress) -> Result<SyncResult, annals_sync::Error>,
+) -> Result<(SyncResult, Vec<String>), Error> {
+    let (progress, watcher) = progress::watch(cx, session)?;
+    let result = Box::pin(work(cx, progress)).await;
     let warnings = watcher.end(cx).await;
     match result {
         Ok(result) => Ok((result, warnings)),
         Err(error) => {
-            let forges = forges_of(cx, session, db, &urls).await;
+            let forges = forges_of(cx, session, db, urls).await;
             Err(failed(cx, session, &forges, &error))
         }
     }
@@ -390,6 +481,7 @@ fn show(result: &SyncResult, page: &mut Page) {
     if !result.projects.is_empty() {
         page.table(&table);
     }
+    sync_surgical::show_left(result, page);
     let mut parts = vec![result.status.to_string(), requests(result)];
     if result.documents_regenerated > 0 {
         parts.push(format!(

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use annals_core::{Code, Report, RunId};
 use annals_db::ids::RunStatus;
 use annals_db::read::{self, Run as RunRow, RunDetail, Visibility};
-use annals_net_adapter::Cx;
+use annals_net_adapter::{Cx, Slice};
+use annals_sync::{Hosts, SurgicalOptions, SyncOptions};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Run;
 use super::either::Either;
+use super::{Conduct, Run, sync};
 use crate::error::Error;
 use crate::output::page::{counted, one_line};
 use crate::output::table::{Cell, Column, Table};
@@ -18,12 +19,15 @@ use crate::output::{Page, Reply, Shape, Show, Style};
 use crate::process;
 use crate::session::Session;
 
-/// List sync runs, or show one
+/// List sync runs, show one, or sync again what failed in one
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// One run in full, by its id or the beginning of it
     #[arg(long, value_name = "ID")]
     run_id: Option<String>,
+    /// Sync what failed in that run again, if it named what to sync
+    #[arg(long, requires = "run_id", conflicts_with = "status")]
+    retry_failed: bool,
     /// Only runs that ended so
     #[arg(long, value_name = "STATUS", value_parser = clap::builder::PossibleValuesParser::new(RunStatus::ALL.iter().map(|status| status.as_str())))]
     status: Option<String>,
@@ -75,14 +79,21 @@ const ONE: Shape = Shape {
 };
 
 impl Run for Args {
-    type Data = Either<Runs, One>;
+    type Data = Either<Either<Runs, One>, sync::Data>;
     const NAME: &'static str = "sync-runs";
     const EXAMPLES: &'static [&'static str] =
-        &["annals sync-runs --status failed", "annals sync-runs --run-id 01a1fdd1"];
+        &["annals sync-runs --status failed", "annals sync-runs --run-id 01a1fdd1", "annals sync-runs --run-id 01a1fdd1 --retry-failed"];
     const ALIASES: &'static [&'static str] = &["runs", "sync-run"];
+    // With `--retry-failed` it is a sync; to list runs there is as good as anywhere.
+    const SLICE: Option<Slice> = Some(Slice::Ingest);
+    const CONDUCT: Conduct = Conduct::Works;
 
     fn shape(&self) -> Shape {
-        if self.run_id.is_some() { ONE } else { RUNS }
+        match (self.retry_failed, &self.run_id) {
+            (true, _) => sync::SHAPE,
+            (false, Some(_)) => ONE,
+            (false, None) => RUNS,
+        }
     }
 
     async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Self::Data>, Error> {
@@ -94,7 +105,7 @@ impl Run for Args {
             let runs = runs.await.map_err(|error| session.about_mirror(&error))?;
             let gone = runs.iter().filter(|run| is_gone(run));
             let gone = gone.map(|run| run.run_id.as_str().to_owned()).collect();
-            return Ok(Reply::from(Either::Left(Runs { runs, gone })));
+            return Ok(Reply::from(Either::Left(Either::Left(Runs { runs, gone }))));
         };
         let found = db.read(cx, move |conn| {
             let id = RunId(asked.trim().to_ascii_lowercase());
@@ -113,9 +124,27 @@ impl Run for Args {
             }
         });
         let detail = found.await.map_err(|error| session.about_mirror(&error))??;
+        if self.retry_failed {
+            drop(db);
+            return retry(cx, session, detail.run.run_id).await;
+        }
         let is_gone = is_gone(&detail.run);
-        Ok(Reply::from(Either::Right(One { detail, is_gone })))
+        Ok(Reply::from(Either::Left(Either::Right(One { detail, is_gone }))))
     }
+}
+
+/// Syncs again what failed in a run.
+async fn retry(cx: &Cx, session: &Session, parent: RunId) -> Result<Reply<<Args as Run>::Data>, Error> {
+    let options = SurgicalOptions::new(SyncOptions::new(session.config(), Hosts::new()));
+    let db = session.mirror_to_write(cx, session.auto_migrate()).await?;
+    let ended = sync::watched(cx, session, &db, &[], async |cx: &Cx, progress| {
+        annals_sync::retry_failed(cx, &db, parent, options, progress).await
+    });
+    let ended = ended.await;
+    let closed = db.close(cx).await;
+    let (result, warnings) = ended?;
+    closed.map_err(|error| session.about_mirror(&error))?;
+    Ok(sync::answer(session, result, warnings).map(Either::Right))
 }
 
 /// Whether a run that has no end has no process either.

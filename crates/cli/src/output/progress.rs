@@ -137,6 +137,8 @@ impl Status {
                 self.place = project.as_deref().map(one_line).unwrap_or_default();
                 self.doing = match *phase {
                     "project" => "asking for the project".to_owned(),
+                    "preflight" => "fetching all that is named".to_owned(),
+                    "ingest" => "writing it".to_owned(),
                     "streams" => "reading lists".to_owned(),
                     "dependents" => "reading discussions, events and changes".to_owned(),
                     "documents" => "making it searchable".to_owned(),

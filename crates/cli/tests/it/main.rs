@@ -32,5 +32,6 @@ mod related;
 mod robot_docs;
 mod same_path;
 mod store;
+mod surgical;
 mod sync;
 mod usage;

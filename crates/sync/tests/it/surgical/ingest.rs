@@ -200,8 +200,8 @@ async fn hold(cx: &Cx, db: &Db, project: i64, host: &'static str) {
     assert!(held.await.unwrap());
 }
 
-/// Of what the normal sync fetches: files and commits have not changed, so it leaves them alone.
-const SETS: &str = "SELECT * FROM dependent_sets WHERE job_type NOT IN ('diffs', 'commits')
+/// Of what the normal sync fetches: files, commits and what a merge closes have not changed, so it leaves them alone.
+const SETS: &str = "SELECT * FROM dependent_sets WHERE job_type NOT IN ('diffs', 'commits', 'closes')
                     ORDER BY entity_type, entity_id, job_type";
 
 /// A surgical run that has fetched everything waits for the lock; a normal sync that sees a later state

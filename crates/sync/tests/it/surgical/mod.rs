@@ -7,7 +7,6 @@ mod documents;
 mod ingest;
 mod preflight;
 mod retry;
-mod stopped;
 
 use std::num::NonZeroUsize;
 
