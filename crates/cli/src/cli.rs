@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(commands, named);
     }
 
-    /// Two failures cannot happen before what their next steps need is there: entities synced one by one, and sweeps.
+    /// One failure cannot happen before what its next step needs is there: entities synced one by one.
     #[test]
     fn every_action_is_a_command_that_parses() {
         let values = [
@@ -212,6 +212,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(wrong, ["surgical_preflight_failed", "sweep_suspicious"]);
+        assert_eq!(wrong, ["surgical_preflight_failed"]);
     }
 }

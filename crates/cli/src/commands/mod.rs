@@ -19,6 +19,7 @@ pub mod serve;
 pub mod show;
 mod show_page;
 pub mod sync;
+mod sync_plan;
 pub mod sync_runs;
 pub mod version;
 

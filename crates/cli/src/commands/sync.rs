@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use annals_core::time::parse_duration;
+use annals_core::time::{When, parse_duration};
 use annals_core::{Code, Coded, Report, TaskError};
 use annals_db::read::{self, Visibility};
 use annals_db::{Db, ReadConn};
 use annals_net_adapter::{Cx, Slice};
-use annals_sync::{Documents, Hosts, SyncOptions, SyncResult, Target};
+use annals_sync::{Deletions, Documents, Hosts, Plan, Reading, SweepWhen, SyncOptions, SyncResult, Target};
 use serde::Serialize;
 
-use super::{Conduct, Run, checks, place};
+use super::{Conduct, Run, checks, place, sync_plan};
 use crate::error::Error;
 use crate::given::quoted;
 use crate::output::page::{counted, one_line};
@@ -39,6 +39,21 @@ pub struct Args {
     /// How long to wait while another sync holds a project, such as 30s
     #[arg(long, value_name = "TIME", value_parser = wait)]
     wait_lock: Option<Duration>,
+    /// Read everything again, without asking whether it has changed, and sweep
+    #[arg(long, conflicts_with = "since")]
+    full: bool,
+    /// Begin a first sync here, such as 90d; a later one reads again from here
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Find what is gone at the forge, and what was missed here, now
+    #[arg(long)]
+    sweep: bool,
+    /// Let a sweep mark a large part of a project as gone
+    #[arg(long)]
+    accept_deletions: bool,
+    /// Say what would be done; ask no forge and write nothing
+    #[arg(long)]
+    dry_run: bool,
     /// Do not make documents; the next sync does
     #[arg(long)]
     no_docs: bool,
@@ -55,10 +70,15 @@ fn wait(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// What a run did.
+/// What a run did, or would do.
 #[derive(Debug, Serialize)]
-#[serde(transparent)]
-pub struct Data(pub SyncResult);
+#[serde(untagged)]
+pub enum Data {
+    /// It ran.
+    Ran(Box<SyncResult>),
+    /// It was only asked about.
+    Planned(Plan),
+}
 
 #[rustfmt::skip]
 pub const SHAPE: Shape = Shape {
@@ -81,7 +101,7 @@ impl Run for Args {
     const CONDUCT: Conduct = Conduct::Works;
 
     fn shape(&self) -> Shape {
-        SHAPE
+        if self.dry_run { sync_plan::SHAPE } else { SHAPE }
     }
 
     fn overrides(&self) -> Vec<(String, String)> {
@@ -97,15 +117,11 @@ impl Run for Args {
     async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Data>, Error> {
         let targets = self.targets(cx, session).await?;
         let again = self.again(session);
-        let options = SyncOptions {
-            lock_wait: self.wait_lock.unwrap_or_default(),
-            documents: if self.no_docs {
-                Documents::Leave
-            } else {
-                Documents::Make
-            },
-            ..SyncOptions::new(session.config(), Hosts::new())
-        };
+        let options = self.options(cx, session)?;
+        if self.dry_run {
+            let plan = sync_plan::plan(cx, session, targets, &options).await?;
+            return Ok(Reply::Data(Data::Planned(plan), Meta::default()));
+        }
         let db = session.mirror_to_write(cx, session.auto_migrate()).await?;
         let ended = run(cx, session, &db, targets, options).await;
         let closed = db.close(cx).await;
@@ -118,7 +134,7 @@ impl Run for Args {
             Vec::new()
         };
         Ok(Reply::Data(
-            Data(result),
+            Data::Ran(Box::new(result)),
             Meta {
                 warnings,
                 ..Meta::default()
@@ -128,6 +144,34 @@ impl Run for Args {
 }
 
 impl Args {
+    fn options(&self, cx: &Cx, session: &Session) -> Result<SyncOptions, Report> {
+        let zone = &session.config().cli.tz;
+        let since = |text: &String| {
+            When::parse(text, cx.unix_ms(), zone).map(When::first).map_err(|error| {
+                Report::new(Code::Usage, format!("--since: {error}"))
+                    .with_suggestion("2024-02-29, 2024-02-29T12:00Z or 7d")
+            })
+        };
+        let sweeps = self.sweep || self.full || self.accept_deletions;
+        Ok(SyncOptions {
+            lock_wait: self.wait_lock.unwrap_or_default(),
+            documents: if self.no_docs {
+                Documents::Leave
+            } else {
+                Documents::Make
+            },
+            reading: if self.full { Reading::Full } else { Reading::New },
+            since: self.since.as_ref().map(since).transpose()?,
+            sweep: if sweeps { SweepWhen::Now } else { SweepWhen::Due },
+            deletions: if self.accept_deletions {
+                Deletions::Accepted
+            } else {
+                Deletions::Guarded
+            },
+            ..SyncOptions::new(session.config(), Hosts::new())
+        })
+    }
+
     /// The command line with the projects that were named.
     fn again(&self, session: &Session) -> String {
         let flag = session.global.project.iter().flat_map(|name| ["-p", name]);
@@ -345,7 +389,10 @@ fn held(error: &annals_sync::Error) -> Option<Report> {
 
 impl Show for Data {
     fn show(&self, page: &mut Page) {
-        show(&self.0, page);
+        match self {
+            Self::Ran(result) => show(result, page),
+            Self::Planned(plan) => sync_plan::show(plan, page),
+        }
     }
 }
 
