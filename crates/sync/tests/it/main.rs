@@ -6,11 +6,16 @@ mod common;
 mod review_support;
 
 mod bad_input;
+mod bad_input_transport;
 mod cancel;
 mod engine;
 mod faults;
+mod limits;
 mod mirror;
+mod passes;
 mod regressions_aside;
 mod regressions_paging;
 mod regressions_projects;
 mod regressions_sets;
+mod sets;
+mod sweep;
