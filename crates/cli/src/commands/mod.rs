@@ -33,6 +33,7 @@ pub mod show;
 mod show_page;
 pub mod stats;
 pub mod sync;
+mod sync_plan;
 pub mod sync_runs;
 mod sync_surgical;
 pub mod timeline;

@@ -2,17 +2,20 @@
 
 use std::time::Duration;
 
-use annals_core::time::parse_duration;
+use annals_core::time::{When, parse_duration};
 use annals_core::{Code, Coded, Report, TaskError};
 use annals_db::read::{self, Visibility};
 use annals_db::{Db, ReadConn};
 use annals_net_adapter::{Cx, Slice};
-use annals_sync::{Documents, Embedding, Hosts, Progress, SurgicalOptions, SyncOptions, SyncResult, Target};
+use annals_sync::{
+    Deletions, Documents, Embedding, Hosts, Plan, Progress, Reading, SurgicalOptions, SweepWhen, SyncOptions,
+    SyncResult, Target,
+};
 use serde::Serialize;
 
 use super::either::Either;
 use super::sync_surgical::{self, NoDocs};
-use super::{Conduct, Run, checks, place};
+use super::{Conduct, Run, checks, place, sync_plan};
 use crate::credentials;
 use crate::error::Error;
 use crate::given::quoted;
@@ -42,6 +45,18 @@ pub struct Args {
     /// How long to wait while another sync holds a project, such as 30s
     #[arg(long, value_name = "TIME", value_parser = wait)]
     wait_lock: Option<Duration>,
+    /// Read everything again, without asking whether it has changed, and sweep
+    #[arg(long, conflicts_with = "since")]
+    full: bool,
+    /// Begin a first sync here, such as 90d; a later one reads again from here
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Find what is gone at the forge, and what was missed here, now
+    #[arg(long)]
+    sweep: bool,
+    /// Let a sweep mark a large part of a project as gone
+    #[arg(long)]
+    accept_deletions: bool,
     /// Do not make documents; the next sync does
     #[arg(long)]
     no_docs: bool,
@@ -65,6 +80,17 @@ fn wait(text: &str) -> Result<Duration, String> {
 #[serde(transparent)]
 pub struct Data(pub SyncResult);
 
+/// What a run would do.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct Planned(Plan);
+
+impl Show for Planned {
+    fn show(&self, page: &mut Page) {
+        sync_plan::show(&self.0, page);
+    }
+}
+
 #[rustfmt::skip]
 pub const SHAPE: Shape = Shape {
     fields: &[
@@ -80,7 +106,7 @@ pub const SHAPE: Shape = Shape {
 };
 
 impl Run for Args {
-    type Data = Either<Data, sync_surgical::Planned>;
+    type Data = Either<Data, Either<Planned, sync_surgical::Planned>>;
     const NAME: &'static str = "sync";
     const EXAMPLES: &'static [&'static str] = &[
         "annals sync https://gitlab.com/group/project",
@@ -92,10 +118,10 @@ impl Run for Args {
     const CONDUCT: Conduct = Conduct::Works;
 
     fn shape(&self) -> Shape {
-        if self.surgical.dry_run {
-            sync_surgical::PLAN
-        } else {
-            SHAPE
+        match (self.surgical.dry_run, self.surgical.names_any()) {
+            (true, true) => sync_surgical::PLAN,
+            (true, false) => sync_plan::SHAPE,
+            (false, _) => SHAPE,
         }
     }
 
@@ -112,27 +138,17 @@ impl Run for Args {
     async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Self::Data>, Error> {
         let no_docs = if self.no_docs { NoDocs::Given } else { NoDocs::NotGiven };
         // Flags that make a sync one of whole projects are named here, for the rule that keeps them apart.
-        self.surgical.check(no_docs, &[])?;
+        self.surgical.check(no_docs, &self.of_whole_projects())?;
         if self.surgical.names_any() {
             return self.run_surgical(cx, session).await;
         }
         let targets = self.targets(cx, session).await?;
         let again = self.again(session);
-        let options = SyncOptions {
-            lock_wait: self.wait_lock.unwrap_or_default(),
-            documents: if self.no_docs {
-                Documents::Leave
-            } else {
-                Documents::Make
-            },
-            embedding: if self.surgical.no_embed {
-                Embedding::Leave
-            } else {
-                Embedding::With(session.config().embed.clone())
-            },
-            credentials: credentials::load(&session.env)?.tokens(),
-            ..SyncOptions::new(session.config(), Hosts::new())
-        };
+        let options = self.options(cx, session)?;
+        if self.surgical.dry_run {
+            let plan = sync_plan::plan(cx, session, targets, &options).await?;
+            return Ok(Reply::from(Either::Right(Either::Left(Planned(plan)))));
+        }
         let db = session.mirror_to_write(cx, session.auto_migrate()).await?;
         let ended = run(cx, session, &db, targets, options).await;
         let closed = db.close(cx).await;
@@ -159,13 +175,71 @@ pub fn answer(session: &Session, result: SyncResult, warnings: Vec<String>) -> R
     )
 }
 
+/// The names of the flags that were given.
+fn given(flags: &[(&'static str, bool)]) -> Vec<&'static str> {
+    flags
+        .iter()
+        .filter(|(_, given)| *given)
+        .map(|(flag, _)| *flag)
+        .collect()
+}
+
 impl Args {
+    /// How a sync of whole projects goes about it.
+    fn options(&self, cx: &Cx, session: &Session) -> Result<SyncOptions, Report> {
+        let zone = &session.config().cli.tz;
+        let since = |text: &String| {
+            When::parse(text, cx.unix_ms(), zone).map(When::first).map_err(|error| {
+                Report::new(Code::Usage, format!("--since: {error}"))
+                    .with_suggestion("2024-02-29, 2024-02-29T12:00Z or 7d")
+            })
+        };
+        let sweeps = self.sweep || self.full || self.accept_deletions;
+        Ok(SyncOptions {
+            lock_wait: self.wait_lock.unwrap_or_default(),
+            reading: if self.full { Reading::Full } else { Reading::New },
+            since: self.since.as_ref().map(since).transpose()?,
+            sweep: if sweeps { SweepWhen::Now } else { SweepWhen::Due },
+            deletions: if self.accept_deletions {
+                Deletions::Accepted
+            } else {
+                Deletions::Guarded
+            },
+            ..self.kept_options(session)?
+        })
+    }
+
+    /// What holds for any targets.
+    fn kept_options(&self, session: &Session) -> Result<SyncOptions, Report> {
+        Ok(SyncOptions {
+            documents: if self.no_docs {
+                Documents::Leave
+            } else {
+                Documents::Make
+            },
+            embedding: if self.surgical.no_embed {
+                Embedding::Leave
+            } else {
+                Embedding::With(session.config().embed.clone())
+            },
+            credentials: credentials::load(&session.env)?.tokens(),
+            ..SyncOptions::new(session.config(), Hosts::new())
+        })
+    }
+
+    /// The flags that make a sync one of whole projects, as they were given.
+    fn of_whole_projects(&self) -> Vec<&'static str> {
+        let flags = [
+            ("--full", self.full),
+            ("--since", self.since.is_some()),
+            ("--sweep", self.sweep),
+            ("--accept-deletions", self.accept_deletions),
+        ];
+        given(&flags)
+    }
+
     /// Only what is named of one project.
-    async fn run_surgical(
-        self,
-        cx: &Cx,
-        session: &Session,
-    ) -> Result<Reply<Either<Data, sync_surgical::Planned>>, Error> {
+    async fn run_surgical(self, cx: &Cx, session: &Session) -> Result<Reply<<Self as Run>::Data>, Error> {
         let named: Vec<&String> = self.targets.iter().chain(&session.global.project).collect();
         let [project] = named.as_slice() else {
             let message = "--issue and --mr are about one project: name it with -p PROJECT";
@@ -186,18 +260,11 @@ impl Args {
         }
         let mut targets = self.targets(cx, session).await?;
         let request = self.surgical.request(targets.swap_remove(0))?;
-        let mut options = SurgicalOptions::new(SyncOptions {
-            documents: if self.no_docs {
-                Documents::Leave
-            } else {
-                Documents::Make
-            },
-            ..SyncOptions::new(session.config(), Hosts::new())
-        });
+        let mut options = SurgicalOptions::new(self.kept_options(session)?);
         if self.surgical.dry_run {
             let db = session.mirror(cx).await?;
             let plan = sync_surgical::plan(cx, session, &db, &request, &options.sync).await?;
-            return Ok(Reply::from(Either::Right(plan)));
+            return Ok(Reply::from(Either::Right(Either::Right(plan))));
         }
         options.sync.lock_wait = self.wait_lock.unwrap_or(options.sync.lock_wait);
         let db = session.mirror_to_write(cx, session.auto_migrate()).await?;
@@ -210,17 +277,12 @@ impl Args {
 
     /// The flags that hold for any targets.
     fn kept_flags(&self) -> Vec<&'static str> {
-        let flags = [
+        given(&[
             ("--preflight-only", self.surgical.preflight_only),
             ("--no-docs", self.no_docs),
             ("--no-embed", self.surgical.no_embed),
             ("--no-events", self.no_events),
-        ];
-        flags
-            .into_iter()
-            .filter(|(_, given)| *given)
-            .map(|(flag, _)| flag)
-            .collect()
+        ])
     }
 
     /// The command line with the projects that were named.

@@ -81,8 +81,11 @@ const ONE: Shape = Shape {
 impl Run for Args {
     type Data = Either<Either<Runs, One>, sync::Data>;
     const NAME: &'static str = "sync-runs";
-    const EXAMPLES: &'static [&'static str] =
-        &["annals sync-runs --status failed", "annals sync-runs --run-id 01a1fdd1", "annals sync-runs --run-id 01a1fdd1 --retry-failed"];
+    const EXAMPLES: &'static [&'static str] = &[
+        "annals sync-runs --status failed",
+        "annals sync-runs --run-id 01a1fdd1",
+        "annals sync-runs --run-id 01a1fdd1 --retry-failed",
+    ];
     const ALIASES: &'static [&'static str] = &["runs", "sync-run"];
     // With `--retry-failed` it is a sync; to list runs there is as good as anywhere.
     const SLICE: Option<Slice> = Some(Slice::Ingest);

@@ -27,7 +27,7 @@ pub struct Flags {
     /// Fetch what is named and say whether all of it can be had; change nothing
     #[arg(long, conflicts_with = "dry_run")]
     pub preflight_only: bool,
-    /// Only say what would be done, without the network
+    /// Say what would be done; ask no forge and write nothing
     #[arg(long)]
     pub dry_run: bool,
     /// Do not make vectors of documents; the next sync or `annals embed` does
@@ -62,10 +62,10 @@ impl Flags {
     pub fn check(&self, no_docs: NoDocs, others: &[&str]) -> Result<(), Report> {
         let usage = |message: String| Err(Report::new(Code::Usage, message));
         if !self.names_any() {
-            return match (self.preflight_only, self.dry_run) {
-                (true, _) => usage("--preflight-only needs --issue or --mr".to_owned()),
-                (_, true) => usage("--dry-run needs --issue or --mr".to_owned()),
-                (false, false) => Ok(()),
+            return if self.preflight_only {
+                usage("--preflight-only needs --issue or --mr".to_owned())
+            } else {
+                Ok(())
             };
         }
         if let Some(other) = others.first() {

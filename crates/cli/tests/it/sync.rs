@@ -300,3 +300,69 @@ fn a_partial_run_tells_what_helps_against_its_first_failure() {
     let advice = ended.error()["suggestion"].as_str().unwrap().to_owned();
     assert!(advice.contains(&format!("set {variable} to")), "{advice}");
 }
+
+/// How many requests a simulated forge has answered.
+fn requests_of(forge: &str) -> u64 {
+    use std::io::{Read, Write};
+    let address = forge.strip_prefix("http://").unwrap();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream
+        .write_all(format!("GET /-/stats HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let stats: serde_json::Value = serde_json::from_str(body).unwrap();
+    stats["requests"].as_u64().unwrap()
+}
+
+#[test]
+fn dry_run_no_network_no_write() {
+    let desk = Desk::empty();
+    let forge = sample_forge(SimOptions::default());
+    let url = format!("{forge}/annals-sample/tidewater");
+    // Without a file there is none afterwards either.
+    let planned = desk.run(&format!("sync {url} --dry-run --db annals.db")).data();
+    assert_eq!(
+        (&planned["projects"][0]["known"], &planned["projects"][0]["requests"]),
+        (&false.into(), &serde_json::Value::Null)
+    );
+    assert!(!desk.path("annals.db").exists());
+    assert_eq!(requests_of(&forge), 0);
+    assert_eq!(desk.run(&format!("sync {url} --db annals.db")).code, 0);
+    desk.sql(
+        "INSERT INTO dirty_sources (source_kind, source_id, reason, created_at) SELECT 'issue', min(id), 'test', 0 FROM issues;
+         UPDATE dependent_jobs SET status = 'pending', not_before = 0 WHERE id IN (
+             SELECT min(id) FROM dependent_jobs WHERE job_type IN ('events', 'discussions') GROUP BY job_type)",
+    );
+    let (file, asked) = (std::fs::read(desk.path("annals.db")).unwrap(), requests_of(&forge));
+    let planned = desk.run("sync --dry-run --db annals.db").data();
+    let project = &planned["projects"][0];
+    assert_eq!(project["path"], "annals-sample/tidewater");
+    assert!(
+        project["streams"][0]["cursor"].as_str().unwrap().contains('/'),
+        "{planned}"
+    );
+    assert_eq!((&project["jobs"], &project["sweep"]), (&2.into(), &false.into()));
+    // The project, two catalogues, two streams, a set, and three lists of events.
+    assert_eq!((&planned["requests"], &planned["dirty"]), (&9.into(), &1.into()));
+    let full = desk.run("sync --full --dry-run --db annals.db").data();
+    assert_eq!(full["projects"][0]["sweep"], true);
+    assert_eq!(full["requests"], 11, "and a page of each index: {full}");
+    let human = desk.run("sync --dry-run --human --db annals.db");
+    assert!(human.stdout.contains("9 or more"), "{human:?}");
+    assert_eq!(requests_of(&forge), asked, "the forge was not asked");
+    assert!(
+        std::fs::read(desk.path("annals.db")).unwrap() == file,
+        "the file was written"
+    );
+}
+
+#[test]
+fn flags_of_a_pass_are_read_before_anything_is_done() {
+    let desk = Desk::with_mirror();
+    for line in ["sync --since never", "sync --full --since 7d", "sync --since"] {
+        let ended = desk.run(line);
+        assert_eq!((ended.code, ended.code_of_error().as_str()), (2, "usage"), "{line}");
+    }
+}

@@ -347,7 +347,8 @@ fn inv3_drain_finishes_current_page_and_starts_none() {
                 let pages = sim
                     .log()
                     .iter()
-                    .filter(|entry| entry.target.contains("/issues?") && entry.status == 200)
+                    .filter(|entry| entry.target.contains("/issues?") && entry.target.contains("updated_at"))
+                    .filter(|entry| entry.status == 200)
                     .count();
                 let stored = db
                     .read(&cx, |conn| {

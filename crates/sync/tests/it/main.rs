@@ -6,6 +6,7 @@ mod common;
 mod review_support;
 
 mod bad_input;
+mod bad_input_transport;
 mod cancel;
 #[cfg(unix)]
 mod disk;
@@ -13,10 +14,14 @@ mod embed;
 mod engine;
 mod faults;
 mod history;
+mod limits;
 mod mirror;
+mod passes;
 mod regressions_aside;
 mod regressions_paging;
 mod regressions_projects;
 mod regressions_sets;
+mod sets;
 mod surgical;
+mod sweep;
 mod verify;

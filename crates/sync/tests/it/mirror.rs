@@ -26,7 +26,7 @@ on_every_host!(
 on_every_runtime!(
     several_pages_by_every_way_of_paging,
     bulk_update_1000_rows_in_one_second,
-    only_get_leaves_the_process,
+    only_get_and_graphql_post_leave_the_process,
     token_never_in_log_error_url_or_redirect,
 );
 
@@ -417,14 +417,18 @@ async fn bulk_update_1000_rows_in_one_second(cx: Cx) {
     }
 }
 
-async fn only_get_leaves_the_process(cx: Cx) {
-    let world = World::new(&cx, State::generated(GenSpec::new(16))).await;
+async fn only_get_and_graphql_post_leave_the_process(cx: Cx) {
+    let mut world = World::new(&cx, State::generated(GenSpec::new(16))).await;
+    let token = annals_core::Secret::new("glpat-anything");
+    world.options.credentials.insert("sim".to_owned(), token);
     world.sync(&cx).await.unwrap();
     world.sim.with_state(|state| state.add_note(Key::issue(1), 0, "more"));
     world.sync(&cx).await.unwrap();
     let stats = world.sim.stats();
     assert_eq!(stats.writes_refused, 0);
-    assert_eq!(stats.by_method.keys().collect::<Vec<_>>(), ["GET"]);
+    assert_eq!(stats.by_method.keys().collect::<Vec<_>>(), ["GET", "POST"]);
+    let posted = world.sim.log().into_iter().filter(|entry| entry.method == "POST");
+    assert!(posted.clone().count() > 0 && posted.clone().all(|entry| entry.target == "/api/graphql"));
     assert!(
         stats.peak_in_flight <= 4,
         "more at once than the host allows: {}",
