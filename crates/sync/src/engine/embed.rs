@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use annals_core::{Coded, Report};
+use annals_db::ids::DocumentId;
 use annals_net_adapter::Cx;
 use annals_search::embed::{self, Again, Embedded, Patience, Plan};
 
@@ -61,4 +62,23 @@ async fn owed(cx: &Cx, run: &Arc<Run>, total: &mut Embedded) -> Result<(), Error
         again: Again::AfterFewFailures,
     };
     Ok(embed::owed(cx, &run.db, &embedder, plan, total, &tell).await?)
+}
+
+/// Embeds exactly these documents.
+///
+/// # Errors
+/// An embedder that is away, a failure of the file, or a request to stop; what was not embedded is still owed.
+///
+/// # Cancel safety
+/// A document has all of its vectors or keeps those it had.
+pub async fn exactly(cx: &Cx, run: &Arc<Run>, documents: &[DocumentId]) -> Result<Embedded, Error> {
+    let Embedding::With(settings) = &run.options.embedding else {
+        return Ok(Embedded::default());
+    };
+    let failed = annals_search::Error::from;
+    let Some(embedder) = embed::embedder(cx, settings, Patience::Work).map_err(failed)? else {
+        return Ok(Embedded::default());
+    };
+    let ids: Vec<i64> = documents.iter().map(|id| id.0).collect();
+    Ok(embed::documents(cx, &run.db, &embedder, &ids).await?)
 }

@@ -11,7 +11,7 @@
 
 mod aside;
 mod dependents;
-mod embed;
+pub(crate) mod embed;
 pub(crate) mod ending;
 pub mod options;
 pub mod plan;

@@ -44,6 +44,8 @@ pub struct Ends {
     /// What this run's writes have left to be made into documents.
     pub dirty: Vec<DirtyId>,
     pub made: Made,
+    /// Documents that got their vectors.
+    pub embedded: u64,
     failures: Vec<Failure>,
     stopped: Option<CancelReason>,
     /// Whether there is nothing left to do.
@@ -77,6 +79,20 @@ impl Ends {
     pub fn with(mut self, error: &Error) -> Self {
         self.note(error);
         self
+    }
+
+    /// Notes a failure of a part that nothing else waits for.
+    pub fn fail(&mut self, part: &str, report: Report) {
+        self.failures.push(Failure {
+            project: self.path.clone(),
+            part: Some(part.to_owned()),
+            report: of_a_run(report),
+        });
+    }
+
+    /// The targets that were written with news.
+    pub fn written(&self) -> impl Iterator<Item = EntityRef> + '_ {
+        self.written.iter().copied()
     }
 
     /// Notes that the one transaction is in.
@@ -157,7 +173,7 @@ impl Ends {
             projects: project.into_iter().collect(),
             revisions: self.revisions,
             documents_regenerated: self.made.drained.changed,
-            documents_embedded: 0,
+            documents_embedded: self.embedded,
             skipped_stale: self.stale.len() as u64,
             failed_iids: self.failed.iter().copied().collect(),
             skipped_stale_iids: self.stale.clone(),

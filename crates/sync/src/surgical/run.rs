@@ -19,7 +19,7 @@ use crate::engine::ending::{finishing, stop_of};
 use crate::engine::resolve::{self, KnownProject, Resolved};
 use crate::engine::run::{self, Run};
 use crate::engine::writer::{self, Events, Place, Wrote};
-use crate::engine::{Documents, EntityRef, SyncOptions, SyncResult, Target, project};
+use crate::engine::{self, Documents, Embedding, EntityRef, SyncOptions, SyncResult, Target, project};
 use crate::error::Error;
 use crate::forge::Forge;
 use crate::progress::{Event, Progress};
@@ -194,7 +194,40 @@ async fn stages(cx: &Cx, surgery: &Arc<Surgery>, ends: &mut Ends) -> Result<(), 
         async move { Ok(db.write(&cx, move |tx| writer::let_go(tx, &place)).await?) }
     });
     let released = released.await;
-    held.and(released)
+    held.and(released)?;
+    embed(cx, surgery, ends).await?;
+    ends.is_complete = true;
+    Ok(())
+}
+
+/// Vectors for exactly the documents that were made here. Nothing of content hangs on them, so a failure is listed, and
+/// what was not embedded stays owed.
+async fn embed(cx: &Cx, surgery: &Arc<Surgery>, ends: &mut Ends) -> Result<(), Error> {
+    if ends.made.regenerated.is_empty() || surgery.run.options.embedding == Embedding::Leave {
+        return Ok(());
+    }
+    let _started = cx.may_start()?;
+    surgery.phase(cx, "embed").await?;
+    let done = engine::embed::exactly(cx, &surgery.run, &ends.made.regenerated).await;
+    let written: Vec<EntityRef> = ends.written().collect();
+    match done {
+        Ok(embedded) => {
+            let failure = embedded.failure.as_ref().map(annals_core::Coded::report);
+            ends.embedded = embedded.embedded;
+            surgery.record_embedded(cx, &written, failure.as_ref()).await?;
+            if let Some(report) = failure {
+                ends.fail("embed", report);
+            }
+            Ok(())
+        }
+        Err(error) if stop_of(&error).is_some() => Err(error),
+        Err(error) => {
+            let report = error.report();
+            surgery.record_embedded(cx, &written, Some(&report)).await?;
+            ends.fail("embed", report);
+            Ok(())
+        }
+    }
 }
 
 /// Everything that writes content.
@@ -246,7 +279,6 @@ async fn with_lock(
         surgery.record_documents(cx, &written, made.as_ref().err()).await?;
         made?;
     }
-    ends.is_complete = true;
     Ok(())
 }
 
@@ -346,6 +378,14 @@ impl Surgery {
         let rows = written.iter().map(|of| match &report {
             Some(report) => failed(*of, EntityStage::Documents, report),
             None => line(*of, EntityStage::Documents, EntityStatus::Ok),
+        });
+        self.record(cx, rows.collect()).await
+    }
+
+    async fn record_embedded(&self, cx: &Cx, written: &[EntityRef], report: Option<&Report>) -> Result<(), Error> {
+        let rows = written.iter().map(|of| match report {
+            Some(report) => failed(*of, EntityStage::Embed, report),
+            None => line(*of, EntityStage::Embed, EntityStatus::Ok),
         });
         self.record(cx, rows.collect()).await
     }
