@@ -29,11 +29,6 @@ fn alive() -> Alive {
     Alive::new(me, |_, _| false)
 }
 
-/// The newest schema of this Annals.
-fn newest() -> u32 {
-    migrate::embedded().last().unwrap().version
-}
-
 fn open(path: &Path) -> Connection {
     file::create_private(path, file::Existing::Keep).unwrap();
     file::connect(path, Role::Writer).unwrap()
