@@ -195,7 +195,8 @@ fn begin(conn: &Connection, sql: &str, patience: impl Fn() -> Patience) -> Resul
     for _ in 0..steps {
         let tried = conn.execute_batch(sql);
         // SQLite has then been turned away a hundred times, with waits of its own between them.
-        let has_waited = matches!(&tried, Err(error) if error.sqlite_error_code() == Some(ErrorCode::FileLockingProtocolFailed));
+        let has_waited =
+            matches!(&tried, Err(error) if error.sqlite_error_code() == Some(ErrorCode::FileLockingProtocolFailed));
         result = tried.map_err(Error::from);
         if !matches!(result, Err(Error::Locked)) {
             break;

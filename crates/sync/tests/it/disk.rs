@@ -84,6 +84,8 @@ fn run(backend: BackendKind, path: &Path, pid: i64, state: State) -> Result<Resu
     // Another process draws other ids.
     let mut lab = LabConfig::new(pid.unsigned_abs()).on(backend);
     lab.max_steps = 20_000_000;
+    // Time goes on between two lives.
+    lab.epoch.0 += pid * 3_600_000;
     let report = lab.run(move |cx| run_over(cx, path, pid, state));
     report.clean().map_err(|failure| failure.to_string())?;
     Ok(report.outcome.ok().unwrap().map(|_| ()))
@@ -116,6 +118,16 @@ struct Walk {
     lasting: Lasting,
 }
 
+fn walk(test: &'static str, ground: Ground, failure: Failure, lasting: Lasting) {
+    let walk = Walk {
+        test,
+        ground,
+        failure,
+        lasting,
+    };
+    walk.go();
+}
+
 impl Walk {
     fn go(&self) {
         for backend in BackendKind::compiled().iter().copied() {
@@ -130,7 +142,13 @@ impl Walk {
                 }
             }
             let told: Vec<_> = hits.iter().map(|(step, count)| format!("{count} × {step}")).collect();
-            eprintln!("{}: {} of {} steps: {}", self.test, chosen.len(), steps.len(), told.join(", "));
+            eprintln!(
+                "{}: {} of {} steps: {}",
+                self.test,
+                chosen.len(),
+                steps.len(),
+                told.join(", ")
+            );
             let kinds = steps.iter().filter(|step| self.failure.befalls(step.operation));
             for kind in kinds.filter(|_| std::env::var_os(REPLAY).is_none()) {
                 assert!(hits.contains_key(kind), "{}: no {kind} failed", self.test);
@@ -154,9 +172,15 @@ impl Walk {
             let at = asked.strip_prefix(&name).and_then(|at| at.parse().ok());
             return Vec::from_iter(at);
         }
-        let asked: Option<usize> = std::env::var("ANNALS_DISK_STRIDE").ok().and_then(|text| text.parse().ok());
+        let asked: Option<usize> = std::env::var("ANNALS_DISK_STRIDE")
+            .ok()
+            .and_then(|text| text.parse().ok());
         let mut kinds: BTreeMap<Step, Vec<usize>> = BTreeMap::new();
-        for (at, step) in steps.iter().enumerate().filter(|(_, step)| self.failure.befalls(step.operation)) {
+        for (at, step) in steps
+            .iter()
+            .enumerate()
+            .filter(|(_, step)| self.failure.befalls(step.operation))
+        {
             kinds.entry(*step).or_default().push(at + 1);
         }
         let mut chosen: Vec<usize> = kinds
@@ -173,8 +197,12 @@ impl Walk {
 
     /// Fails step `at` of a run and lets another process finish. Returns what failed.
     fn once(&self, backend: BackendKind, laid: &Path, at: usize, expected: &str) -> Option<Step> {
-        let Self { test, failure, lasting, .. } = *self;
-        let replay = format!("{REPLAY}={lasting:?}:{}:{at}", failure.name()).to_lowercase().replace("annals_disk", REPLAY);
+        let Self {
+            test, failure, lasting, ..
+        } = *self;
+        let replay = format!("{REPLAY}={lasting:?}:{}:{at}", failure.name())
+            .to_lowercase()
+            .replace("annals_disk", REPLAY);
         let why = format!("{replay} cargo test -p annals-sync --test it {test} # {backend}");
         let folder = copy_of(laid);
         let path = folder.file();
@@ -246,33 +274,113 @@ fn copy_of(file: &Path) -> Folder {
     folder
 }
 
-macro_rules! walks {
-    ($($(#[doc = $doc:literal])* $name:ident: $ground:ident, $failure:ident, $lasting:ident;)+) => {$(
-        $(#[doc = $doc])*
-        #[test]
-        fn $name() {
-            Walk {
-                test: stringify!($name),
-                ground: Ground::$ground,
-                failure: Failure::$failure,
-                lasting: Lasting::$lasting,
-            }
-            .go();
-        }
-    )+};
+#[test]
+fn nth_operation_fails_once_in_a_first_sync() {
+    walk(
+        "nth_operation_fails_once_in_a_first_sync",
+        Ground::Schema,
+        Failure::Io,
+        Lasting::Once,
+    );
 }
 
-walks! {
-    nth_operation_fails_once_in_a_first_sync: Schema, Io, Once;
-    nth_operation_fails_once_in_a_later_sync: Mirror, Io, Once;
-    nth_operation_fails_once_while_the_file_is_made: Nothing, Io, Once;
-    /// As a kill: nothing reaches the file after the n-th operation, of which a write is half done.
-    nothing_is_written_after_the_nth_operation_of_a_first_sync: Schema, Io, Ever;
-    nothing_is_written_after_the_nth_operation_of_a_later_sync: Mirror, Io, Ever;
-    nothing_is_written_after_the_nth_operation_while_the_file_is_made: Nothing, Io, Ever;
-    disk_is_full_from_the_nth_write_of_a_first_sync: Schema, Full, Ever;
-    disk_is_full_from_the_nth_write_of_a_later_sync: Mirror, Full, Ever;
-    disk_is_full_at_the_nth_write_of_a_first_sync: Schema, Full, Once;
-    file_is_locked_from_the_nth_operation_of_a_later_sync: Mirror, Busy, Ever;
-    file_is_locked_at_the_nth_operation_of_a_later_sync: Mirror, Busy, Once;
+#[test]
+fn nth_operation_fails_once_in_a_later_sync() {
+    walk(
+        "nth_operation_fails_once_in_a_later_sync",
+        Ground::Mirror,
+        Failure::Io,
+        Lasting::Once,
+    );
+}
+
+#[test]
+fn nth_operation_fails_once_while_the_file_is_made() {
+    walk(
+        "nth_operation_fails_once_while_the_file_is_made",
+        Ground::Nothing,
+        Failure::Io,
+        Lasting::Once,
+    );
+}
+
+/// As a kill: nothing reaches the file after the n-th operation, of which a write is half done.
+#[test]
+fn nothing_is_written_after_the_nth_operation_of_a_first_sync() {
+    walk(
+        "nothing_is_written_after_the_nth_operation_of_a_first_sync",
+        Ground::Schema,
+        Failure::Io,
+        Lasting::Ever,
+    );
+}
+
+#[test]
+fn nothing_is_written_after_the_nth_operation_of_a_later_sync() {
+    walk(
+        "nothing_is_written_after_the_nth_operation_of_a_later_sync",
+        Ground::Mirror,
+        Failure::Io,
+        Lasting::Ever,
+    );
+}
+
+#[test]
+fn nothing_is_written_after_the_nth_operation_while_the_file_is_made() {
+    walk(
+        "nothing_is_written_after_the_nth_operation_while_the_file_is_made",
+        Ground::Nothing,
+        Failure::Io,
+        Lasting::Ever,
+    );
+}
+
+#[test]
+fn disk_is_full_from_the_nth_write_of_a_first_sync() {
+    walk(
+        "disk_is_full_from_the_nth_write_of_a_first_sync",
+        Ground::Schema,
+        Failure::Full,
+        Lasting::Ever,
+    );
+}
+
+#[test]
+fn disk_is_full_from_the_nth_write_of_a_later_sync() {
+    walk(
+        "disk_is_full_from_the_nth_write_of_a_later_sync",
+        Ground::Mirror,
+        Failure::Full,
+        Lasting::Ever,
+    );
+}
+
+#[test]
+fn disk_is_full_at_the_nth_write_of_a_first_sync() {
+    walk(
+        "disk_is_full_at_the_nth_write_of_a_first_sync",
+        Ground::Schema,
+        Failure::Full,
+        Lasting::Once,
+    );
+}
+
+#[test]
+fn file_is_locked_from_the_nth_operation_of_a_later_sync() {
+    walk(
+        "file_is_locked_from_the_nth_operation_of_a_later_sync",
+        Ground::Mirror,
+        Failure::Busy,
+        Lasting::Ever,
+    );
+}
+
+#[test]
+fn file_is_locked_at_the_nth_operation_of_a_later_sync() {
+    walk(
+        "file_is_locked_at_the_nth_operation_of_a_later_sync",
+        Ground::Mirror,
+        Failure::Busy,
+        Lasting::Once,
+    );
 }

@@ -14,8 +14,8 @@ mod shim;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-pub use plan::{Blow, Failure, Lasting, Operation, Part, Step};
 use plan::Plan;
+pub use plan::{Blow, Failure, Lasting, Operation, Part, Step};
 
 static WATCHED: RwLock<Vec<(PathBuf, Arc<Plan>)>> = RwLock::new(Vec::new());
 

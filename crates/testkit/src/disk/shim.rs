@@ -5,7 +5,10 @@
 //! undoes something (closing, unlocking, unmapping) is never counted and never fails, as it never does for a process
 //! that ends.
 
-#![expect(unsafe_code, reason = "a VFS is a table of C functions; nothing but tests builds this module")]
+#![expect(
+    unsafe_code,
+    reason = "a VFS is a table of C functions; nothing but tests builds this module"
+)]
 
 use std::cell::Cell;
 use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
@@ -123,7 +126,9 @@ unsafe extern "C" fn open(
     // SAFETY: `file` has room for both objects, because the size of ours was registered; the ordinary VFS is there
     // since this one was registered.
     unsafe {
-        let Some(open) = (*vfs).xOpen else { return ffi::SQLITE_MISUSE };
+        let Some(open) = (*vfs).xOpen else {
+            return ffi::SQLITE_MISUSE;
+        };
         let Some((plan, part)) = planned(name) else {
             return open(vfs, name, file, flags, out_flags);
         };
@@ -165,7 +170,9 @@ unsafe extern "C" fn access(_: *mut sqlite3_vfs, name: *const c_char, flags: c_i
         if let Some(code) = refused(name, Operation::Access) {
             return code;
         }
-        (*vfs).xAccess.map_or(ffi::SQLITE_MISUSE, |f| f(vfs, name, flags, found))
+        (*vfs)
+            .xAccess
+            .map_or(ffi::SQLITE_MISUSE, |f| f(vfs, name, flags, found))
     }
 }
 
@@ -200,7 +207,8 @@ unsafe fn step(file: *mut sqlite3_file, operation: Operation) -> Option<c_int> {
     // SAFETY: the reference that `open` left there.
     let plan = unsafe { &*watched.plan };
     let part = watched.part;
-    plan.take(Step { operation, part }).map(|failure| told(operation, failure))
+    plan.take(Step { operation, part })
+        .map(|failure| told(operation, failure))
 }
 
 /// Calls a method of the ordinary file.
