@@ -7,6 +7,7 @@ mod review_support;
 
 mod bad_input;
 mod cancel;
+mod churn;
 #[cfg(unix)]
 mod disk;
 mod engine;
