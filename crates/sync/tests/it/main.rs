@@ -13,6 +13,8 @@ mod disk;
 mod engine;
 mod faults;
 mod mirror;
+#[cfg(unix)]
+mod quiescence;
 mod regressions_aside;
 mod regressions_paging;
 mod regressions_projects;
