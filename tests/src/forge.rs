@@ -114,6 +114,51 @@ impl Forge {
         http::get(&self.url, "/-/stats").json()
     }
 
+    /// From now on, and instead of what went wrong before, these requests go wrong: `stall`, `*/issues?*`, `nth:3`. Several
+    /// faults are separated by commas.
+    pub fn go_wrong(&self, fault: &str, target: &str, when: &str) {
+        let target = target.replace('?', "%3F");
+        let asked = http::get(
+            &self.url,
+            &format!("/-/faults?fault={fault}&target={target}&when={when}"),
+        );
+        assert_eq!(asked.status, 200, "{fault} {target} {when}: {}", asked.text());
+    }
+
+    /// From now on nothing goes wrong.
+    pub fn behave(&self) {
+        assert_eq!(http::get(&self.url, "/-/faults").status, 200);
+    }
+
+    /// How often a fault has happened.
+    #[must_use]
+    pub fn struck(&self, fault: &str) -> u64 {
+        self.stats()["faults"][fault].as_u64().unwrap_or(0)
+    }
+
+    /// How often the paths that end so were asked for.
+    #[must_use]
+    pub fn asked(&self, end: &str) -> u64 {
+        let stats = self.stats();
+        let paths = stats["by_path"].as_object().expect("paths").iter();
+        paths
+            .filter(|(path, _)| path.ends_with(end))
+            .filter_map(|(_, count)| count.as_u64())
+            .sum()
+    }
+
+    /// Those who edit the project.
+    #[must_use]
+    pub fn people(&self) -> People {
+        People(Connection::open(&self.url))
+    }
+
+    /// What a whole mirror of it holds now, as [`crate::Mirror::model`] tells it.
+    #[must_use]
+    pub fn model(&self) -> String {
+        http::get(&self.url, "/-/model").text()
+    }
+
     /// A connection to watch it by.
     #[must_use]
     pub fn watch(&self) -> Watch {
@@ -130,5 +175,16 @@ impl Watch {
         self.0.get("/-/stats", &[]).json()["requests"]
             .as_u64()
             .expect("a count")
+    }
+}
+
+/// People at work on the project of a forge.
+pub struct People(Connection);
+
+impl People {
+    /// Makes so many edits. Returns how many were ever made.
+    pub fn churn(&mut self, edits: u64) -> u64 {
+        let done = self.0.get(&format!("/-/churn?edits={edits}"), &[]);
+        done.text().parse().expect("a count")
     }
 }

@@ -13,9 +13,6 @@ const LONGEST: usize = 16 * 1024;
 /// Inputs kept because something new became of them.
 const KEPT: usize = 4096;
 
-const CORPUS: &str = include_str!("corpus.txt");
-const REFUSALS: &str = include_str!("../http_server/refusals.txt");
-
 /// What parsers have stumbled over before.
 const WORDS: [&str; 40] = [
     "\r",
@@ -69,41 +66,24 @@ fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|value| value.parse().ok())
 }
 
-fn seeds(target: &str) -> Vec<Vec<u8>> {
-    let lines = |text: &'static str| {
-        text.lines()
-            .filter(|line| !line.is_empty() && !line.starts_with('#'))
-            .filter_map(|line| line.split_once(' '))
-    };
-    let mut seeds: Vec<_> = lines(CORPUS)
+/// The inputs that a corpus has for a target: lines of a name and bytes, with escapes as in `escapes`.
+pub fn saved(corpus: &str, target: &str) -> Vec<Vec<u8>> {
+    let lines = corpus.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let named = lines.filter_map(|line| line.split_once(' '));
+    named
         .filter(|(name, _)| *name == target)
         .map(|(_, text)| bytes(text))
-        .collect();
-    for (_, rest) in lines(REFUSALS) {
-        let (_, text) = rest.split_once(' ').unwrap();
-        let whole = bytes(text.trim_start());
-        match target {
-            "head" => seeds.push(whole),
-            // The bodies of the same requests.
-            "chunked" => {
-                let body = whole.windows(4).position(|window| window == b"\r\n\r\n");
-                seeds.extend(body.map(|at| whole[at + 4..].to_vec()).filter(|body| !body.is_empty()));
-            }
-            _ => {}
-        }
-    }
-    assert!(!seeds.is_empty(), "no corpus for {target}");
-    seeds
+        .collect()
 }
 
-/// Feeds `target` until the budget is spent.
-pub fn run(name: &str, target: fn(&[u8]) -> String) {
+/// Feeds `target` with mutations of `corpus` until the budget is spent.
+pub fn run(name: &str, mut corpus: Vec<Vec<u8>>, target: fn(&[u8]) -> String) {
+    assert!(!corpus.is_empty(), "no corpus for {name}");
     let seed = setting("ANNALS_FUZZ_SEED").unwrap_or(1);
     let budget = match setting("ANNALS_FUZZ_SECONDS") {
         Some(seconds) => Budget::Until(Instant::now() + Duration::from_secs(seconds)),
         None => Budget::Inputs(INPUTS),
     };
-    let mut corpus = seeds(name);
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut known = BTreeSet::new();
     for input in &corpus {

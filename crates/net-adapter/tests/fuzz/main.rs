@@ -22,7 +22,34 @@ mod escapes;
 mod link;
 mod targets;
 
-use driver::run;
+const CORPUS: &str = include_str!("corpus.txt");
+const REFUSALS: &str = include_str!("../http_server/refusals.txt");
+
+/// The saved inputs, and the requests that the servers refuse.
+fn seeds(target: &str) -> Vec<Vec<u8>> {
+    let mut seeds = driver::saved(CORPUS, target);
+    let refused = REFUSALS
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    for (_, rest) in refused.filter_map(|line| line.split_once(' ')) {
+        let (_, text) = rest.split_once(' ').unwrap();
+        let whole = escapes::bytes(text.trim_start());
+        match target {
+            "head" => seeds.push(whole),
+            // The bodies of the same requests.
+            "chunked" => {
+                let body = whole.windows(4).position(|window| window == b"\r\n\r\n");
+                seeds.extend(body.map(|at| whole[at + 4..].to_vec()).filter(|body| !body.is_empty()));
+            }
+            _ => {}
+        }
+    }
+    seeds
+}
+
+fn run(target: &str, function: fn(&[u8]) -> String) {
+    driver::run(target, seeds(target), function);
+}
 
 #[test]
 fn fuzz_head() {

@@ -84,6 +84,8 @@ fn run(backend: BackendKind, path: &Path, pid: i64, state: State) -> Result<Resu
     // Another process draws other ids.
     let mut lab = LabConfig::new(pid.unsigned_abs()).on(backend);
     lab.max_steps = 20_000_000;
+    // Time goes on between two lives.
+    lab.epoch.0 += pid * 3_600_000;
     let report = lab.run(move |cx| run_over(cx, path, pid, state));
     report.clean().map_err(|failure| failure.to_string())?;
     Ok(report.outcome.ok().unwrap().map(|_| ()))
@@ -114,6 +116,16 @@ struct Walk {
     ground: Ground,
     failure: Failure,
     lasting: Lasting,
+}
+
+fn walk(test: &'static str, ground: Ground, failure: Failure, lasting: Lasting) {
+    let walk = Walk {
+        test,
+        ground,
+        failure,
+        lasting,
+    };
+    walk.go();
 }
 
 impl Walk {
@@ -262,33 +274,113 @@ fn copy_of(file: &Path) -> Folder {
     folder
 }
 
-macro_rules! walks {
-    ($($(#[doc = $doc:literal])* $name:ident: $ground:ident, $failure:ident, $lasting:ident;)+) => {$(
-        $(#[doc = $doc])*
-        #[test]
-        fn $name() {
-            Walk {
-                test: stringify!($name),
-                ground: Ground::$ground,
-                failure: Failure::$failure,
-                lasting: Lasting::$lasting,
-            }
-            .go();
-        }
-    )+};
+#[test]
+fn nth_operation_fails_once_in_a_first_sync() {
+    walk(
+        "nth_operation_fails_once_in_a_first_sync",
+        Ground::Schema,
+        Failure::Io,
+        Lasting::Once,
+    );
 }
 
-walks! {
-    nth_operation_fails_once_in_a_first_sync: Schema, Io, Once;
-    nth_operation_fails_once_in_a_later_sync: Mirror, Io, Once;
-    nth_operation_fails_once_while_the_file_is_made: Nothing, Io, Once;
-    /// As a kill: nothing reaches the file after the n-th operation, of which a write is half done.
-    nothing_is_written_after_the_nth_operation_of_a_first_sync: Schema, Io, Ever;
-    nothing_is_written_after_the_nth_operation_of_a_later_sync: Mirror, Io, Ever;
-    nothing_is_written_after_the_nth_operation_while_the_file_is_made: Nothing, Io, Ever;
-    disk_is_full_from_the_nth_write_of_a_first_sync: Schema, Full, Ever;
-    disk_is_full_from_the_nth_write_of_a_later_sync: Mirror, Full, Ever;
-    disk_is_full_at_the_nth_write_of_a_first_sync: Schema, Full, Once;
-    file_is_locked_from_the_nth_operation_of_a_later_sync: Mirror, Busy, Ever;
-    file_is_locked_at_the_nth_operation_of_a_later_sync: Mirror, Busy, Once;
+#[test]
+fn nth_operation_fails_once_in_a_later_sync() {
+    walk(
+        "nth_operation_fails_once_in_a_later_sync",
+        Ground::Mirror,
+        Failure::Io,
+        Lasting::Once,
+    );
+}
+
+#[test]
+fn nth_operation_fails_once_while_the_file_is_made() {
+    walk(
+        "nth_operation_fails_once_while_the_file_is_made",
+        Ground::Nothing,
+        Failure::Io,
+        Lasting::Once,
+    );
+}
+
+/// As a kill: nothing reaches the file after the n-th operation, of which a write is half done.
+#[test]
+fn nothing_is_written_after_the_nth_operation_of_a_first_sync() {
+    walk(
+        "nothing_is_written_after_the_nth_operation_of_a_first_sync",
+        Ground::Schema,
+        Failure::Io,
+        Lasting::Ever,
+    );
+}
+
+#[test]
+fn nothing_is_written_after_the_nth_operation_of_a_later_sync() {
+    walk(
+        "nothing_is_written_after_the_nth_operation_of_a_later_sync",
+        Ground::Mirror,
+        Failure::Io,
+        Lasting::Ever,
+    );
+}
+
+#[test]
+fn nothing_is_written_after_the_nth_operation_while_the_file_is_made() {
+    walk(
+        "nothing_is_written_after_the_nth_operation_while_the_file_is_made",
+        Ground::Nothing,
+        Failure::Io,
+        Lasting::Ever,
+    );
+}
+
+#[test]
+fn disk_is_full_from_the_nth_write_of_a_first_sync() {
+    walk(
+        "disk_is_full_from_the_nth_write_of_a_first_sync",
+        Ground::Schema,
+        Failure::Full,
+        Lasting::Ever,
+    );
+}
+
+#[test]
+fn disk_is_full_from_the_nth_write_of_a_later_sync() {
+    walk(
+        "disk_is_full_from_the_nth_write_of_a_later_sync",
+        Ground::Mirror,
+        Failure::Full,
+        Lasting::Ever,
+    );
+}
+
+#[test]
+fn disk_is_full_at_the_nth_write_of_a_first_sync() {
+    walk(
+        "disk_is_full_at_the_nth_write_of_a_first_sync",
+        Ground::Schema,
+        Failure::Full,
+        Lasting::Once,
+    );
+}
+
+#[test]
+fn file_is_locked_from_the_nth_operation_of_a_later_sync() {
+    walk(
+        "file_is_locked_from_the_nth_operation_of_a_later_sync",
+        Ground::Mirror,
+        Failure::Busy,
+        Lasting::Ever,
+    );
+}
+
+#[test]
+fn file_is_locked_at_the_nth_operation_of_a_later_sync() {
+    walk(
+        "file_is_locked_at_the_nth_operation_of_a_later_sync",
+        Ground::Mirror,
+        Failure::Busy,
+        Lasting::Once,
+    );
 }

@@ -8,6 +8,7 @@ mod review_support;
 mod bad_input;
 mod bad_input_transport;
 mod cancel;
+mod churn;
 #[cfg(unix)]
 mod disk;
 mod embed;
@@ -17,6 +18,8 @@ mod history;
 mod limits;
 mod mirror;
 mod passes;
+#[cfg(unix)]
+mod quiescence;
 mod regressions_aside;
 mod regressions_paging;
 mod regressions_projects;

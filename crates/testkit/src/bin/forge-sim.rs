@@ -23,7 +23,9 @@ A forge with one project, simulated: the API of GitLab that a mirror reads, over
 Usage: forge-sim [OPTIONS]
 
 It prints `listening on http://127.0.0.1:PORT` and serves until it is ended.
-GET /-/stats tells how much was asked so far, GET /-/log what was asked last.
+GET /-/stats tells how much was asked so far, GET /-/log what was asked last, GET /-/model what a
+mirror must hold now. GET /-/churn?edits=N edits the project, and GET
+/-/faults?fault=NAME[,NAME]&target=PATTERN&when=WHEN changes what goes wrong from now on.
 
 The project:
   --sample              The curated sample project, annals-sample/tidewater
@@ -108,7 +110,7 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Result<(State, SimOption
                 faults.push(Rule::new(fault, &target, when));
             }
             "--fault-target" => target = value,
-            "--fault-when" => when = read_when(&value)?,
+            "--fault-when" => when = value.parse().map_err(|problem| format!("--fault-when: {problem}"))?,
             "--log-limit" => options.log_limit = number(&name, &value)?,
             "--policy" => set_policy(&mut options.policy, &value)?,
             _ => return Err(unknown_argument(&name)),
@@ -152,19 +154,6 @@ fn set_policy(policy: &mut Policy, name: &str) -> Result<(), String> {
         _ => return Err(format!("unknown policy {name}")),
     }
     Ok(())
-}
-
-fn read_when(text: &str) -> Result<When, String> {
-    let (name, count) = text.split_once(':').unwrap_or((text, "1"));
-    let count = number("--fault-when", count)?;
-    match name {
-        "nth" => Ok(When::Nth(count)),
-        "first" => Ok(When::First(count)),
-        "every" => Ok(When::Every(count)),
-        "permille" => Ok(When::Permille(count)),
-        "always" => Ok(When::Always),
-        _ => Err(format!("unknown time {text}")),
-    }
 }
 
 fn unknown_fault(name: &str) -> String {

@@ -1,5 +1,7 @@
 //! Which requests are hit.
 
+use std::str::FromStr;
+
 use super::super::gitlab::Request;
 use super::super::rng::Rng;
 use super::Fault;
@@ -17,6 +19,24 @@ pub enum When {
     Permille(u64),
     /// All.
     Always,
+}
+
+/// `nth:3`, `first:3`, `every:3`, `permille:3` or `always`.
+impl FromStr for When {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, count) = text.split_once(':').unwrap_or((text, "1"));
+        let count = count.parse().map_err(|_| format!("{count} is not a number"))?;
+        match name {
+            "nth" => Ok(Self::Nth(count)),
+            "first" => Ok(Self::First(count)),
+            "every" => Ok(Self::Every(count)),
+            "permille" => Ok(Self::Permille(count)),
+            "always" => Ok(Self::Always),
+            _ => Err(format!("unknown time {text}")),
+        }
+    }
 }
 
 /// A fault and the requests it hits.
@@ -96,6 +116,12 @@ impl FaultPlan {
             rules: Vec::new(),
             rng: Rng::new(seed),
         }
+    }
+
+    /// Whether nothing goes wrong.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.rules.is_empty()
     }
 
     /// The plan with one more rule.

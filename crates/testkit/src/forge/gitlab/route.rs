@@ -260,6 +260,8 @@ fn shared(state: &State, policy: &Policy, viewer: Viewer, request: &Request, ent
                 .collect();
             list::whole(policy, request, &rows)
         }
+        // Nobody awards anything here, but readers ask.
+        ["award_emoji"] | ["notes", _, "award_emoji"] => list::whole::<u8>(policy, request, &[]),
         ["notes"] => {
             let mut rows: Vec<_> = visible(entity, viewer)
                 .flat_map(|d| d.notes.iter().map(move |note| render::note(project, head, d, note)))

@@ -9,7 +9,7 @@ use futures_util::{AsyncReadExt, AsyncWriteExt};
 
 use super::super::faults::{Answer, Delivery, Fault};
 use super::super::gitlab::{Reply, Request};
-use super::{Error, Shared, bomb, lock};
+use super::{Error, Shared, bomb, control, lock};
 
 /// The largest head that is read.
 const HEAD_LIMIT: usize = 64 * 1024;
@@ -86,8 +86,7 @@ impl Connection {
     /// Reads one request and answers it.
     async fn turn(&mut self, cx: &Cx, shared: &Shared) -> Result<(), Over> {
         let request = self.head(cx).await?;
-        if let Some(body) = about_itself(shared, &request.target) {
-            let reply = Reply::new(200, "application/json", body);
+        if let Some(reply) = control::answer(shared, &request) {
             return self.send(cx, shared, &request, reply.into()).await;
         }
         let number = lock(&shared.log).begin();
@@ -253,15 +252,6 @@ impl Connection {
         let mut ignored = [0; 1024];
         while cx.or_cancel(stream.read(&mut ignored)).await?? > 0 {}
         Err(Over::Closed)
-    }
-}
-
-/// What no GitLab tells: the counters, and the latest requests.
-fn about_itself(shared: &Shared, target: &str) -> Option<Vec<u8>> {
-    match target {
-        "/-/stats" => serde_json::to_vec(lock(&shared.log).stats()).ok(),
-        "/-/log" => serde_json::to_vec(&lock(&shared.log).entries()).ok(),
-        _ => None,
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod bomb;
 mod conn;
+mod control;
 mod log;
 
 pub use log::{Entry, Stats};
@@ -14,13 +15,14 @@ pub use log::{Entry, Stats};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use annals_core::{CancelReason, Cancelled, Code, Coded, EntityKind, NetworkErrorKind, TaskError};
 use annals_net_adapter::{Cx, NetError, Region, RegionReport, RegionSpec, SpawnError};
 use thiserror::Error;
 
+use super::churn::{Churn, Deletions};
 use super::faults::{Aftermath, Answer, Context, FaultPlan, apply, listed, page_before};
 use super::gitlab::{self, Policy, Request};
 use super::state::State;
@@ -105,6 +107,8 @@ pub struct SimOptions {
     pub slow: Duration,
     /// How many requests the log keeps; the counters count them all.
     pub log_limit: usize,
+    /// Whether `/-/churn` deletes entities too.
+    pub deletions: Deletions,
 }
 
 impl Default for SimOptions {
@@ -117,6 +121,7 @@ impl Default for SimOptions {
             policy: Policy::default(),
             slow: Duration::from_millis(1),
             log_limit: 20_000,
+            deletions: Deletions::Left,
         }
     }
 }
@@ -181,13 +186,13 @@ impl Simulator {
 
     /// Reads or changes the forge; no request is answered meanwhile.
     pub fn with_state<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
-        f(&mut self.shared.state.write().unwrap_or_else(PoisonError::into_inner))
+        f(&mut self.shared.write())
     }
 
     /// A copy of the forge as it is now.
     #[must_use]
     pub fn state(&self) -> State {
-        self.shared.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.read().clone()
     }
 
     /// Puts another fault plan in place of the present one.
@@ -241,6 +246,7 @@ struct Shared {
     faults: Mutex<FaultPlan>,
     log: Mutex<Log>,
     last_page: Mutex<BTreeMap<EntityKind, Vec<u8>>>,
+    churn: Mutex<Churn>,
     context: Context,
     latency: Latency,
     slow: Duration,
@@ -254,17 +260,26 @@ impl Shared {
             faults: Mutex::new(options.faults),
             log: Mutex::new(Log::new(options.log_limit)),
             last_page: Mutex::new(BTreeMap::new()),
+            churn: Mutex::new(Churn::new(1, options.deletions)),
             context: options.context,
             latency: options.latency,
             slow: options.slow,
         }
     }
 
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Decides what a request gets. Returns it with the fault that was planned for it, by name.
     fn answer(&self, request: &Request) -> (Answer, Option<&'static str>) {
         let policy = lock(&self.policy).clone();
         let fault = lock(&self.faults).decide(request);
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let state = self.read();
         let reply = gitlab::answer(&state, &policy, request);
         // A list of entities may be read in windows, always from page one: its last page is remembered.
         let remembered = listed(request)
@@ -284,7 +299,7 @@ impl Shared {
     }
 
     fn after(&self, then: Aftermath) {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.write();
         match then {
             Aftermath::Touch(key) => state.touch(key),
             Aftermath::Retitle(key) => {
