@@ -177,13 +177,10 @@ fn as_of_search_equals_search_on_copy_taken_then() {
         upsert_issue(
             tx,
             project,
-            &on(
-                9,
-                EntityIn {
-                    created_at: None,
-                    ..issue(4, "A late cutover", "New.")
-                },
-            ),
+            &EntityIn {
+                created_at: Some(Days::noon(9)),
+                ..on(9, issue(4, "A late cutover", "New."))
+            },
         )?;
         upsert_merge_request(tx, project, &ready)
     });
