@@ -148,7 +148,7 @@ async fn migrate_every_step(cx: Cx) {
         );
         let copy = migrated.and_then(|report| report.backup);
         assert_eq!(copy.is_some(), version < newest, "from schema {version}");
-        let told = db.read(&cx, |conn| told(conn)).await.unwrap();
+        let told = db.read(&cx, told).await.unwrap();
         assert_eq!(told["now"]["title"], "second title");
         assert_eq!(
             (&told["then"]["title"], &told["then"]["body"]),

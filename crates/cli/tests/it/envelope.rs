@@ -34,10 +34,8 @@ const OK: &[(&str, &[&str])] = &[
     ),
     ("mrs", &["mrs", "-n", "3"]),
     ("mrs", &["mrs", "-n", "3", "--as-of", "2024-06-01"]),
-    (
-        "mrs",
-        &["mrs", "4", "--raw", "--diff", "1..2", "--discussions", "--as-of", "1d"],
-    ),
+    ("mrs", &["mrs", "4", "--raw", "--diff", "1..2"]),
+    ("mrs", &["mrs", "4", "--discussions", "--as-of", "1d"]),
     (
         "mrs",
         &["mrs", "4", "--discussions", "--events", "--files", "--revisions"],

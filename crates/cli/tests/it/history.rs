@@ -6,7 +6,7 @@ use crate::support::Desk;
 
 /// The commands that answer from the past.
 const TAKE_AS_OF: &[&str] = &[
-    "show 12 --as-of 2024-03-01",
+    "show 1 --as-of 2024-03-01",
     "issues --as-of 2024-03-01",
     "mrs --as-of 2024-03-01",
     "notes --as-of 2024-03-01",

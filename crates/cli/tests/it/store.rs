@@ -13,7 +13,7 @@ const READING: &[&str] = &[
     "issues --as-of 2024-03-01",
     "notes --as-of 2024-03-01",
     "search cutover --as-of 2024-03-01",
-    "show 12 --discussions --raw --as-of 2024-03-01",
+    "show 1 --discussions --raw --as-of 2024-03-01",
     "projects",
     "sync-runs",
     "doctor",

@@ -4,8 +4,8 @@
 //! A row is copied as it is, and what its state says of then is written over it; rows keep their ids.
 
 use annals_core::{EntityKind, ProjectId, UnixMs};
-use annals_db::Visibility;
 use annals_db::read::{self, Discussion, Entity, NotePage};
+use annals_db::{Visibility, WriteTx};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Params, params, params_from_iter};
 
@@ -24,10 +24,20 @@ pub(super) fn mirror_at(
     for step in annals_db::migrate::embedded() {
         mirror.execute_batch(step.sql)?;
     }
-    mirror.execute_batch("BEGIN")?;
+    WriteTx::run(&mirror, at, |tx| fill(file, tx, visibility, projects, at))?;
+    Ok(mirror)
+}
+
+fn fill(
+    file: &Connection,
+    mirror: &Connection,
+    visibility: &Visibility,
+    projects: &[ProjectId],
+    at: UnixMs,
+) -> Result<(), annals_db::Error> {
     let mut copy = Copying {
         file,
-        mirror: &mirror,
+        mirror,
         at,
         names: Names::default(),
     };
@@ -54,8 +64,7 @@ pub(super) fn mirror_at(
         let changed = "commit_id IN (SELECT id FROM commits WHERE project_id = ?1)";
         copy.rows("commit_file_changes", changed, [project.0])?;
     }
-    mirror.execute_batch("COMMIT")?;
-    Ok(mirror)
+    Ok(())
 }
 
 /// A copy under way.

@@ -3,8 +3,8 @@
 //! A mirror of that time is made in memory: the rows of the projects that the query asks for, as the
 //! store [reads them as of then](annals_db::read::as_of), in the store's own schema. Its documents are
 //! made and asked by the code that makes and asks those of today, so the answer is the one that was
-//! given then. Nothing is written to the file. What was gone by then is not there, so `is:gone` finds
-//! nothing.
+//! given then. Nothing is written to the file. What was gone by then is not there: `is:gone` finds
+//! nothing, and its words do not weigh in scores as they do in a mirror that hides it.
 //!
 //! `copy` fills that mirror, `people` finds whom its names mean.
 
