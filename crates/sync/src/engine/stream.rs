@@ -142,7 +142,12 @@ impl<'a> Reader<'a> {
                             continue;
                         }
                         More::End => (Step::End, by_number),
-                        More::Page(number) => (window.after(first, last, Some(number), rewind), by_number),
+                        More::Page(number) => {
+                            // A full page behind a cursor, with no word of another: the next one has the number of
+                            // all that were read, not the one after the page that the cursor came from.
+                            let number = if by_number { number } else { u64::from(pages) + 1 };
+                            (window.after(first, last, Some(number), rewind), by_number)
+                        }
                     }
                 }
                 // This list cannot be read so far by page numbers: go on by time instead.

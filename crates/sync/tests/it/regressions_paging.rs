@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
+use crate::common::{World, sized};
 use crate::review_support::{Mirror, discussion, issue, project};
 use annals_net_adapter::{Cx, on_every_host};
 use serde_json::json;
@@ -10,6 +11,7 @@ on_every_host!(
     rows_that_slipped_are_owed_until_the_window_was_clean,
     a_changed_set_is_read_after_it_had_several_pages,
     two_spellings_of_a_renamed_project_are_one,
+    a_full_last_page_behind_a_cursor_is_no_loop,
 );
 
 /// Once, and not for every seed of the lab: it really computes for seconds.
@@ -120,4 +122,16 @@ async fn two_spellings_of_a_renamed_project_are_one(cx: Cx) {
     mirror.sync_paths(&cx, &["g/p", "g/q"]).await.unwrap();
     let stored = mirror.texts(&cx, "SELECT CAST(count(*) AS TEXT) FROM issues").await;
     assert_eq!(stored, ["49"]);
+}
+
+/// Two full pages by cursor, and no link behind the last: page two by number would be the same rows again.
+async fn a_full_last_page_behind_a_cursor_is_no_loop(cx: Cx) {
+    for issues in [4, 6, 8] {
+        let world = World::new(&cx, sized(52, issues, 0)).await;
+        let mut options = world.options.clone();
+        options.settings.page_size = 2;
+        world.sync_as(&cx, options).await.unwrap();
+        world.assert_whole(&cx, "after pages that were all full").await;
+        world.close(&cx).await;
+    }
 }
