@@ -4,7 +4,7 @@
 
 use crate::common::{World, sized};
 use crate::review_support::{Mirror, discussion, issue, project};
-use annals_net_adapter::{Cx, on_every_host};
+use annals_net_adapter::{Cx, on_every_host, on_every_runtime};
 use serde_json::json;
 
 on_every_host!(
@@ -14,15 +14,8 @@ on_every_host!(
     a_full_last_page_behind_a_cursor_is_no_loop,
 );
 
-/// Once, and not for every seed of the lab: it really computes for seconds.
-#[cfg(feature = "tokio")]
-#[test]
-fn slow_last_write() {
-    annals_net_adapter::testing::real(
-        annals_net_adapter::BackendKind::Tokio,
-        a_slow_last_write_is_no_request_to_stop,
-    );
-}
+// Once, and not for every seed of the lab: it really computes for seconds.
+on_every_runtime!(a_slow_last_write_is_no_request_to_stop);
 
 /// While a crowded window is paged, row 1 is updated and row 3 slips to the page already read. The
 /// forge then fails, so that the re-read is left to a later run.
