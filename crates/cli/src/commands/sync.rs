@@ -188,11 +188,14 @@ impl Args {
     /// How a sync of whole projects goes about it.
     fn options(&self, cx: &Cx, session: &Session) -> Result<SyncOptions, Report> {
         let zone = &session.config().cli.tz;
-        let since = |text: &String| {
-            When::parse(text, cx.unix_ms(), zone).map(When::first).map_err(|error| {
-                Report::new(Code::Usage, format!("--since: {error}"))
-                    .with_suggestion("2024-02-29, 2024-02-29T12:00Z or 7d")
-            })
+        let now = cx.unix_ms();
+        let wrong = |what: String| {
+            Report::new(Code::Usage, format!("--since: {what}")).with_suggestion("2024-02-29, 2024-02-29T12:00Z or 7d")
+        };
+        let since = |text: &String| match When::parse(text, now, zone).map(When::first) {
+            Ok(at) if at > now => Err(wrong(format!("{} has not come yet", at.rfc3339()))),
+            Ok(at) => Ok(at),
+            Err(error) => Err(wrong(error.to_string())),
         };
         let sweeps = self.sweep || self.full || self.accept_deletions;
         Ok(SyncOptions {

@@ -361,7 +361,12 @@ fn dry_run_no_network_no_write() {
 #[test]
 fn flags_of_a_pass_are_read_before_anything_is_done() {
     let desk = Desk::with_mirror();
-    for line in ["sync --since never", "sync --full --since 7d", "sync --since"] {
+    for line in [
+        "sync --since never",
+        "sync --since 2999-01-01",
+        "sync --full --since 7d",
+        "sync --since",
+    ] {
         let ended = desk.run(line);
         assert_eq!((ended.code, ended.code_of_error().as_str()), (2, "usage"), "{line}");
     }

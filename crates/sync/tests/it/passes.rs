@@ -12,6 +12,7 @@ on_every_host!(
     full_pass_interrupted_then_continued,
     a_full_pass_sends_no_validators_and_sweeps,
     since_sets_floor,
+    since_lowers_the_floor_of_an_empty_stream,
     since_reads_again_once,
 );
 
@@ -164,6 +165,30 @@ async fn since_sets_floor(cx: Cx) {
     };
     world.sync_as(&cx, options).await.unwrap();
     assert_eq!(world.number(&cx, iids).await, 18);
+    world.close(&cx).await;
+}
+
+async fn since_lowers_the_floor_of_an_empty_stream(cx: Cx) {
+    let mut world = World::new(&cx, sized(85, 30, 2)).await;
+    world.options.settings.page_size = 5;
+    let order = by_update(&world.sim.state());
+    let ahead = UnixMs(world.sim.state().now().0 + 60_000);
+    let from = |at: UnixMs| SyncOptions {
+        since: Some(at),
+        ..world.options.clone()
+    };
+    let floor = "SELECT floor_at FROM cursors WHERE stream = 'issues'";
+    world.sync_as(&cx, from(ahead)).await.unwrap();
+    let here = "SELECT count(*) FROM issues";
+    assert_eq!((world.number(&cx, here).await, world.number(&cx, floor).await), (0, ahead.0));
+    // A later time would leave out what came in between.
+    world.sync_as(&cx, from(UnixMs(ahead.0 + 1))).await.unwrap();
+    assert_eq!(world.number(&cx, floor).await, ahead.0);
+    world.sync_as(&cx, from(order[12].0)).await.unwrap();
+    assert_eq!((world.number(&cx, here).await, world.number(&cx, floor).await), (18, order[12].0.0));
+    // With rows above it the floor stays, and what is below is read once.
+    world.sync_as(&cx, from(order[2].0)).await.unwrap();
+    assert_eq!((world.number(&cx, here).await, world.number(&cx, floor).await), (28, order[12].0.0));
     world.close(&cx).await;
 }
 
