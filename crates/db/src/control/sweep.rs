@@ -184,6 +184,21 @@ pub fn living(conn: &Connection, of: SweepOf) -> Result<u64, Error> {
     Ok(n.unsigned_abs())
 }
 
+/// How many of them were updated at a time or later.
+///
+/// # Errors
+/// A failure of the file.
+pub fn living_since(conn: &Connection, of: SweepOf, since: UnixMs) -> Result<u64, Error> {
+    let sql = format!(
+        "SELECT count(*) FROM {} WHERE project_id = ?1 AND gone_at IS NULL AND updated_at >= ?2",
+        entity_table(of.kind)
+    );
+    let n: i64 = conn
+        .prepare_cached(&sql)?
+        .query_row(params![of.project.0, since.0], |row| row.get(0))?;
+    Ok(n.unsigned_abs())
+}
+
 /// Whether an entity is not here as it is at the forge: unknown, gone, or older than `updated_at`.
 ///
 /// # Errors

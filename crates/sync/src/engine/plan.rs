@@ -149,9 +149,12 @@ fn of_known(
             kind: stream.kind(),
         };
         let pages = sweep::living(conn, of)?.div_ceil(page).max(1);
-        requests += match options.reading {
-            Reading::New => 1,
-            Reading::Full => pages,
+        let point = everyday.as_ref().and_then(|cursor| cursor.point.as_ref());
+        let again_from = options.since.filter(|since| point.is_some_and(|point| *since < point.at));
+        requests += match (options.reading, again_from) {
+            (Reading::New, None) => 1,
+            (Reading::New, Some(since)) => sweep::living_since(conn, of, since)?.div_ceil(page).max(1),
+            (Reading::Full, _) => pages,
         };
         if is_due(conn, of, options, now)? {
             is_swept = true;

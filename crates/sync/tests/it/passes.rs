@@ -14,6 +14,7 @@ on_every_host!(
     since_sets_floor,
     since_lowers_the_floor_of_an_empty_stream,
     since_reads_again_once,
+    a_plan_counts_the_pages_that_are_read_again,
 );
 
 fn full(world: &World) -> SyncOptions {
@@ -228,5 +229,23 @@ async fn since_reads_again_once(cx: Cx) {
     };
     world.sync_as(&cx, options).await.unwrap();
     world.assert_whole(&cx, "after a time that has not come").await;
+    world.close(&cx).await;
+}
+
+async fn a_plan_counts_the_pages_that_are_read_again(cx: Cx) {
+    let mut world = World::new(&cx, sized(86, 30, 2)).await;
+    world.options.settings.page_size = 5;
+    world.sync(&cx).await.unwrap();
+    let first = by_update(&world.sim.state())[0].0;
+    let again = SyncOptions {
+        since: Some(first),
+        ..world.options.clone()
+    };
+    let mut requests = Vec::new();
+    for options in [&world.options, &again] {
+        let plan = annals_sync::plan(&cx, &world.db, &[], options).await.unwrap();
+        requests.push(plan.requests);
+    }
+    assert_eq!(requests[1], requests[0] + 5, "six pages of issues instead of one request");
     world.close(&cx).await;
 }
