@@ -23,8 +23,8 @@ use annals_db::ids::Pass;
 use annals_db::work::{cursor, quarantine};
 use annals_net_adapter::{Cx, Started, Stop};
 
-pub use self::due::{Due, judge};
 use self::due::Stage;
+pub use self::due::{Due, judge};
 use super::ending::stop_of;
 use super::project::ProjectRun;
 use super::writer;
