@@ -153,7 +153,11 @@ fn cursor_never_moves_backwards() {
     for (floor, expected) in [(7, 7), (9, 7), (5, 5)] {
         store.write(|tx| cursor::begin(tx, PROJECT, "refs", Pass::Full, Some(UnixMs(floor))));
         let begun = cursor::get(&store.conn, PROJECT, "refs", Pass::Full).unwrap().unwrap();
-        assert_eq!((begun.point, begun.floor_at), (None, Some(UnixMs(expected))), "lowered at most");
+        assert_eq!(
+            (begun.point, begun.floor_at),
+            (None, Some(UnixMs(expected))),
+            "lowered at most"
+        );
     }
     store.write(|tx| cursor::end(tx, PROJECT, "refs", Pass::Full));
     assert_eq!(cursor::get(&store.conn, PROJECT, "refs", Pass::Full).unwrap(), None);

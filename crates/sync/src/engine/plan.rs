@@ -150,7 +150,9 @@ fn of_known(
         };
         let pages = sweep::living(conn, of)?.div_ceil(page).max(1);
         let point = everyday.as_ref().and_then(|cursor| cursor.point.as_ref());
-        let again_from = options.since.filter(|since| point.is_some_and(|point| *since < point.at));
+        let again_from = options
+            .since
+            .filter(|since| point.is_some_and(|point| *since < point.at));
         requests += match (options.reading, again_from) {
             (Reading::New, None) => 1,
             (Reading::New, Some(since)) => sweep::living_since(conn, of, since)?.div_ceil(page).max(1),

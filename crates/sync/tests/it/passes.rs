@@ -246,6 +246,10 @@ async fn a_plan_counts_the_pages_that_are_read_again(cx: Cx) {
         let plan = annals_sync::plan(&cx, &world.db, &[], options).await.unwrap();
         requests.push(plan.requests);
     }
-    assert_eq!(requests[1], requests[0] + 5, "six pages of issues instead of one request");
+    assert_eq!(
+        requests[1],
+        requests[0] + 5,
+        "six pages of issues instead of one request"
+    );
     world.close(&cx).await;
 }

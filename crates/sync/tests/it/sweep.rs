@@ -296,8 +296,20 @@ async fn sweep_walks_past_what_nobody_can_read(cx: Cx) {
     let (result, told) = world.sync_told(&cx).await;
     result.unwrap();
     assert_eq!(issues_asked_for(&world), 200);
-    let says_so = |event: &&Event| matches!(event, Event::Warning { code: Code::Partial, .. });
-    assert_eq!(told.iter().filter(says_so).count(), 1, "a walk that is not over is told");
+    let says_so = |event: &&Event| {
+        matches!(
+            event,
+            Event::Warning {
+                code: Code::Partial,
+                ..
+            }
+        )
+    };
+    assert_eq!(
+        told.iter().filter(says_so).count(),
+        1,
+        "a walk that is not over is told"
+    );
     assert_eq!(world.number(&cx, OPEN).await, 1);
     world.options.sweep = SweepWhen::Due;
     world.sim.clear_log();
@@ -343,7 +355,11 @@ async fn sweep_consent_holds_until_all_is_marked(cx: Cx) {
     };
     let error = sweep(&cx, &world).await.unwrap_err();
     assert_eq!(code(&error), Some(Code::SweepSuspicious), "{error}");
-    assert_eq!(gone(&cx, &world).await, "!1:deleted", "merge requests do not wait for issues");
+    assert_eq!(
+        gone(&cx, &world).await,
+        "!1:deleted",
+        "merge requests do not wait for issues"
+    );
     world.sim.clear_log();
     let error = world.sync(&cx).await.unwrap_err();
     assert_eq!(code(&error), Some(Code::SweepSuspicious), "{error}");
