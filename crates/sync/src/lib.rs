@@ -23,7 +23,7 @@ pub mod verify;
 pub use account::account;
 pub use engine::{
     Added, Deletions, Documents, Embedding, EntityRef, Plan, ProjectPlan, Reading, SweepWhen, SyncOptions, SyncResult,
-    Target, add, plan, sync,
+    Target, add, plan, plan_anew, sync,
 };
 pub use error::Error;
 pub use hosts::Hosts;

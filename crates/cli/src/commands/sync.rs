@@ -7,6 +7,7 @@ use annals_core::{Code, Coded, Report, TaskError};
 use annals_db::read::{self, Visibility};
 use annals_db::{Db, ReadConn};
 use annals_net_adapter::{Cx, Slice};
+use annals_sync::error::Failure;
 use annals_sync::{
     Deletions, Documents, Embedding, Hosts, Plan, Progress, Reading, SurgicalOptions, SweepWhen, SyncOptions,
     SyncResult, Target,
@@ -188,11 +189,14 @@ impl Args {
     /// How a sync of whole projects goes about it.
     fn options(&self, cx: &Cx, session: &Session) -> Result<SyncOptions, Report> {
         let zone = &session.config().cli.tz;
-        let since = |text: &String| {
-            When::parse(text, cx.unix_ms(), zone).map(When::first).map_err(|error| {
-                Report::new(Code::Usage, format!("--since: {error}"))
-                    .with_suggestion("2024-02-29, 2024-02-29T12:00Z or 7d")
-            })
+        let now = cx.unix_ms();
+        let wrong = |what: String| {
+            Report::new(Code::Usage, format!("--since: {what}")).with_suggestion("2024-02-29, 2024-02-29T12:00Z or 7d")
+        };
+        let since = |text: &String| match When::parse(text, now, zone).map(When::first) {
+            Ok(at) if at > now => Err(wrong(format!("{} has not come yet", at.rfc3339()))),
+            Ok(at) => Ok(at),
+            Err(error) => Err(wrong(error.to_string())),
         };
         let sweeps = self.sweep || self.full || self.accept_deletions;
         Ok(SyncOptions {
@@ -285,13 +289,26 @@ impl Args {
         ])
     }
 
-    /// The command line with the projects that were named.
+    /// The command line with the projects that were named, and with what else was asked for.
     fn again(&self, session: &Session) -> String {
         let flag = session.global.project.iter().flat_map(|name| ["-p", name]);
         let words = self.targets.iter().map(String::as_str).chain(flag);
-        words.fold("annals sync".to_owned(), |line, word| {
+        let mut line = words.fold("annals sync".to_owned(), |line, word| {
             format!("{line} {}", quoted(word))
-        })
+        });
+        for flag in self.of_whole_projects().into_iter().chain(self.kept_flags()) {
+            line = match &self.since {
+                Some(since) if flag == "--since" => format!("{line} --since {}", quoted(since)),
+                _ => format!("{line} {flag}"),
+            };
+        }
+        if let Some(jobs) = self.jobs {
+            line = format!("{line} --jobs {jobs}");
+        }
+        if let Some(wait) = self.wait {
+            line = format!("{line} --wait {}s", wait.as_millis().div_ceil(1000));
+        }
+        line
     }
 
     /// What is to be mirrored; nothing means every project that is mirrored already.
@@ -474,7 +491,7 @@ pub fn told(session: &Session, forges: &[Forge], error: &annals_sync::Error) -> 
     let Some(first) = incomplete.failures.first() else {
         return report.into();
     };
-    let first = tokens::advise(first.report.clone(), forges, &session.env);
+    let first = tokens::advise(of_its_project(first), forges, &session.env);
     let report = leading_with(report, &first);
     // The message is that of the first failure, the code may be that of the whole run.
     let (code, named) = (
@@ -487,10 +504,26 @@ pub fn told(session: &Session, forges: &[Forge], error: &annals_sync::Error) -> 
     Report { code, ..named }.into()
 }
 
+/// The next step of every sweep that needs somebody's word.
+const ACCEPT_ALL: &str = "annals sync --accept-deletions";
+
+/// A failure whose next step is about its own project: a consent to one sweep is none to those of other projects.
+fn of_its_project(failure: &Failure) -> Report {
+    let mut report = failure.report.clone();
+    if let (Code::SweepSuspicious, Some(project)) = (report.code, &failure.project) {
+        for action in report.actions.iter_mut().filter(|action| *action == ACCEPT_ALL) {
+            *action = format!("annals sync {} --accept-deletions", quoted(project));
+        }
+    }
+    report
+}
+
 fn leading_with(mut report: Report, first: &Report) -> Report {
     report.suggestion = report.suggestion.or_else(|| first.suggestion.clone());
     let known = std::mem::replace(&mut report.actions, first.actions.clone());
-    let others = known.into_iter().filter(|action| !first.actions.contains(action));
+    let others = known
+        .into_iter()
+        .filter(|action| action != ACCEPT_ALL && !first.actions.contains(action));
     report.actions.extend(others);
     report
 }
@@ -569,5 +602,24 @@ pub fn requests(result: &SyncResult) -> String {
         0 => sent,
         all if all == result.requests => format!("{sent}, all answered \"not modified\""),
         some => format!("{sent}, {some} of them answered \"not modified\""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suspicious_sweep_asks_for_its_own_project_only() {
+        let failure = Failure {
+            project: Some("group/its app".to_owned()),
+            part: Some("sweep".to_owned()),
+            report: Report::new(Code::SweepSuspicious, "30 of 40 issues would be marked as gone"),
+        };
+        assert_eq!(failure.report.actions, [ACCEPT_ALL]);
+        let accept = "annals sync 'group/its app' --accept-deletions";
+        let first = of_its_project(&failure);
+        assert_eq!(first.actions, [accept]);
+        assert_eq!(leading_with(failure.report, &first).actions, [accept]);
     }
 }

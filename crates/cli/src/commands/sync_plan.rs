@@ -1,7 +1,7 @@
 //! `annals sync --dry-run`: what a run would do, from the file alone.
 
 use annals_net_adapter::Cx;
-use annals_sync::{Plan, ProjectPlan, SyncOptions, Target};
+use annals_sync::{Plan, SyncOptions, Target};
 
 use crate::error::Error;
 use crate::output::page::{counted, one_line};
@@ -24,14 +24,7 @@ pub const SHAPE: Shape = Shape {
 pub async fn plan(cx: &Cx, session: &Session, targets: Vec<Target>, options: &SyncOptions) -> Result<Plan, Error> {
     let is_there = session.db_path()?.exists();
     if !is_there {
-        let new = targets.into_iter().filter_map(|target| match target {
-            Target::Url(url) => Some(ProjectPlan::new_at(url)),
-            Target::Path(_) | Target::Id(_) => None,
-        });
-        return Ok(Plan {
-            projects: new.collect(),
-            ..Plan::default()
-        });
+        return annals_sync::plan_anew(&targets, options).map_err(|error| super::sync::told(session, &[], &error));
     }
     let db = session.mirror(cx).await?;
     let planned = annals_sync::plan(cx, &db, &targets, options).await;

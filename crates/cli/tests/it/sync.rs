@@ -63,7 +63,12 @@ fn lock_second_sync_names_holder() {
                 unixepoch() * 1000 - 12000, unixepoch() * 1000 + 3600000 FROM projects;",
         host()
     ));
-    for line in ["sync annals-sample/tidewater", "sync -p tidewater"] {
+    for line in [
+        "sync annals-sample/tidewater",
+        "sync -p tidewater",
+        "sync -p tidewater --full --no-docs --no-events --jobs 2 --wait 60s",
+        "sync -p tidewater --since 7d --sweep --accept-deletions",
+    ] {
         let ended = desk.run(&format!("{line} --db ./annals.db"));
         assert_eq!(ended.code, 9, "{ended:?}");
         let error = ended.error();
@@ -327,6 +332,11 @@ fn dry_run_no_network_no_write() {
         (&planned["projects"][0]["known"], &planned["projects"][0]["requests"]),
         (&false.into(), &serde_json::Value::Null)
     );
+    assert_eq!(planned["projects"][0]["path"], "annals-sample/tidewater");
+    for (more, code) in [("ftp://forge.example/g/p", "usage"), ("no/such", "not_found")] {
+        let ended = desk.run(&format!("sync {url} {more} --dry-run --db annals.db"));
+        assert_eq!(ended.code_of_error(), code, "{ended:?}");
+    }
     assert!(!desk.path("annals.db").exists());
     assert_eq!(requests_of(&forge), 0);
     assert_eq!(desk.run(&format!("sync {url} --db annals.db")).code, 0);
@@ -361,7 +371,12 @@ fn dry_run_no_network_no_write() {
 #[test]
 fn flags_of_a_pass_are_read_before_anything_is_done() {
     let desk = Desk::with_mirror();
-    for line in ["sync --since never", "sync --full --since 7d", "sync --since"] {
+    for line in [
+        "sync --since never",
+        "sync --since 2999-01-01",
+        "sync --full --since 7d",
+        "sync --since",
+    ] {
         let ended = desk.run(line);
         assert_eq!((ended.code, ended.code_of_error().as_str()), (2, "usage"), "{line}");
     }

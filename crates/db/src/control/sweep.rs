@@ -22,7 +22,7 @@ pub struct SweepOf {
 /// A sweep as the file has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sweep {
-    /// Where the walk goes on, in the words of the forge's client; `None` at its beginning.
+    /// Where it goes on, in the words of whoever sweeps; `None` at its beginning.
     pub position: Option<String>,
     /// When it began.
     pub started_at: UnixMs,
@@ -88,18 +88,18 @@ pub fn begin(tx: &WriteTx<'_>, lock: &Lock, of: SweepOf) -> Result<Sweep, Error>
     })
 }
 
-/// Notes what a page of the index showed, and where the walk goes on.
+/// Notes what turned out to be there, and where the sweep goes on.
 ///
 /// # Errors
 /// [`Error::LockLost`], or a failure of the file.
-pub fn step(tx: &WriteTx<'_>, lock: &Lock, of: SweepOf, page: &[Iid], position: &str) -> Result<(), Error> {
-    let new = see(tx, lock, of, page)?;
+pub fn step(tx: &WriteTx<'_>, lock: &Lock, of: SweepOf, iids: &[Iid], position: &str) -> Result<(), Error> {
+    let new = see(tx, lock, of, iids)?;
     tx.prepare_cached("UPDATE sweeps SET position = ?3, seen = seen + ?4 WHERE project_id = ?1 AND kind = ?2")?
         .execute(params![of.project.0, of.kind.as_str(), position, new])?;
     Ok(())
 }
 
-/// Notes numbers that are there although the index did not show them. Returns how many were news.
+/// Notes numbers that were asked for, so that the walk does not do so again. Returns how many were news.
 ///
 /// # Errors
 /// [`Error::LockLost`], or a failure of the file.
@@ -112,6 +112,16 @@ pub fn see(tx: &WriteTx<'_>, lock: &Lock, of: SweepOf, iids: &[Iid]) -> Result<i
         new += i64::from(insert.execute(params![of.project.0, of.kind.as_str(), iid.0])? > 0);
     }
     Ok(new)
+}
+
+/// Whether the index showed a number, or it was asked for.
+///
+/// # Errors
+/// A failure of the file.
+pub fn is_seen(conn: &Connection, of: SweepOf, iid: Iid) -> Result<bool, Error> {
+    let mut select = conn
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM sweep_seen WHERE project_id = ?1 AND kind = ?2 AND iid = ?3)")?;
+    Ok(select.query_row(params![of.project.0, of.kind.as_str(), iid.0], |row| row.get(0))?)
 }
 
 /// Ends a sweep: everything here was seen, or asked about.
@@ -171,6 +181,21 @@ pub fn living(conn: &Connection, of: SweepOf) -> Result<u64, Error> {
     let n: i64 = conn
         .prepare_cached(&sql)?
         .query_row(params![of.project.0], |row| row.get(0))?;
+    Ok(n.unsigned_abs())
+}
+
+/// How many of them were updated at a time or later.
+///
+/// # Errors
+/// A failure of the file.
+pub fn living_since(conn: &Connection, of: SweepOf, since: UnixMs) -> Result<u64, Error> {
+    let sql = format!(
+        "SELECT count(*) FROM {} WHERE project_id = ?1 AND gone_at IS NULL AND updated_at >= ?2",
+        entity_table(of.kind)
+    );
+    let n: i64 = conn
+        .prepare_cached(&sql)?
+        .query_row(params![of.project.0, since.0], |row| row.get(0))?;
     Ok(n.unsigned_abs())
 }
 

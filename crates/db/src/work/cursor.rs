@@ -72,7 +72,8 @@ pub fn get(conn: &Connection, project: ProjectId, stream: &str, pass: Pass) -> R
     Ok(found)
 }
 
-/// Begins a pass at a floor, unless it has begun.
+/// Begins a pass at a floor, unless it has begun. As long as no row was stored its floor may still be lowered; it is
+/// never raised, because what lies between the two would be missing.
 ///
 /// # Errors
 /// A failure of the file.
@@ -85,7 +86,8 @@ pub fn begin(
 ) -> Result<(), Error> {
     tx.prepare_cached(
         "INSERT INTO cursors (project_id, stream, pass, floor_at, rows, updated_at) VALUES (?1, ?2, ?3, ?4, 0, ?5)
-         ON CONFLICT DO NOTHING",
+         ON CONFLICT DO UPDATE SET floor_at = excluded.floor_at, updated_at = excluded.updated_at
+             WHERE at IS NULL AND floor_at > excluded.floor_at",
     )?
     .execute(params![project.0, stream, pass, floor_at.map(|at| at.0), tx.now().0])?;
     Ok(())

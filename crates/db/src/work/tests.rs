@@ -150,9 +150,15 @@ fn cursor_never_moves_backwards() {
     assert_eq!(at(), (Some((100, "10".to_owned())), 6));
     let nowhere = store.write(|tx| cursor::advance(tx, PROJECT, "refs", Pass::Full, None, 0));
     assert!(!nowhere);
-    store.write(|tx| cursor::begin(tx, PROJECT, "refs", Pass::Full, Some(UnixMs(7))));
-    let begun = cursor::get(&store.conn, PROJECT, "refs", Pass::Full).unwrap().unwrap();
-    assert_eq!((begun.point, begun.floor_at), (None, Some(UnixMs(7))));
+    for (floor, expected) in [(7, 7), (9, 7), (5, 5)] {
+        store.write(|tx| cursor::begin(tx, PROJECT, "refs", Pass::Full, Some(UnixMs(floor))));
+        let begun = cursor::get(&store.conn, PROJECT, "refs", Pass::Full).unwrap().unwrap();
+        assert_eq!(
+            (begun.point, begun.floor_at),
+            (None, Some(UnixMs(expected))),
+            "lowered at most"
+        );
+    }
     store.write(|tx| cursor::end(tx, PROJECT, "refs", Pass::Full));
     assert_eq!(cursor::get(&store.conn, PROJECT, "refs", Pass::Full).unwrap(), None);
 }

@@ -25,7 +25,7 @@ mod sweep;
 pub(crate) mod writer;
 
 pub use options::{Deletions, Documents, Embedding, Reading, SweepWhen, SyncOptions, Target};
-pub use plan::{Plan, ProjectPlan, StreamPlan, plan};
+pub use plan::{Plan, ProjectPlan, StreamPlan, plan, plan_anew};
 pub use register::{Added, add};
 pub use result::{EntityRef, JobsResult, ProjectResult, StreamResult, SyncResult};
 pub use run::sync;

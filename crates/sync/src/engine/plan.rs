@@ -86,10 +86,34 @@ pub async fn plan(cx: &Cx, db: &Db, targets: &[Target], options: &SyncOptions) -
     Ok(plan.await?)
 }
 
+/// The same where there is no file yet: every address is new, and nothing else is known.
+///
+/// # Errors
+/// [`Error::Target`] or [`Error::UnknownProject`].
+pub fn plan_anew(targets: &[Target], options: &SyncOptions) -> Result<Plan, Error> {
+    let mut plan = Plan::default();
+    let mut addresses = Vec::new();
+    for target in targets {
+        let address = match target {
+            Target::Url(text) => options.project_url(text, &[])?,
+            Target::Path(path) => return Err(Error::UnknownProject { path: path.clone() }),
+            Target::Id(id) => {
+                return Err(Error::UnknownProject {
+                    path: format!("with row {id}"),
+                });
+            }
+        };
+        if !addresses.contains(&address) {
+            plan.projects.push(ProjectPlan::new_at(address.path.clone()));
+            addresses.push(address);
+        }
+    }
+    Ok(plan)
+}
+
 impl ProjectPlan {
     /// The plan for a project that the file does not have.
-    #[must_use]
-    pub fn new_at(path: String) -> Self {
+    fn new_at(path: String) -> Self {
         Self {
             path,
             known: false,
@@ -125,9 +149,14 @@ fn of_known(
             kind: stream.kind(),
         };
         let pages = sweep::living(conn, of)?.div_ceil(page).max(1);
-        requests += match options.reading {
-            Reading::New => 1,
-            Reading::Full => pages,
+        let point = everyday.as_ref().and_then(|cursor| cursor.point.as_ref());
+        let again_from = options
+            .since
+            .filter(|since| point.is_some_and(|point| *since < point.at));
+        requests += match (options.reading, again_from) {
+            (Reading::New, None) => 1,
+            (Reading::New, Some(since)) => sweep::living_since(conn, of, since)?.div_ceil(page).max(1),
+            (Reading::Full, _) => pages,
         };
         if is_due(conn, of, options, now)? {
             is_swept = true;

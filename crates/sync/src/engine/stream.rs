@@ -475,13 +475,18 @@ impl Position {
         let floor = known.as_ref().and_then(|cursor| cursor.floor_at);
         let begun = known.is_some();
         let Some(point) = known.and_then(|cursor| cursor.point) else {
-            let floor = if begun { floor } else { since };
-            if !begun && floor.is_some() {
-                begin(cx, project, stream, Pass::Incremental, floor).await?;
+            // Nothing was stored, so a floor that turned out too high can still be lowered.
+            let lowest = match floor {
+                Some(floor) => Some(since.map_or(floor, |since| since.min(floor))),
+                None if begun => None,
+                None => since,
+            };
+            if lowest != floor {
+                begin(cx, project, stream, Pass::Incremental, lowest).await?;
             }
             return Ok(Self {
                 pass: Pass::Incremental,
-                floor,
+                floor: lowest,
                 again_from: None,
                 cursor: None,
             });

@@ -216,11 +216,19 @@ impl Host {
 
     async fn attempt(&self, cx: &Cx, ask: &Ask<'_>) -> Result<Try, ForgeError> {
         let stage = StageGuard::enter(ask.flight, FlightStage::Queueing);
-        let share = self.pace.share();
-        let slot = cx
-            .or_stop(self.slots.acquire(cx, share))
-            .await?
-            .map_err(ForgeError::from)?;
+        let mut share = self.pace.share();
+        let slot = loop {
+            let slot = cx
+                .or_stop(self.slots.acquire(cx, share))
+                .await?
+                .map_err(ForgeError::from)?;
+            // While this one queued, the pace may have been lowered: then it queues for as much as the others do.
+            let larger = self.pace.share();
+            if larger <= share {
+                break slot;
+            }
+            share = larger;
+        };
         ask.flight.enter(FlightStage::Reading);
         let waited = self.window.acquire(cx).await?;
         ask.meter.waited(waited);
@@ -232,14 +240,15 @@ impl Host {
             Ok(response) => response,
             Err(error) => return self.failed(error),
         };
-        if response.status() == http::StatusCode::SERVICE_UNAVAILABLE {
-            self.pace.refused(began, cx.now());
-        } else {
-            self.pace.answered(began, cx.now());
-        }
+        let (answered, status) = (cx.now(), response.status());
         let reply = self.read(cx, ask, response).await;
-        if matches!(reply, Ok(Try::Limited(_))) {
-            self.pace.refused(began, cx.now());
+        match &reply {
+            Ok(Try::Limited(_)) => self.pace.refused(began, cx.now()),
+            _ if status == http::StatusCode::SERVICE_UNAVAILABLE => self.pace.refused(began, cx.now()),
+            Ok(Try::Done(Reply::Fresh(_))) => self.pace.answered(began, answered),
+            // An answer without a body says that the host keeps up, but its time is not that of a list.
+            Ok(Try::Done(_)) => self.pace.kept_up(),
+            Ok(Try::Failed(_)) | Err(_) => {}
         }
         drop(slot);
         drop(stage);

@@ -155,6 +155,8 @@ pub struct IndexPage {
     pub entries: Vec<IndexEntry>,
     /// Where it goes on; none at its end.
     pub next: Option<IndexPosition>,
+    /// What was odd about the way to it.
+    pub odd: Vec<Oddity>,
 }
 
 /// An entity as an index names it.

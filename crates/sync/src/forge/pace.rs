@@ -2,10 +2,10 @@
 //!
 //! The rule. A refusal (429, 503, or another answer with a rate signal) halves the number; answers that have become
 //! three times as slow as they were, and by more than [`SLACK`], take one away. Either counts once for all requests
-//! that were under way: what was sent before the number was lowered says nothing about the new one. Eight good
-//! answers for each request that may be under way give one back, up to what the configuration allows; it never
-//! falls below one. How slow answers "were" follows a lasting change, so that a host that is slow for good is not
-//! held down for ever.
+//! that were under way: what was sent before the number was lowered says nothing about the new one. Only answers with
+//! a body are compared: "not modified" is quick on a host that is not. Eight good answers, of any kind, for each
+//! request that may be under way give one back, up to what the configuration allows; it never falls below one. How
+//! slow answers "were" follows a lasting change, so that a host that is slow for good is not held down for ever.
 //!
 //! The number is enforced by weight: all requests share one semaphore, and while there are to be fewer of them each
 //! takes a larger share of it.
@@ -91,7 +91,7 @@ impl Pace {
         }
     }
 
-    /// The host answered a request that began at `began`.
+    /// The host answered a request that began at `began` with a body, whose head came at `now`.
     pub fn answered(&self, began: MonoTime, now: MonoTime) {
         let took = now.since(began);
         let mut state = self.lock();
@@ -116,11 +116,12 @@ impl Pace {
             }
             return;
         }
-        state.good += 1;
-        if state.limit < self.most && state.good >= state.limit * EARN {
-            state.limit += 1;
-            state.good = 0;
-        }
+        state.earn(self.most);
+    }
+
+    /// The host answered, with nothing whose time could be compared.
+    pub fn kept_up(&self) {
+        self.lock().earn(self.most);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -131,6 +132,14 @@ impl Pace {
 impl State {
     fn is_news(&self, began: MonoTime) -> bool {
         self.lowered_at.is_none_or(|at| began > at)
+    }
+
+    fn earn(&mut self, most: usize) {
+        self.good += 1;
+        if self.limit < most && self.good >= self.limit * EARN {
+            self.limit += 1;
+            self.good = 0;
+        }
     }
 
     fn lower_to(&mut self, limit: usize, now: MonoTime) {
@@ -200,6 +209,17 @@ mod tests {
         assert!(pace.limit() < 4);
         answers(&pace, now, 400, 2_000);
         assert_eq!(pace.limit(), 4, "slow for good");
+    }
+
+    #[test]
+    fn answers_that_are_not_compared_earn_the_pace_back() {
+        let pace = Pace::new(2);
+        pace.refused(at(0), at(1));
+        assert_eq!(pace.limit(), 1);
+        for _ in 0..EARN {
+            pace.kept_up();
+        }
+        assert_eq!(pace.limit(), 2);
     }
 
     #[test]

@@ -3,15 +3,23 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 use std::num::NonZeroU32;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::common::{World, sized};
 use annals_core::{CancelKind, CancelReason};
+use annals_net_adapter::http::{Body, HttpClient, HttpError, ReqOpts, Request, Response};
 use annals_net_adapter::lab::LabConfig;
 use annals_net_adapter::{BackendKind, Cx};
+use annals_sync::Progress;
+use annals_sync::forge::budget::ByteBudget;
+use annals_sync::forge::host::{Ask, Host, HostPolicy};
+use annals_sync::forge::meter::Meter;
 use annals_sync::forge::sliding_window::SlidingWindow;
 use annals_testkit::forge::{Key, Latency, SimOptions, State};
+use bytes::Bytes;
 
 const SEEDS: u64 = 32;
 const PER: Duration = Duration::from_secs(1);
@@ -101,6 +109,77 @@ fn limiter_cancelled_waiter_delays_nobody() {
             });
             report.clean().unwrap();
         }
+    }
+}
+
+/// Says "too many" to the first request, and counts how many of the later ones are under way at once.
+#[derive(Default)]
+struct Strained {
+    sent: AtomicUsize,
+    under_way: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl HttpClient for Strained {
+    fn send<'a>(
+        &'a self,
+        cx: &'a Cx,
+        _request: Request,
+        _options: &'a ReqOpts,
+    ) -> Pin<Box<dyn Future<Output = Result<Response, HttpError>> + Send + 'a>> {
+        Box::pin(async move {
+            let before = self.sent.fetch_add(1, Ordering::SeqCst);
+            let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+            // The first four left before the host had said anything.
+            if before >= 4 {
+                self.most.fetch_max(under_way, Ordering::SeqCst);
+            }
+            let answer = http::Response::builder().header("content-type", "application/json");
+            let answer = if before == 0 {
+                cx.sleep(Duration::from_millis(100)).await.unwrap();
+                answer.status(429).header("retry-after", "2")
+            } else {
+                cx.sleep(Duration::from_secs(1)).await.unwrap();
+                answer.status(200)
+            };
+            self.under_way.fetch_sub(1, Ordering::SeqCst);
+            Ok(answer.body(Body::from(Bytes::from_static(b"[]"))).unwrap())
+        })
+    }
+}
+
+#[test]
+fn a_lowered_pace_holds_those_that_queue() {
+    for backend in BackendKind::compiled() {
+        let report = LabConfig::new(9).on(*backend).run(|cx| async move {
+            let client = Arc::new(Strained::default());
+            let host = Arc::new(Host::new("forge", client.clone(), HostPolicy::default()));
+            let mut tasks = Vec::new();
+            for _ in 0..12 {
+                let host = host.clone();
+                let task = cx.spawn("asker", move |cx| async move {
+                    let (meter, budget) = (Meter::new(Progress::silent()), ByteBudget::new(1 << 20));
+                    let (flight, url) = (budget.flight(), "https://forge.example/list".parse().unwrap());
+                    let ask = Ask {
+                        url: &url,
+                        query: None,
+                        auth: None,
+                        token_variables: &[],
+                        validators: None,
+                        flight: &flight,
+                        meter: &meter,
+                    };
+                    host.ask(&cx, &ask).await.map(|_reply| ())
+                });
+                tasks.push(task.unwrap());
+            }
+            for task in &mut tasks {
+                assert!(task.join(&cx).await.unwrap().is_ok());
+            }
+            assert_eq!(client.sent.load(Ordering::SeqCst), 13);
+            assert_eq!(client.most.load(Ordering::SeqCst), 2, "half of four");
+        });
+        report.clean().unwrap();
     }
 }
 

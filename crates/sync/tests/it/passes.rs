@@ -12,7 +12,9 @@ on_every_host!(
     full_pass_interrupted_then_continued,
     a_full_pass_sends_no_validators_and_sweeps,
     since_sets_floor,
+    since_lowers_the_floor_of_an_empty_stream,
     since_reads_again_once,
+    a_plan_counts_the_pages_that_are_read_again,
 );
 
 fn full(world: &World) -> SyncOptions {
@@ -167,6 +169,36 @@ async fn since_sets_floor(cx: Cx) {
     world.close(&cx).await;
 }
 
+async fn since_lowers_the_floor_of_an_empty_stream(cx: Cx) {
+    let mut world = World::new(&cx, sized(85, 30, 2)).await;
+    world.options.settings.page_size = 5;
+    let order = by_update(&world.sim.state());
+    let ahead = UnixMs(world.sim.state().now().0 + 60_000);
+    let from = |at: UnixMs| SyncOptions {
+        since: Some(at),
+        ..world.options.clone()
+    };
+    let above = |floor: UnixMs| i64::try_from(order.iter().filter(|(at, _)| *at >= floor).count()).unwrap();
+    let (lower, lowest) = (order[12].0, order[2].0);
+    assert!(above(lower) < above(lowest));
+    let floor = "SELECT floor_at FROM cursors WHERE stream = 'issues'";
+    let here = "SELECT count(*) FROM issues";
+    world.sync_as(&cx, from(ahead)).await.unwrap();
+    assert_eq!(world.number(&cx, here).await, 0);
+    assert_eq!(world.number(&cx, floor).await, ahead.0);
+    // A later time would leave out what came in between.
+    world.sync_as(&cx, from(UnixMs(ahead.0 + 1))).await.unwrap();
+    assert_eq!(world.number(&cx, floor).await, ahead.0);
+    world.sync_as(&cx, from(lower)).await.unwrap();
+    assert_eq!(world.number(&cx, here).await, above(lower));
+    assert_eq!(world.number(&cx, floor).await, lower.0);
+    // With rows above it the floor stays, and what is below is read once.
+    world.sync_as(&cx, from(lowest)).await.unwrap();
+    assert_eq!(world.number(&cx, here).await, above(lowest));
+    assert_eq!(world.number(&cx, floor).await, lower.0);
+    world.close(&cx).await;
+}
+
 async fn since_reads_again_once(cx: Cx) {
     let mut world = World::new(&cx, sized(84, 30, 2)).await;
     world.options.settings.page_size = 5;
@@ -197,5 +229,27 @@ async fn since_reads_again_once(cx: Cx) {
     };
     world.sync_as(&cx, options).await.unwrap();
     world.assert_whole(&cx, "after a time that has not come").await;
+    world.close(&cx).await;
+}
+
+async fn a_plan_counts_the_pages_that_are_read_again(cx: Cx) {
+    let mut world = World::new(&cx, sized(86, 30, 2)).await;
+    world.options.settings.page_size = 5;
+    world.sync(&cx).await.unwrap();
+    let first = by_update(&world.sim.state())[0].0;
+    let again = SyncOptions {
+        since: Some(first),
+        ..world.options.clone()
+    };
+    let mut requests = Vec::new();
+    for options in [&world.options, &again] {
+        let plan = annals_sync::plan(&cx, &world.db, &[], options).await.unwrap();
+        requests.push(plan.requests);
+    }
+    assert_eq!(
+        requests[1],
+        requests[0] + 5,
+        "six pages of issues instead of one request"
+    );
     world.close(&cx).await;
 }

@@ -10,7 +10,7 @@ use annals_core::{CancelKind, CancelReason, Code, Secret, Signal, UnixMs};
 use annals_db::{Db, OpenOptions, dump};
 use annals_net_adapter::lab::LabConfig;
 use annals_net_adapter::{BackendKind, Cx, Outcome, on_every_host};
-use annals_sync::{Deletions, Error, Progress, Reading, SweepWhen, SyncOptions, SyncResult, Target};
+use annals_sync::{Deletions, Documents, Error, Event, Progress, Reading, SweepWhen, SyncOptions, SyncResult, Target};
 use annals_testkit::forge::{
     Absence, Face, Fault, FaultPlan, Graphql, Key, Latency, Policy, Rule, SimOptions, Simulator, State, When,
 };
@@ -22,10 +22,16 @@ on_every_host!(
     sweep_marks_hidden,
     sweep_marks_back,
     sweep_resumes_at_its_position,
+    sweep_asked_for_now_looks_again,
     sweep_heals_missed_update,
+    sweep_walks_past_what_nobody_can_read,
+    sweep_survives_an_entity_that_breaks_the_server,
     sweep_mass_guard,
+    sweep_consent_holds_until_all_is_marked,
     sweep_is_done_once_a_week,
     sweep_without_graphql_reads_the_lists,
+    a_query_that_is_refused_is_sent_again_next_time,
+    a_query_that_is_refused_half_way_falls_back_to_the_lists,
     a_position_that_leads_nowhere_begins_anew,
     hidden_project_marks_no_entity,
     issue_transfer_points_to_target,
@@ -60,6 +66,8 @@ const GONE: &str = "SELECT group_concat(name, ' ') FROM (
     SELECT '#' || iid || ':' || gone_reason || coalesce('>' || moved_to, '') AS name FROM issues WHERE gone_at IS NOT NULL
     UNION ALL
     SELECT '!' || iid || ':' || gone_reason || coalesce('>' || moved_to, '') FROM merge_requests WHERE gone_at IS NOT NULL)";
+
+const OPEN: &str = "SELECT count(*) FROM sweeps WHERE finished_at IS NULL";
 
 async fn gone(cx: &Cx, world: &World) -> String {
     world.text(cx, GONE).await.unwrap_or_default()
@@ -171,6 +179,24 @@ async fn sweep_resumes_at_its_position(cx: Cx) {
     world.close(&cx).await;
 }
 
+async fn sweep_asked_for_now_looks_again(cx: Cx) {
+    let mut world = world(&cx, small(74)).await;
+    world.options.settings.page_size = 5;
+    world.sync(&cx).await.unwrap();
+    let second = Rule::new(Fault::MalformedJson, "*/api/graphql", When::Nth(2));
+    world.sim.set_faults(FaultPlan::none().with(second));
+    sweep(&cx, &world).await.unwrap_err();
+    world.sim.set_faults(FaultPlan::none());
+    // Met by the half of the walk that is over.
+    world
+        .sim
+        .with_state(|state| state.vanish(Key::issue(2), Absence::Deleted));
+    sweep(&cx, &world).await.unwrap();
+    assert_eq!(gone(&cx, &world).await, "#2:deleted");
+    assert_eq!(world.number(&cx, OPEN).await, 0);
+    world.close(&cx).await;
+}
+
 async fn a_position_that_leads_nowhere_begins_anew(cx: Cx) {
     let mut world = world(&cx, small(64)).await;
     world.options.settings.page_size = 5;
@@ -188,8 +214,7 @@ async fn a_position_that_leads_nowhere_begins_anew(cx: Cx) {
     broken.await.unwrap();
     world.sync(&cx).await.unwrap();
     assert_eq!(gone(&cx, &world).await, "#1:missing");
-    let open = "SELECT count(*) FROM sweeps WHERE finished_at IS NULL";
-    assert_eq!(world.number(&cx, open).await, 0);
+    assert_eq!(world.number(&cx, OPEN).await, 0);
     world.close(&cx).await;
 }
 
@@ -222,6 +247,152 @@ async fn sweep_heals_missed_update(cx: Cx) {
     sweep(&cx, &world).await.unwrap();
     assert_eq!(world.number(&cx, missed).await, 1);
     world.assert_whole(&cx, "with what was missed").await;
+    world.close(&cx).await;
+}
+
+/// How many issues were asked for by themselves.
+fn issues_asked_for(world: &World) -> usize {
+    let log = world.sim.log();
+    let single = |target: &str| {
+        let number = target.rsplit_once("/issues/").map(|(_, rest)| rest.to_owned());
+        number.is_some_and(|number| number.parse::<i64>().is_ok())
+    };
+    log.iter().filter(|entry| single(&entry.target)).count()
+}
+
+/// Issues and merge requests, of which a sync stores nothing but themselves.
+async fn bare(cx: &Cx, state: State) -> World {
+    let mut world = world(cx, state).await;
+    world.options.settings.events = false;
+    world.options.documents = Documents::Leave;
+    world
+}
+
+async fn sweep_walks_past_what_nobody_can_read(cx: Cx) {
+    let mut state = sized(75, 215, 2);
+    let mut by_update: Vec<_> = (1..=215)
+        .map(|iid| (state.head(Key::issue(iid)).unwrap().updated_at, iid))
+        .collect();
+    by_update.sort_unstable();
+    let (hidden, shown) = by_update.split_at(210);
+    for (_, iid) in hidden {
+        assert!(state.vanish(Key::issue(*iid), Absence::Hidden));
+    }
+    let mut world = bare(&cx, state).await;
+    world.sync(&cx).await.unwrap();
+    assert_eq!(world.number(&cx, "SELECT count(*) FROM issues").await, 5);
+    let last = shown[0].1;
+    world.sim.with_state(|state| {
+        for (_, iid) in hidden {
+            state.reappear(Key::issue(*iid));
+        }
+        state.vanish(Key::issue(last), Absence::Deleted);
+    });
+    // The index names them, and each by itself is refused.
+    let refused = Rule::new(Fault::Forbidden, "*/issues/*", When::Always);
+    world.sim.set_faults(FaultPlan::none().with(refused));
+    world.sim.clear_log();
+    world.options.sweep = SweepWhen::Now;
+    let (result, told) = world.sync_told(&cx).await;
+    result.unwrap();
+    assert_eq!(issues_asked_for(&world), 200);
+    let says_so = |event: &&Event| {
+        matches!(
+            event,
+            Event::Warning {
+                code: Code::Partial,
+                ..
+            }
+        )
+    };
+    assert_eq!(
+        told.iter().filter(says_so).count(),
+        1,
+        "a walk that is not over is told"
+    );
+    assert_eq!(world.number(&cx, OPEN).await, 1);
+    world.options.sweep = SweepWhen::Due;
+    world.sim.clear_log();
+    world.sync(&cx).await.unwrap();
+    let asked = issues_asked_for(&world);
+    assert!(asked <= 11, "what was asked for before is not asked for again: {asked}");
+    assert_eq!(gone(&cx, &world).await, format!("#{last}:hidden"));
+    assert_eq!(world.number(&cx, OPEN).await, 0);
+    world.close(&cx).await;
+}
+
+async fn sweep_survives_an_entity_that_breaks_the_server(cx: Cx) {
+    let world = bare(&cx, small(76)).await;
+    world.sync(&cx).await.unwrap();
+    world.sim.with_state(|state| {
+        for iid in [3, 5] {
+            state.vanish(Key::issue(iid), Absence::Deleted);
+        }
+    });
+    let broken = Rule::new(Fault::InternalError, "*/issues/3", When::Always);
+    world.sim.set_faults(FaultPlan::none().with(broken));
+    sweep(&cx, &world).await.unwrap();
+    assert_eq!(gone(&cx, &world).await, "#5:deleted", "the other one proves nothing");
+    world.sim.set_faults(FaultPlan::none());
+    sweep(&cx, &world).await.unwrap();
+    assert_eq!(gone(&cx, &world).await, "#3:deleted #5:deleted");
+    world.close(&cx).await;
+}
+
+async fn sweep_consent_holds_until_all_is_marked(cx: Cx) {
+    let world = bare(&cx, sized(77, 230, 4)).await;
+    world.sync(&cx).await.unwrap();
+    world.sim.with_state(|state| {
+        for iid in 1..=225 {
+            assert!(state.vanish(Key::issue(iid), Absence::Deleted));
+        }
+        state.vanish(Key::mr(1), Absence::Deleted);
+    });
+    let marked = "SELECT count(*) FROM issues WHERE gone_at IS NOT NULL";
+    let code = |error: &Error| match error {
+        Error::Incomplete(incomplete) => incomplete.failures.first().map(|failure| failure.report.code),
+        _ => None,
+    };
+    let error = sweep(&cx, &world).await.unwrap_err();
+    assert_eq!(code(&error), Some(Code::SweepSuspicious), "{error}");
+    assert_eq!(
+        gone(&cx, &world).await,
+        "!1:deleted",
+        "merge requests do not wait for issues"
+    );
+    world.sim.clear_log();
+    let error = world.sync(&cx).await.unwrap_err();
+    assert_eq!(code(&error), Some(Code::SweepSuspicious), "{error}");
+    assert!(error.to_string().contains("225 of 230 issues"), "{error}");
+    assert_eq!(issues_asked_for(&world), 25, "a sample");
+    let accepted = SyncOptions {
+        deletions: Deletions::Accepted,
+        ..now(&world.options)
+    };
+    world.sync_as(&cx, accepted).await.unwrap();
+    assert_eq!(world.number(&cx, marked).await, 200);
+    // As the warning says, the next one goes on; nobody has to be asked again.
+    world.sync(&cx).await.unwrap();
+    assert_eq!(world.number(&cx, marked).await, 225);
+    assert_eq!(world.number(&cx, OPEN).await, 0);
+    // A consent is for one sweep.
+    world.sim.with_state(|state| {
+        for iid in 1..=225 {
+            state.reappear(Key::issue(iid));
+        }
+    });
+    for _ in 0..2 {
+        sweep(&cx, &world).await.unwrap();
+    }
+    assert_eq!(world.number(&cx, marked).await, 0, "all are back");
+    world.sim.with_state(|state| {
+        for iid in 100..=150 {
+            state.vanish(Key::issue(iid), Absence::Deleted);
+        }
+    });
+    let error = sweep(&cx, &world).await.unwrap_err();
+    assert_eq!(code(&error), Some(Code::SweepSuspicious), "{error}");
+    assert_eq!(world.number(&cx, marked).await, 0);
     world.close(&cx).await;
 }
 
@@ -310,8 +481,12 @@ async fn sweep_without_graphql_reads_the_lists(cx: Cx) {
     world.sync(&cx).await.unwrap();
     assert_eq!(posts(&world), 0, "a stranger posts nothing");
     let_in(&mut world.options);
-    sweep(&cx, &world).await.unwrap();
+    world.options = now(&world.options);
+    let (result, told) = world.sync_told(&cx).await;
+    result.unwrap();
     assert_eq!(posts(&world), 1, "asked once");
+    let says_so = |event: &&Event| matches!(event, Event::Warning { message, .. } if message.contains("GraphQL"));
+    assert_eq!(told.iter().filter(says_so).count(), 1, "and told once");
     world.sim.with_state(|state| {
         state.vanish(Key::issue(3), Absence::Deleted);
         state.vanish(Key::mr(8), Absence::Missing);
@@ -321,6 +496,34 @@ async fn sweep_without_graphql_reads_the_lists(cx: Cx) {
     assert_eq!(posts(&world), 0, "and never again");
     assert_eq!(gone(&cx, &world).await, "#3:deleted !8:missing");
     assert_eq!(world.sim.stats().writes_refused, 0);
+    world.close(&cx).await;
+}
+
+async fn a_query_that_is_refused_is_sent_again_next_time(cx: Cx) {
+    let world = world(&cx, small(78)).await;
+    let first = Rule::new(Fault::Forbidden, "*/api/graphql", When::Nth(1));
+    world.sim.set_faults(FaultPlan::none().with(first));
+    world.sync(&cx).await.unwrap();
+    assert_eq!(posts(&world), 2, "the other kind asks all the same");
+    assert_eq!(world.number(&cx, OPEN).await, 0, "the lists were read instead");
+    world.sim.clear_log();
+    sweep(&cx, &world).await.unwrap();
+    assert_eq!(posts(&world), 2, "one refusal is not for good");
+    world.close(&cx).await;
+}
+
+async fn a_query_that_is_refused_half_way_falls_back_to_the_lists(cx: Cx) {
+    let mut world = world(&cx, small(79)).await;
+    world.options.settings.page_size = 5;
+    world.sync(&cx).await.unwrap();
+    world
+        .sim
+        .with_state(|state| state.vanish(Key::issue(11), Absence::Deleted));
+    let second = Rule::new(Fault::Forbidden, "*/api/graphql", When::Nth(2));
+    world.sim.set_faults(FaultPlan::none().with(second));
+    sweep(&cx, &world).await.unwrap();
+    assert_eq!(gone(&cx, &world).await, "#11:deleted");
+    assert_eq!(world.number(&cx, OPEN).await, 0);
     world.close(&cx).await;
 }
 

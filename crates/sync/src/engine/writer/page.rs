@@ -146,7 +146,7 @@ pub fn end_full(tx: &WriteTx<'_>, place: &Place, stream: Stream) -> Result<(), E
     cursor::end(tx, place.project, stream.as_str(), Pass::Full)
 }
 
-/// Begins a pass at its floor, unless it has begun.
+/// Begins a pass at its floor, unless it has begun; a floor under which nothing was stored can be lowered.
 pub fn begin_pass(
     tx: &WriteTx<'_>,
     place: &Place,

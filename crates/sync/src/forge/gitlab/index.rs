@@ -17,7 +17,7 @@ use crate::forge::error::ForgeError;
 use crate::forge::host::Reply;
 use crate::forge::paging::{LoopGuard, More, PageHead, Step, Window};
 use crate::forge::raw::RawItem;
-use crate::forge::{Answer, Fetch, IndexAt, IndexEntry, IndexPage, IndexPosition, Via};
+use crate::forge::{Answer, Fetch, IndexAt, IndexEntry, IndexPage, IndexPosition, Oddity, Via};
 
 #[derive(Deserialize)]
 struct Envelope {
@@ -51,9 +51,10 @@ struct PageInfo {
 /// What became of a query.
 enum Queried {
     Page(IndexPage),
-    /// There is no GraphQL, or not for us.
+    /// There is no GraphQL.
     Nowhere,
-    /// It does not answer this query: another project than REST shows, or a cursor it does not know.
+    /// It does not answer this query: another project than REST shows, a cursor it does not know, a token without the
+    /// right. The next one may be answered.
     Declined,
 }
 
@@ -65,6 +66,7 @@ impl GitLab {
         place: IndexAt<'_>,
         guard: &mut LoopGuard,
     ) -> Fetch<IndexPage> {
+        let mut odd = Vec::new();
         let window = match place.at {
             IndexPosition::Window(window) => *window,
             IndexPosition::Start | IndexPosition::Cursor(_) => {
@@ -75,7 +77,11 @@ impl GitLab {
                 };
                 match queried {
                     Queried::Page(page) => return Ok(Answer::New(page)),
-                    Queried::Nowhere => self.capabilities.without_graphql(),
+                    Queried::Nowhere => {
+                        self.capabilities.without_graphql();
+                        let host = self.host.name();
+                        odd.push(Oddity::new("sweeps read whole lists: there is no GraphQL", host));
+                    }
                     Queried::Declined => {}
                 }
                 if matches!(place.at, IndexPosition::Cursor(_)) {
@@ -85,7 +91,11 @@ impl GitLab {
                 Window { start: None, page: 1 }
             }
         };
-        self.list_index(cx, via, place, window, guard).await
+        let mut listed = self.list_index(cx, via, place, window, guard).await?;
+        if let Answer::New(page) = &mut listed {
+            page.odd = odd;
+        }
+        Ok(listed)
     }
 
     async fn query_index(
@@ -106,7 +116,9 @@ impl GitLab {
         let body = query(place, self.urls.page_size(), after);
         let fresh = match self.query(cx, via, &url, &body).await {
             Ok(Reply::Fresh(fresh)) => fresh,
-            Ok(_) => return Ok(Queried::Nowhere),
+            Ok(Reply::Missing | Reply::Refused(405)) => return Ok(Queried::Nowhere),
+            // Such an answer may be a proxy's or about this token: both pass.
+            Ok(_) => return Ok(Queried::Declined),
             Err(error) => return Err(error),
         };
         let Ok(envelope) = serde_json::from_slice::<Envelope>(&fresh.body) else {
@@ -129,6 +141,7 @@ impl GitLab {
         Ok(Queried::Page(IndexPage {
             entries,
             next: next.map(IndexPosition::Cursor),
+            odd: Vec::new(),
         }))
     }
 
@@ -171,7 +184,11 @@ impl GitLab {
             Step::End => None,
             Step::SameWindow(next) | Step::NewWindow(next) => Some(IndexPosition::Window(next)),
         };
-        Ok(Answer::New(IndexPage { entries, next }))
+        Ok(Answer::New(IndexPage {
+            entries,
+            next,
+            odd: Vec::new(),
+        }))
     }
 
     fn after(&self, guard: &mut LoopGuard, entries: &[IndexEntry]) -> Result<(), ForgeError> {
