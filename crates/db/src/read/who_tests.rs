@@ -198,9 +198,7 @@ fn as_of_who_knows_no_review_of_later() {
         "INSERT INTO mr_reviewers (mr_id, user_id, state) VALUES (?1, ?2, 'approved')",
         params![mr, dan],
     );
-    let state = |said: Option<&str>| {
-        serde_json::json!({"author": "ann", "state": "open", "reviewers": [{"name": "Dan", "state": said}]})
-    };
+    let state = |said: Option<&str>| serde_json::json!({"author": "ann", "state": "open", "reviewers": [{"name": "Dan", "state": said}]});
     mirror.revision("merge_request", mr, NOW - 10 * DAY, &state(None));
     mirror.revision("merge_request", mr, NOW - 5 * DAY, &state(Some("approved")));
     let of = |as_of| {
@@ -225,6 +223,28 @@ fn what_closes_is_linked_both_ways_within_its_forge() {
     let linked = |entity| crate::read::linked(&mirror.conn, &Visibility::all(), entity).unwrap();
     assert_eq!(linked(EntityId::merge_request(1)), [EntityId::issue(issue)]);
     assert_eq!(linked(EntityId::issue(issue)), [EntityId::merge_request(1)]);
+    // It has moved since; the reference was written before.
+    mirror.run(
+        "UPDATE projects SET path = 'moved/two', path_folded = 'moved/two' WHERE id = 2",
+        [],
+    );
+    mirror.run(
+        "INSERT INTO project_paths (project_id, path_folded, until_at) VALUES (2, 'group/two', 5)",
+        [],
+    );
+    assert_eq!(linked(EntityId::merge_request(1)), [EntityId::issue(issue)]);
+    assert_eq!(linked(EntityId::issue(issue)), [EntityId::merge_request(1)]);
+    // And what has its old name now is another project.
+    mirror.run(
+        "UPDATE projects SET path = 'group/two', path_folded = 'group/two' WHERE id = 1",
+        [],
+    );
+    assert_eq!(linked(EntityId::merge_request(1)), []);
+    assert_eq!(linked(EntityId::issue(issue)), []);
+    mirror.run(
+        "UPDATE projects SET path = 'group/one', path_folded = 'group/one' WHERE id = 1",
+        [],
+    );
     mirror.run("UPDATE issues SET confidential = 1", []);
     let hidden = crate::read::linked(
         &mirror.conn,
