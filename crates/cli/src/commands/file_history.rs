@@ -428,12 +428,14 @@ impl Diagnostic {
                     (*notes, "note", " --discussions"),
                 ];
                 let named = named.into_iter().filter(|(n, ..)| *n > 0);
-                let (by, flags): (Vec<_>, String) =
-                    named.map(|(n, noun, flag)| (format!("{noun}: {n}"), flag)).unzip();
+                let (by, flags): (Vec<_>, String) = named.map(|(n, noun, flag)| (format!("{noun}: {n}"), flag)).unzip();
                 let again = format!("{} -p {word}{}{flags}", command(path), typed.all());
                 (
                     "no_merge_request",
-                    format!("no merge request of {project} touches `{path}`; named by {}", by.join(", ")),
+                    format!(
+                        "no merge request of {project} touches `{path}`; named by {}",
+                        by.join(", ")
+                    ),
                     Vec::new(),
                     Some(again).filter(|_| !flags.is_empty()).into_iter().collect(),
                 )

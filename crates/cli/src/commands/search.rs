@@ -144,11 +144,14 @@ impl Run for Args {
             stale: serde_json::to_value(results.stale).ok(),
             ..Meta::default()
         };
-        Ok(Reply::Data(Data {
-            results,
-            as_of,
-            derived,
-        }, meta))
+        Ok(Reply::Data(
+            Data {
+                results,
+                as_of,
+                derived,
+            },
+            meta,
+        ))
     }
 }
 
@@ -165,11 +168,7 @@ impl Args {
 }
 
 /// How many of these issues and merge requests nobody had seen yet at a moment.
-fn derived(
-    conn: &ReadConn<'_>,
-    named: &[(ProjectId, (EntityKind, Iid))],
-    at: UnixMs,
-) -> Result<u64, annals_db::Error> {
+fn derived(conn: &ReadConn<'_>, named: &[(ProjectId, (EntityKind, Iid))], at: UnixMs) -> Result<u64, annals_db::Error> {
     let mut derived = 0;
     for (project, (kind, iid)) in named {
         let was = read::as_of::entity(conn, &Visibility::all(), *kind, *project, *iid, at)?;

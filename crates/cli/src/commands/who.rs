@@ -92,7 +92,12 @@ impl Run for Args {
 
     async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Data>, Error> {
         let now = cx.unix_ms();
-        let after = timeline::when("after", self.after.as_deref(), session.ages_from(cx)?, &session.config().cli.tz)?;
+        let after = timeline::when(
+            "after",
+            self.after.as_deref(),
+            session.ages_from(cx)?,
+            &session.config().cli.tz,
+        )?;
         let db = session.mirror(cx).await?;
         let as_of = session.as_of(cx)?;
         let flags = self.flags() + &session.as_of_flag();

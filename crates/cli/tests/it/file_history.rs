@@ -144,7 +144,10 @@ fn a_path_of_later_is_not_an_unknown_one() {
     let diagnostic = &meta["diagnostics"][0];
     assert_eq!(diagnostic["code"], "recorded_later", "{meta}");
     let action = diagnostic["actions"][0].as_str().unwrap();
-    assert!(action.contains("--merged --discussions") && !action.contains("--as-of"), "{action}");
+    assert!(
+        action.contains("--merged --discussions") && !action.contains("--as-of"),
+        "{action}"
+    );
     let known = desk.run(&format!("file-history {FILE} --as-of 2024-06-01"));
     assert_eq!(known.data()["project"], "annals-sample/tidewater");
 }

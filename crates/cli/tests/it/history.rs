@@ -107,7 +107,9 @@ fn lists_are_those_of_then() {
         "{closed}"
     );
     for state in ["open", "closed"] {
-        let listed = desk.run(&format!("issues --state {state} --as-of 2024-02-15")).envelope();
+        let listed = desk
+            .run(&format!("issues --state {state} --as-of 2024-02-15"))
+            .envelope();
         let counted = desk
             .run(&format!("count issues --state {state} --as-of 2024-02-15"))
             .envelope();

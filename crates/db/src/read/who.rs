@@ -315,9 +315,7 @@ fn facts(
         at.there(SubjectKind::Note, "n", "?3"),
         at.there(SubjectKind::Discussion, "d", "?3")
     );
-    let note = format!(
-        "{said} AND (?6 IS NULL OR n.kind <> 'diff_note' OR n.id IN (SELECT value FROM json_each(?6)))"
-    );
+    let note = format!("{said} AND (?6 IS NULL OR n.kind <> 'diff_note' OR n.id IN (SELECT value FROM json_each(?6)))");
     // To be asked for a review is not to have done one.
     let reviewed = format!(
         "l.user_id <> m.author_id AND (l.state IN ('approved', 'reviewed', 'requested_changes')

@@ -158,7 +158,11 @@ fn as_of_count_is_of_what_was_recorded() {
     );
     assert_eq!(at(FEBRUARY + 65, CountBy::Label).1, ["bug 1", "– 1"]);
     assert_eq!(at(FEBRUARY + 95, CountBy::State).1, ["closed 1", "open 1"]);
-    assert_eq!(at(FEBRUARY + 85, CountBy::Milestone).1, ["1.0 1", "– 1"], "2.0 replaced it");
+    assert_eq!(
+        at(FEBRUARY + 85, CountBy::Milestone).1,
+        ["1.0 1", "– 1"],
+        "2.0 replaced it"
+    );
     assert_eq!(at(FEBRUARY + 95, CountBy::Milestone).1, ["2.0 1", "– 1"]);
     assert_eq!(at(MARCH, CountBy::State).1, ["closed 2"]);
     assert_eq!(at(MARCH, CountBy::Label).1, ["bug 1", "late 1", "search 1"]);

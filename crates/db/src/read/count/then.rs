@@ -1,7 +1,7 @@
 //! Counts of what was there at a time: of everything that the list as of then shows.
 
-use annals_core::text::cut;
 use annals_core::UnixMs;
+use annals_core::text::cut;
 use rusqlite::Connection;
 
 use super::{CountBy, Tally, Value};

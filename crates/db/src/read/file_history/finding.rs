@@ -116,7 +116,11 @@ fn once_touched(conn: &Connection, scope: &Scope, paths: &Value) -> Result<u64, 
         touched("c.mr_id", "mr_file_changes", "c.from_at <= ?3")
     );
     let mut select = conn.prepare_cached(&sql)?;
-    Ok(select.query_row(params![scope.project.0, paths, scope.at, scope.highest], |row| row.get(0))?)
+    Ok(
+        select.query_row(params![scope.project.0, paths, scope.at, scope.highest], |row| {
+            row.get(0)
+        })?,
+    )
 }
 
 /// Whether any change of a file is here, of whatever time.
