@@ -304,8 +304,11 @@ pub struct Standing {
 
 /// How sure an answer is that does not say it item by item: what it adds to `meta`.
 pub fn derived(standing: Option<Standing>) -> serde_json::Map<String, serde_json::Value> {
-    let derived = standing.map(|standing| ("derived".to_owned(), standing.derived.into()));
-    derived.into_iter().collect()
+    let mut more = serde_json::Map::new();
+    if let Some(standing) = standing {
+        more.insert("derived".to_owned(), standing.derived.into());
+    }
+    more
 }
 
 /// [`as_of_line`], if the answer is as of a moment.
