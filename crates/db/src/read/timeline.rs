@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::clause::{Clause, count, json_list};
 use super::moment::{Moment, not_gone, text};
-use super::{Certainty, Visibility, json};
+use super::{Certainty, ListQuery, Visibility, as_of, json};
 use crate::Error;
 use crate::ids::{EntityId, SubjectKind, entity_table, kind_at};
 
@@ -145,7 +145,7 @@ pub fn timeline(conn: &Connection, visibility: &Visibility, query: &TimelineQuer
         let words: Vec<&str> = query.kinds.iter().map(|kind| kind.as_str()).collect();
         clause.with("v.kind IN (SELECT value FROM json_each(?))", [json_list(&words)]);
     }
-    let (parts, bound) = parts(visibility, query, at);
+    let (parts, bound) = parts(conn, visibility, query, at)?;
     let values = |more: Vec<Value>| {
         let first = std::iter::once(at.value()).chain(bound.iter().cloned());
         first.chain(clause.values([])).chain(more)
@@ -179,7 +179,12 @@ pub fn timeline(conn: &Connection, visibility: &Visibility, query: &TimelineQuer
 }
 
 /// Everything that happened by the moment `?1`, as a SELECT, and the values of its other parameters in order.
-fn parts(visibility: &Visibility, query: &TimelineQuery, at: Moment) -> (String, Vec<Value>) {
+fn parts(
+    conn: &Connection,
+    visibility: &Visibility,
+    query: &TimelineQuery,
+    at: Moment,
+) -> Result<(String, Vec<Value>), Error> {
     let kinds = match query.entity {
         Some(entity) => vec![entity.kind],
         None => vec![EntityKind::Issue, EntityKind::MergeRequest],
@@ -198,6 +203,10 @@ fn parts(visibility: &Visibility, query: &TimelineQuery, at: Moment) -> (String,
         if query.entity.is_none() || at.past().is_some() {
             clause.when(at.there(SubjectKind::from(kind), "e", "?1"));
         }
+        if let Some(at) = at.past().filter(|_| !visibility.shows_confidential()) {
+            let hidden = json_list(&confidential(conn, query, kind, at)?);
+            clause.with("e.id NOT IN (SELECT value FROM json_each(?))", [hidden]);
+        }
         for part in of_entities(kind, at) {
             parts.push(format!("{} AND {}", part.sql, clause.sql()));
             if part.has_notes {
@@ -206,7 +215,22 @@ fn parts(visibility: &Visibility, query: &TimelineQuery, at: Moment) -> (String,
             bound.extend(clause.values([]));
         }
     }
-    (parts.join(" UNION ALL "), bound)
+    Ok((parts.join(" UNION ALL "), bound))
+}
+
+/// What was confidential then, whether it is now or not.
+fn confidential(conn: &Connection, query: &TimelineQuery, kind: EntityKind, at: UnixMs) -> Result<Vec<i64>, Error> {
+    let list = ListQuery {
+        projects: query.projects.clone(),
+        ..ListQuery::of(kind)
+    };
+    let mut rows = Vec::new();
+    as_of::fitting(conn, &Visibility::all(), &list, at, &mut |item| {
+        if item.confidential {
+            rows.push(item.row);
+        }
+    })?;
+    Ok(rows)
 }
 
 /// One source of events, up to its condition on the entity `e`.

@@ -199,6 +199,25 @@ fn timeline_shows_only_what_the_reader_may_see() {
 }
 
 #[test]
+fn as_of_timeline_hides_what_was_confidential_then() {
+    let mirror = mirror();
+    mirror.revision("issue", 1, 100, &json!({"title": "Issue 1", "confidential": true}));
+    mirror.revision("issue", 1, 200, &json!({"title": "Issue 1", "confidential": false}));
+    let total = |time| {
+        let query = TimelineQuery {
+            limit: 100,
+            entity: Some(EntityId::issue(1)),
+            as_of: Some(UnixMs(time)),
+            ..TimelineQuery::default()
+        };
+        timeline(&mirror.conn, &Visibility::without_confidential(), &query)
+            .unwrap()
+            .total
+    };
+    assert_eq!((total(199), total(200)), (0, 3));
+}
+
+#[test]
 fn as_of_timeline_ends_there() {
     let mirror = mirror();
     mirror.revision("issue", 1, 100, &json!({"title": "First words"}));
