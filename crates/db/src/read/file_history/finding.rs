@@ -92,6 +92,9 @@ pub(super) fn findings(
 
 /// Why no merge request of any sort touches any of the names.
 fn why_empty(conn: &Connection, scope: &Scope, path: &str, paths: &Value) -> Result<FileFinding, Error> {
+    if !any_change(conn, scope)? {
+        return Ok(FileFinding::NothingSynced);
+    }
     if place::has(conn, scope, path)? {
         return Ok(FileFinding::OnlyNamed {
             commits: commits::commits(conn, scope, paths)?.len() as u64,
@@ -101,9 +104,6 @@ fn why_empty(conn: &Connection, scope: &Scope, path: &str, paths: &Value) -> Res
     }
     if let Some(since) = place::since(conn, scope, path)? {
         return Ok(FileFinding::RecordedLater { since });
-    }
-    if !any_change(conn, scope)? {
-        return Ok(FileFinding::NothingSynced);
     }
     let nearest = nearest(conn, scope, path)?;
     Ok(FileFinding::PathUnknown { nearest })
