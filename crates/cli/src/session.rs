@@ -63,6 +63,14 @@ impl Session {
         Ok(*self.moment.get_or_init(|| moment))
     }
 
+    /// What ages in filters count back from: the moment that is asked about, which is now unless `--as-of` says another.
+    ///
+    /// # Errors
+    /// As [`as_of`](Self::as_of).
+    pub fn ages_from(&self, cx: &Cx) -> Result<UnixMs, Report> {
+        Ok(self.as_of(cx)?.unwrap_or_else(|| cx.unix_ms()))
+    }
+
     /// `--as-of` as it could be typed again.
     pub fn as_of_flag(&self) -> String {
         place::flags(self.global.as_of.clone().map(|when| ("--as-of", when)))

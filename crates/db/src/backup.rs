@@ -45,6 +45,8 @@ pub struct Backup {
     pub schema: u32,
     /// Older copies that were removed for it.
     pub removed: Vec<PathBuf>,
+    /// Why older copies are left that should have been removed.
+    pub left: Vec<String>,
 }
 
 /// Copies the file at `path`, of this schema or an older one. Only its owner can read the copy. A writer
@@ -56,7 +58,8 @@ pub struct Backup {
 /// [`migrate::inspect`].
 ///
 /// # Cancel safety
-/// Cancelled or dropped it stops within 50 ms and takes away what it had written.
+/// Cancelled or dropped it stops within 50 ms, unless the copy is being forced to disk, and takes away what it had
+/// written.
 pub async fn backup(cx: &Cx, path: &Path, target: Target) -> Result<Backup, Error> {
     let (source, now, mark) = (path.to_owned(), cx.unix_ms(), cx.rng().u64(..));
     let outcome = cx
@@ -71,7 +74,12 @@ pub async fn backup(cx: &Cx, path: &Path, target: Target) -> Result<Backup, Erro
                     Ok(())
                 }
             };
-            copy(&conn, &source, &target, now, mark, stopped)
+            let checked = |handle: rusqlite::InterruptHandle| {
+                let hook = blocking.on_cancel(move || handle.interrupt());
+                // Interrupting does nothing while no statement runs.
+                stopped().map(|()| hook)
+            };
+            copy(&conn, &source, &target, (now, mark), stopped, checked)
         })
         .await;
     flatten(cx, outcome)
@@ -91,13 +99,13 @@ fn open(path: &Path) -> Result<rusqlite::Connection, Error> {
     Ok(conn)
 }
 
-fn copy(
+fn copy<H>(
     conn: &rusqlite::Connection,
     source: &Path,
     target: &Target,
-    now: UnixMs,
-    mark: u64,
+    (now, mark): (UnixMs, u64),
     stopped: impl Fn() -> Result<(), Error>,
+    checked: impl FnOnce(rusqlite::InterruptHandle) -> Result<H, Error>,
 ) -> Result<Backup, Error> {
     let (folder, path) = match target {
         Target::File(path) => (folder_of(path), path.clone()),
@@ -113,15 +121,19 @@ fn copy(
     let partial = Partial(PathBuf::from(partial));
     file::create_private(&partial.0, Existing::Refuse)?;
     stopped()?;
-    migrate::backup::make(conn, &partial.0)?;
+    migrate::backup::make(conn, &partial.0, checked)?;
     stopped()?;
     let (bytes, sha256) = digest(&partial.0, &stopped)?;
     let schema = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     std::fs::rename(&partial.0, &path).map_err(failed("rename", &path))?;
     sync_folder(folder)?;
-    let removed = match target {
-        Target::Folder { keep: Some(keep), .. } => prune(&path, source, *keep)?,
-        Target::Folder { keep: None, .. } | Target::File(_) => Vec::new(),
+    let (removed, left) = match target {
+        // The copy is made: what cannot be tidied up does not undo that.
+        Target::Folder { keep: Some(keep), .. } => match old(&path, source, *keep) {
+            Ok(copies) => remove(copies),
+            Err(error) => (Vec::new(), vec![error.to_string()]),
+        },
+        Target::Folder { keep: None, .. } | Target::File(_) => (Vec::new(), Vec::new()),
     };
     Ok(Backup {
         path,
@@ -129,6 +141,7 @@ fn copy(
         sha256,
         schema,
         removed,
+        left,
     })
 }
 
@@ -211,9 +224,8 @@ fn sync_folder(folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Removes all but the newest copies with a name of ours; nothing else is touched, and `made` stays
-/// whatever the clock says.
-fn prune(made: &Path, source: &Path, keep: NonZeroUsize) -> Result<Vec<PathBuf>, Error> {
+/// All but the newest copies with a name of ours; nothing else is touched, and `made` stays whatever the clock says.
+fn old(made: &Path, source: &Path, keep: NonZeroUsize) -> Result<Vec<PathBuf>, Error> {
     let folder = folder_of(made);
     let prefix = prefix(source)?;
     let list = |error| failed("list", folder)(error);
@@ -230,17 +242,42 @@ fn prune(made: &Path, source: &Path, keep: NonZeroUsize) -> Result<Vec<PathBuf>,
         }
     }
     copies.sort_unstable();
-    let old = (copies.len() + 1).saturating_sub(keep.get());
-    copies.truncate(old);
-    for path in &copies {
-        std::fs::remove_file(path).map_err(failed("delete", path))?;
-    }
+    let surplus = (copies.len() + 1).saturating_sub(keep.get());
+    copies.truncate(surplus);
     Ok(copies)
+}
+
+/// Removes copies: those that were removed, and why others are left.
+fn remove(copies: Vec<PathBuf>) -> (Vec<PathBuf>, Vec<String>) {
+    let (mut removed, mut left) = (Vec::new(), Vec::new());
+    for path in copies {
+        match std::fs::remove_file(&path) {
+            Ok(()) => removed.push(path),
+            // Another backup at the same time was faster.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => left.push(format!("cannot delete {}: {error}", path.display())),
+        }
+    }
+    (removed, left)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_that_cannot_be_removed_is_told_and_the_others_go() -> std::io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let at = |name: &str| folder.path().join(name);
+        // A folder is no file to remove, whoever asks.
+        std::fs::create_dir(at("1"))?;
+        std::fs::write(at("2"), "old")?;
+        let (removed, left) = remove(vec![at("1"), at("missing"), at("2")]);
+        assert_eq!(removed, [at("2")]);
+        assert_eq!(left.len(), 1, "{left:?}");
+        assert!(!at("2").exists());
+        Ok(())
+    }
 
     #[test]
     fn only_names_of_ours_are_stamps() {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::Run;
 use crate::error::Error;
 use crate::output::page::{counted, one_line};
-use crate::output::{Page, Reply, Shape, Show};
+use crate::output::{Meta, Page, Reply, Shape, Show};
 use crate::session::Session;
 
 /// Copy the mirror's file, also while it is used
@@ -92,7 +92,11 @@ impl Run for Args {
                 }
                 _ => session.about_mirror(&error),
             })?;
-        Ok(Data::of(made).into())
+        let meta = Meta {
+            warnings: made.left.clone(),
+            ..Meta::default()
+        };
+        Ok(Reply::Data(Data::of(made), meta))
     }
 }
 

@@ -64,6 +64,8 @@ pub struct Data {
     by: Option<ByWord>,
     #[serde(skip)]
     all_groups: u64,
+    #[serde(skip)]
+    standing: Option<list::Standing>,
 }
 
 impl Run for Args {
@@ -89,9 +91,10 @@ impl Run for Args {
             let message = "--sort is for lists; groups are in the order of their counts";
             return Err(Report::new(Code::Usage, message).into());
         }
+        let as_of = session.as_of(cx)?;
         let query = CountQuery {
-            as_of: session.as_of(cx)?,
-            ..self.query(cx.unix_ms(), session)?
+            as_of,
+            ..self.query(session.ages_from(cx)?, session)?
         };
         let called = session.global.project.clone();
         let (by, part) = (self.by, self.filters.part());
@@ -116,14 +119,20 @@ impl Run for Args {
             }
             Ok(Ok(found))
         });
-        let Count { total, mut groups } = found.await.map_err(|error| session.about_mirror(&error))??;
+        let Count {
+            total,
+            mut groups,
+            derived,
+        } = found.await.map_err(|error| session.about_mirror(&error))??;
         let all_groups = groups.len() as u64;
         if part.ascending {
             groups.reverse();
         }
         let groups: Vec<Group> = groups.into_iter().skip(part.offset).take(part.limit).collect();
         let end = part.offset.saturating_add(groups.len());
+        let standing = as_of.map(|at| list::Standing { at, derived });
         let meta = Meta {
+            more: list::derived(standing),
             total: Some(all_groups).filter(|_| by.is_some()),
             next_offset: (!groups.is_empty() && (end as u64) < all_groups).then_some(end),
             ..Meta::default()
@@ -133,6 +142,7 @@ impl Run for Args {
             groups,
             by,
             all_groups,
+            standing,
         };
         Ok(Reply::Data(data, meta))
     }
@@ -191,6 +201,7 @@ impl Show for Data {
     fn show(&self, page: &mut Page) {
         let Some(by) = self.by else {
             page.line(self.total.to_string());
+            list::standing_line(self.standing, page);
             return;
         };
         let name = list::name_of(&by);
@@ -205,5 +216,6 @@ impl Show for Data {
         }
         page.count(self.groups.len(), self.all_groups, "group", "-n and --offset for more");
         page.line(format!("{} in all", self.total));
+        list::standing_line(self.standing, page);
     }
 }

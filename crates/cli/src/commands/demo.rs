@@ -204,11 +204,11 @@ fn thread(conn: &annals_db::ReadConn<'_>, reference: &str) -> Result<Option<Thre
 
 /// What touched [`FILE`].
 fn history(conn: &annals_db::ReadConn<'_>) -> Result<Option<file_history::Data>, annals_db::Error> {
-    let file_history::Owner::One(project) = file_history::owner(conn, Some(SAMPLE_PATH), FILE)? else {
+    let file_history::Owner::One(project) = file_history::owner(conn, Some(SAMPLE_PATH), FILE, None)? else {
         return Ok(None);
     };
     let query = read::FileHistoryQuery::of(project.id, FILE);
-    file_history::load(conn, &project, &query).map(Some)
+    file_history::load(conn, &project, &query, &file_history::Typed::default()).map(Some)
 }
 
 /// Serves the page until a signal, in the slice where every server runs.

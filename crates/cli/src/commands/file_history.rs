@@ -10,7 +10,7 @@ use annals_db::read::{
 use annals_net_adapter::Cx;
 use serde::Serialize;
 
-use super::{AsOf, Run, Tool, place};
+use super::{AsOf, Run, Tool, list, place};
 use crate::error::Error;
 use crate::output::page::counted;
 use crate::output::{Meta, Reply, Shape};
@@ -75,6 +75,8 @@ pub struct Beside {
     pub truncated: bool,
     pub chain_truncated: bool,
     pub diagnostics: Vec<Diagnostic>,
+    #[serde(skip)]
+    pub standing: Option<list::Standing>,
 }
 
 /// Why an answer is empty or may be short, and what helps.
@@ -124,15 +126,18 @@ impl Run for Args {
         let (as_of, as_of_flag) = (session.as_of(cx)?, session.as_of_flag());
         let db = session.mirror(cx).await?;
         let found = db.read(cx, move |conn| {
-            let flags = self.flags() + &as_of_flag;
-            match owner(conn, called.as_deref(), &path)? {
+            let typed = self.typed(as_of_flag);
+            match owner(conn, called.as_deref(), &path, as_of)? {
                 Owner::One(project) => {
                     let query = self.query(&project, &path, as_of);
-                    Ok(Ok(load(conn, &project, &query)?))
+                    Ok(Ok(load(conn, &project, &query, &typed)?))
                 }
-                Owner::None => Ok(Ok(nowhere(conn, &path, |project| self.query(project, &path, as_of))?)),
+                Owner::None => {
+                    let query = |project: &ProjectName| self.query(project, &path, as_of);
+                    Ok(Ok(nowhere(conn, &path, &typed, query)?))
+                }
                 Owner::Refused(report) => Ok(Err(place::with_actions(report, |project| {
-                    format!("{} -p {project}{flags}", command(&path))
+                    format!("{} -p {project}{}", command(&path), typed.all())
                 }))),
             }
         });
@@ -165,11 +170,10 @@ impl Args {
     }
 
     /// The flags as they could be typed again.
-    fn flags(&self) -> String {
+    fn typed(&self, as_of: String) -> Typed {
         let switches = [
             (self.discussions, " --discussions"),
             (self.commits, " --commits"),
-            (self.merged, " --merged"),
             (self.no_follow_renames, " --no-follow-renames"),
         ];
         let switches: String = switches
@@ -179,7 +183,33 @@ impl Args {
         let mut values = Vec::new();
         values.extend((self.max_hops != HOPS).then(|| ("--max-hops", self.max_hops.to_string())));
         values.extend((self.limit != LIMIT).then(|| ("-n", self.limit.to_string())));
-        switches + &place::flags(values)
+        Typed {
+            merged: if self.merged { " --merged" } else { "" },
+            others: switches + &place::flags(values),
+            as_of,
+        }
+    }
+}
+
+/// The flags of a command, for the next one.
+#[derive(Debug, Default)]
+pub struct Typed {
+    merged: &'static str,
+    others: String,
+    as_of: String,
+}
+
+impl Typed {
+    fn all(&self) -> String {
+        format!("{}{}{}", self.merged, self.others, self.as_of)
+    }
+
+    fn without_merged(&self) -> String {
+        format!("{}{}", self.others, self.as_of)
+    }
+
+    fn without_as_of(&self) -> String {
+        format!("{}{}", self.merged, self.others)
     }
 }
 
@@ -208,12 +238,17 @@ pub enum Owner {
     Refused(Report),
 }
 
-/// The project of `-p`, the one that has the path, or the only one.
-pub fn owner(conn: &ReadConn<'_>, called: Option<&str>, path: &str) -> Result<Owner, annals_db::Error> {
+/// The project of `-p`, the one that has the path, or had it by a moment, or the only one.
+pub fn owner(
+    conn: &ReadConn<'_>,
+    called: Option<&str>,
+    path: &str,
+    as_of: Option<UnixMs>,
+) -> Result<Owner, annals_db::Error> {
     if called.is_some() {
         return Ok(place::project(conn, called)?.map_or_else(Owner::Refused, Owner::One));
     }
-    let mut found = read::projects_with_path(conn, &Visibility::all(), path, None)?;
+    let mut found = read::projects_with_path(conn, &Visibility::all(), path, as_of)?;
     if found.len() > 1 {
         let message = format!(
             "{} have `{path}`: say which with -p",
@@ -232,7 +267,12 @@ pub fn owner(conn: &ReadConn<'_>, called: Option<&str>, path: &str) -> Result<Ow
 }
 
 /// The history of a file of a project.
-pub fn load(conn: &ReadConn<'_>, project: &ProjectName, query: &FileHistoryQuery) -> Result<Data, annals_db::Error> {
+pub fn load(
+    conn: &ReadConn<'_>,
+    project: &ProjectName,
+    query: &FileHistoryQuery,
+    typed: &Typed,
+) -> Result<Data, annals_db::Error> {
     let found = read::file_history(conn, &Visibility::all(), query)?;
     // Whoever reads the file here sees everything in it.
     let found = found.unwrap_or_else(|| unseen(query));
@@ -240,7 +280,7 @@ pub fn load(conn: &ReadConn<'_>, project: &ProjectName, query: &FileHistoryQuery
     let diagnostics = found
         .findings
         .iter()
-        .map(|finding| Diagnostic::of(finding, &called, &query.path))
+        .map(|finding| Diagnostic::of(finding, &called, &query.path, typed))
         .collect();
     Ok(Data {
         path: query.path.clone(),
@@ -253,6 +293,10 @@ pub fn load(conn: &ReadConn<'_>, project: &ProjectName, query: &FileHistoryQuery
             total_mrs: found.total_mrs,
             chain_truncated: found.chain_truncated,
             diagnostics,
+            standing: query.as_of.map(|at| list::Standing {
+                at,
+                derived: found.derived,
+            }),
         },
         merge_requests: found.merge_requests,
         discussions: found.discussions,
@@ -269,6 +313,7 @@ fn unseen(query: &FileHistoryQuery) -> FileHistory {
         discussions: None,
         commits: None,
         findings: Vec::new(),
+        derived: 0,
     }
 }
 
@@ -276,6 +321,7 @@ fn unseen(query: &FileHistoryQuery) -> FileHistory {
 fn nowhere(
     conn: &ReadConn<'_>,
     path: &str,
+    typed: &Typed,
     query: impl Fn(&ProjectName) -> FileHistoryQuery,
 ) -> Result<Data, annals_db::Error> {
     let mut diagnostic = Diagnostic {
@@ -284,20 +330,39 @@ fn nowhere(
         nearest: Vec::new(),
         actions: Vec::new(),
     };
-    let mut last = None;
+    let (mut last, mut is_unknown, mut others) = (None, false, Vec::new());
     for row in read::projects(conn, &Visibility::all())? {
-        let data = load(conn, &row.name, &query(&row.name))?;
-        for found in &data.beside.diagnostics {
+        let mut data = load(conn, &row.name, &query(&row.name), typed)?;
+        for found in std::mem::take(&mut data.beside.diagnostics) {
             if found.code == PATH_NOT_FOUND {
-                diagnostic.nearest.extend(found.nearest.iter().cloned());
-                diagnostic.actions.extend(found.actions.iter().cloned());
+                is_unknown = true;
+                diagnostic.nearest.extend(found.nearest);
+                diagnostic.actions.extend(found.actions);
+            } else {
+                others.push(found);
             }
         }
         last = Some(data);
     }
+    diagnostic.nearest.truncate(NEAREST);
+    diagnostic.actions.truncate(NEAREST);
     if diagnostic.actions.is_empty() {
         diagnostic.actions.push("annals projects".to_owned());
     }
+    let is_later = others.iter().any(|other| other.code == RECORDED_LATER);
+    let diagnostics = if is_later {
+        others.retain(|other| other.code == RECORDED_LATER);
+        others
+    } else if !diagnostic.nearest.is_empty() {
+        vec![diagnostic]
+    } else if is_unknown || others.is_empty() {
+        let unknown = std::iter::once(diagnostic);
+        unknown.chain(others).collect()
+    } else {
+        // Not one of them could know the path.
+        others
+    };
+    let standing = last.as_ref().and_then(|data: &Data| data.beside.standing);
     Ok(Data {
         path: path.to_owned(),
         project: None,
@@ -309,7 +374,8 @@ fn nowhere(
             .and_then(|data| data.discussions.as_ref().map(|_| Vec::new())),
         commits: last.as_ref().and_then(|data| data.commits.as_ref().map(|_| Vec::new())),
         beside: Beside {
-            diagnostics: vec![diagnostic],
+            diagnostics,
+            standing,
             ..Beside::default()
         },
     })
@@ -317,8 +383,13 @@ fn nowhere(
 
 const PATH_NOT_FOUND: &str = "path_not_found";
 
+const RECORDED_LATER: &str = "recorded_later";
+
+/// How many paths of all projects are offered for one that none has.
+const NEAREST: usize = 5;
+
 impl Diagnostic {
-    fn of(finding: &FileFinding, project: &str, path: &str) -> Self {
+    fn of(finding: &FileFinding, project: &str, path: &str, typed: &Typed) -> Self {
         let word = place::shell_word(project);
         let sync = || vec![format!("annals sync {word}")];
         let (code, message, nearest, actions) = match finding {
@@ -334,9 +405,41 @@ impl Diagnostic {
                 nearest.clone(),
                 nearest
                     .iter()
-                    .map(|path| format!("{} -p {word}", command(path)))
+                    .map(|path| format!("{} -p {word}{}", command(path), typed.all()))
                     .collect(),
             ),
+            FileFinding::RecordedLater { since } => (
+                RECORDED_LATER,
+                format!(
+                    "nothing recorded in {project} by then names `{path}`; the first that does is of {}",
+                    since.utc_text()
+                ),
+                Vec::new(),
+                vec![format!("{} -p {word}{}", command(path), typed.without_as_of())],
+            ),
+            FileFinding::OnlyNamed {
+                commits,
+                notes,
+                merge_requests,
+            } => {
+                let named = [
+                    (*merge_requests, "merge request that no longer does or is gone", ""),
+                    (*commits, "commit", " --commits"),
+                    (*notes, "note", " --discussions"),
+                ];
+                let named = named.into_iter().filter(|(n, ..)| *n > 0);
+                let (by, flags): (Vec<_>, String) = named.map(|(n, noun, flag)| (format!("{noun}: {n}"), flag)).unzip();
+                let again = format!("{} -p {word}{}{flags}", command(path), typed.all());
+                (
+                    "no_merge_request",
+                    format!(
+                        "no merge request of {project} touches `{path}`; named by {}",
+                        by.join(", ")
+                    ),
+                    Vec::new(),
+                    Some(again).filter(|_| !flags.is_empty()).into_iter().collect(),
+                )
+            }
             FileFinding::FilesIncomplete { merge_requests } => (
                 "files_incomplete",
                 format!(
@@ -353,7 +456,7 @@ impl Diagnostic {
                     counted(*merge_requests, "merge request")
                 ),
                 Vec::new(),
-                vec![format!("{} -p {word}", command(path))],
+                vec![format!("{} -p {word}{}", command(path), typed.without_merged())],
             ),
         };
         Self {
@@ -373,6 +476,7 @@ impl Data {
         if let serde_json::Value::Object(members) = beside {
             meta.more = members;
         }
+        meta.more.extend(list::derived(self.beside.standing));
         if self.commits.as_ref().is_some_and(Vec::is_empty) {
             meta.warnings.push(
                 "no indexed commit touches it; commits are indexed with their files only where git data is".to_owned(),

@@ -5,6 +5,7 @@ use annals_db::ids::State;
 use annals_db::read::{FileCommit, FileNote, FileRequest};
 
 use super::file_history::Data;
+use super::list;
 use crate::output::page::{counted, one_line, title};
 use crate::output::table::{Cell, Column, Table};
 use crate::output::{Page, Show, Style};
@@ -46,6 +47,7 @@ impl Show for Data {
             self::commits(commits, page);
             page.line(page.paint(Style::Faint, &counted(commits.len() as u64, "commit")));
         }
+        list::standing_line(self.beside.standing, page);
         for diagnostic in &self.beside.diagnostics {
             page.line(page.paint(Style::Attention, &one_line(&diagnostic.message)));
             for action in &diagnostic.actions {

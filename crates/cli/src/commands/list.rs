@@ -107,7 +107,7 @@ pub const SHAPE: Shape = Shape {
 impl Filters {
     /// Reads the list.
     pub async fn list(self, cx: &Cx, session: &Session, kind: EntityKind) -> Result<Reply<Data>, Error> {
-        let query = self.query(kind, cx.unix_ms(), session)?;
+        let query = self.query(kind, session.ages_from(cx)?, session)?;
         let db = session.mirror(cx).await?;
         let called = session.global.project.clone();
         let flags = self.flags() + &session.as_of_flag();
@@ -290,13 +290,36 @@ impl Show for Data {
                 .items
                 .iter()
                 .filter(|item| item.certainty == Some(Certainty::Derived));
-            as_of_line(at, derived.count(), page);
+            as_of_line(at, derived.count() as u64, page);
         }
     }
 }
 
+/// The moment an answer is as of, and how much of it nobody had seen then.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing {
+    pub at: UnixMs,
+    pub derived: u64,
+}
+
+/// How sure an answer is that does not say it item by item: what it adds to `meta`.
+pub fn derived(standing: Option<Standing>) -> serde_json::Map<String, serde_json::Value> {
+    let mut more = serde_json::Map::new();
+    if let Some(standing) = standing {
+        more.insert("derived".to_owned(), standing.derived.into());
+    }
+    more
+}
+
+/// [`as_of_line`], if the answer is as of a moment.
+pub fn standing_line(standing: Option<Standing>, page: &mut Page) {
+    if let Some(Standing { at, derived }) = standing {
+        as_of_line(at, derived, page);
+    }
+}
+
 /// The moment a list is as of, and how much of it nobody saw then.
-pub fn as_of_line(at: UnixMs, derived: usize, page: &mut Page) {
+pub fn as_of_line(at: UnixMs, derived: u64, page: &mut Page) {
     let mut line = format!("as of {}", page.full_time(at));
     if derived > 0 {
         line.push_str(&format!(

@@ -84,7 +84,7 @@ impl Run for Args {
     }
 
     async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Data>, Error> {
-        let query = self.query(cx.unix_ms(), session)?;
+        let query = self.query(session.ages_from(cx)?, session)?;
         let db = session.mirror(cx).await?;
         let called = session.global.project.clone();
         let (as_of, flags) = (session.as_of(cx)?, self.flags() + &session.as_of_flag());
@@ -218,7 +218,7 @@ impl Show for Data {
         page.count(self.notes.len(), self.total, "note", "-n and --offset for more");
         if let Some(at) = self.as_of {
             let derived = |listed: &&Listed| listed.note.certainty == Some(Certainty::Derived);
-            list::as_of_line(at, self.notes.iter().filter(derived).count(), page);
+            list::as_of_line(at, self.notes.iter().filter(derived).count() as u64, page);
         }
     }
 }

@@ -1,7 +1,9 @@
 //! `annals search QUERY`: what the mirror knows about it.
 
 use annals_core::text::nearest;
-use annals_core::{Code, Report, UnixMs};
+use annals_core::{Code, EntityKind, Iid, ProjectId, Report, UnixMs};
+use annals_db::ReadConn;
+use annals_db::read::{self, Certainty, Visibility};
 use annals_net_adapter::Cx;
 use annals_search::Way;
 use annals_search::answer::{Facet, FacetCounts, Hit, SearchRequest, SearchResults};
@@ -54,6 +56,9 @@ pub struct Data {
     results: SearchResults,
     #[serde(skip)]
     as_of: Option<UnixMs>,
+    /// How many hits nobody had seen yet then.
+    #[serde(skip)]
+    derived: u64,
 }
 
 #[rustfmt::skip]
@@ -121,7 +126,17 @@ impl Run for Args {
             Some(at) => Box::pin(annals_search::run_as_of(cx, &db, &request, at)).await,
         };
         let results = found.map_err(|error| by_words(session.about_search(&error), &request.query))?;
+        let derived = match as_of {
+            None => 0,
+            Some(at) => {
+                let hits = results.hits.iter();
+                let named: Vec<_> = hits.filter_map(|hit| Some((hit.project_id, hit.entity?))).collect();
+                let found = db.read(cx, move |conn| derived(conn, &named, at));
+                found.await.map_err(|error| session.about_mirror(&error))?
+            }
+        };
         let meta = Meta {
+            more: list::derived(as_of.map(|at| list::Standing { at, derived })),
             warnings: results.warnings.clone(),
             total: Some(results.total),
             next_offset: results.next_offset,
@@ -129,7 +144,14 @@ impl Run for Args {
             stale: serde_json::to_value(results.stale).ok(),
             ..Meta::default()
         };
-        Ok(Reply::Data(Data { results, as_of }, meta))
+        Ok(Reply::Data(
+            Data {
+                results,
+                as_of,
+                derived,
+            },
+            meta,
+        ))
     }
 }
 
@@ -143,6 +165,16 @@ impl Args {
         flags.extend((self.offset != 0).then(|| ("--offset", self.offset.to_string())));
         place::flags(flags)
     }
+}
+
+/// How many of these issues and merge requests nobody had seen yet at a moment.
+fn derived(conn: &ReadConn<'_>, named: &[(ProjectId, (EntityKind, Iid))], at: UnixMs) -> Result<u64, annals_db::Error> {
+    let mut derived = 0;
+    for (project, (kind, iid)) in named {
+        let was = read::as_of::entity(conn, &Visibility::all(), *kind, *project, *iid, at)?;
+        derived += u64::from(was.is_some_and(|was| was.item.certainty == Some(Certainty::Derived)));
+    }
+    Ok(derived)
 }
 
 /// Without an embedder the same can still be searched for by its words.
@@ -187,7 +219,7 @@ impl Show for Data {
             "-n and --offset for more",
         );
         if let Some(at) = self.as_of {
-            list::as_of_line(at, 0, page);
+            list::as_of_line(at, self.derived, page);
         }
         if self.results.stale.dirty > 0 {
             let line = format!(

@@ -190,20 +190,26 @@ fn project_of(
     }
 }
 
-/// The row that a reference means.
+/// The row that a reference means, if it is there, or was at a moment.
 pub fn entity_of(
     conn: &ReadConn<'_>,
     reference: &Reference,
     flag: Option<&str>,
+    as_of: Option<UnixMs>,
 ) -> Result<Result<EntityId, Report>, annals_db::Error> {
     let project = match project_of(conn, reference, flag)? {
         Ok(project) => project,
         Err(report) => return Ok(Err(report)),
     };
     let kind = reference.kind.unwrap_or(EntityKind::Issue);
-    Ok(match read::entity_updated_at(conn, project.id, kind, reference.iid)? {
-        Some((entity, _)) => Ok(entity),
-        None => Err(missing(conn, &project, reference, None)?),
+    let known = match as_of {
+        None => read::entity_updated_at(conn, project.id, kind, reference.iid)?.map(|(entity, _)| entity),
+        Some(at) => read::as_of::entity(conn, &Visibility::all(), kind, project.id, reference.iid, at)?
+            .map(|entity| entity.id()),
+    };
+    Ok(match known {
+        Some(entity) => Ok(entity),
+        None => Err(missing(conn, &project, reference, as_of)?),
     })
 }
 

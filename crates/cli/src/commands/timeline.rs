@@ -7,7 +7,7 @@ use annals_net_adapter::Cx;
 use serde::Serialize;
 
 use super::place::{self, Reference};
-use super::{AsOf, Run, Tool, show};
+use super::{AsOf, Run, Tool, list, show};
 use crate::error::Error;
 use crate::output::page::one_line;
 use crate::output::table::{Cell, Column, Table};
@@ -51,6 +51,8 @@ pub struct Data {
     events: Vec<TimelineEvent>,
     #[serde(skip)]
     total: u64,
+    #[serde(skip)]
+    standing: Option<list::Standing>,
 }
 
 impl Run for Args {
@@ -77,9 +79,10 @@ impl Run for Args {
             [] => None,
             words => Some(Reference::parse(words)?),
         };
+        let as_of = session.as_of(cx)?;
         let mut query = TimelineQuery {
-            as_of: session.as_of(cx)?,
-            ..self.query(cx.unix_ms(), session)?
+            as_of,
+            ..self.query(session.ages_from(cx)?, session)?
         };
         let as_of_flag = session.as_of_flag();
         let flag = session.global.project.clone();
@@ -87,7 +90,7 @@ impl Run for Args {
         let found = db.read(cx, move |conn| {
             let flags = self.flags() + &as_of_flag;
             if let Some(reference) = &reference {
-                match show::entity_of(conn, reference, flag.as_deref())? {
+                match show::entity_of(conn, reference, flag.as_deref(), as_of)? {
                     Ok(entity) => query.entity = Some(entity),
                     Err(report) => {
                         return Ok(Err(place::with_actions(report, |project| {
@@ -110,12 +113,19 @@ impl Run for Args {
             }
             Ok(Ok(found))
         });
-        let Timeline { events, total } = found.await.map_err(|error| session.about_mirror(&error))??;
+        let Timeline { events, total, derived } = found.await.map_err(|error| session.about_mirror(&error))??;
+        let standing = as_of.map(|at| list::Standing { at, derived });
         let meta = Meta {
+            more: list::derived(standing),
             total: Some(total),
             ..Meta::default()
         };
-        Ok(Reply::Data(Data { events, total }, meta))
+        let data = Data {
+            events,
+            total,
+            standing,
+        };
+        Ok(Reply::Data(data, meta))
     }
 }
 
@@ -187,5 +197,6 @@ impl Show for Data {
             page.table(&table);
         }
         page.count(self.events.len(), self.total, "event", "-n and --before for more");
+        list::standing_line(self.standing, page);
     }
 }

@@ -10,7 +10,7 @@ use annals_search::answer::SearchRequest;
 use serde::Serialize;
 
 use super::place::{self, Reference};
-use super::{AsOf, Run, Tool, file_history, show, timeline};
+use super::{AsOf, Run, Tool, file_history, list, show, timeline};
 use crate::error::Error;
 use crate::output::page::{counted, one_line};
 use crate::output::{Meta, Page, Reply, Shape, Show, Style};
@@ -53,6 +53,8 @@ pub struct Data {
     about: About,
     #[serde(skip)]
     total: u64,
+    #[serde(skip)]
+    standing: Option<list::Standing>,
 }
 
 /// What the words were taken for.
@@ -90,13 +92,18 @@ impl Run for Args {
 
     async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Data>, Error> {
         let now = cx.unix_ms();
-        let after = timeline::when("after", self.after.as_deref(), now, &session.config().cli.tz)?;
+        let after = timeline::when(
+            "after",
+            self.after.as_deref(),
+            session.ages_from(cx)?,
+            &session.config().cli.tz,
+        )?;
         let db = session.mirror(cx).await?;
         let as_of = session.as_of(cx)?;
         let flags = self.flags() + &session.as_of_flag();
         let (words, flag) = (self.about.clone(), session.global.project.clone());
         let meant = db.read(cx, move |conn| {
-            Ok(meant(conn, &words, flag.as_deref())?.map_err(|report| {
+            Ok(meant(conn, &words, flag.as_deref(), as_of)?.map_err(|report| {
                 // What begins with a dash is no flag behind `--`.
                 let words: Vec<String> = words.iter().map(|word| place::shell_word(word)).collect();
                 place::with_actions(report, |project| {
@@ -155,14 +162,22 @@ impl Run for Args {
             }
             Ok(found)
         });
-        let Who { people, total } = found.await.map_err(|error| session.about_mirror(&error))?;
+        let Who { people, total, derived } = found.await.map_err(|error| session.about_mirror(&error))?;
+        let standing = as_of.map(|at| list::Standing { at, derived });
         let mut meta = Meta {
+            more: list::derived(standing),
             total: Some(total),
             ..Meta::default()
         };
         let told = serde_json::to_value(&about).unwrap_or_default();
         meta.more.insert("about".to_owned(), told);
-        Ok(Reply::Data(Data { people, about, total }, meta))
+        let data = Data {
+            people,
+            about,
+            total,
+            standing,
+        };
+        Ok(Reply::Data(data, meta))
     }
 }
 
@@ -173,10 +188,15 @@ enum Meant {
 }
 
 /// A reference if they are one, a file if a project has it, else a query.
-fn meant(conn: &ReadConn<'_>, words: &[String], flag: Option<&str>) -> Result<Result<Meant, Report>, annals_db::Error> {
+fn meant(
+    conn: &ReadConn<'_>,
+    words: &[String],
+    flag: Option<&str>,
+    as_of: Option<UnixMs>,
+) -> Result<Result<Meant, Report>, annals_db::Error> {
     let all = Visibility::all();
     if let Ok(reference) = Reference::parse(words) {
-        let entity = match show::entity_of(conn, &reference, flag)? {
+        let entity = match show::entity_of(conn, &reference, flag, as_of)? {
             Ok(entity) => entity,
             Err(report) => return Ok(Err(report)),
         };
@@ -192,7 +212,7 @@ fn meant(conn: &ReadConn<'_>, words: &[String], flag: Option<&str>) -> Result<Re
     if let [word] = words
         && let Ok(path) = repository_path(word)
     {
-        let mut known = read::projects_with_path(conn, &all, &path, None)?;
+        let mut known = read::projects_with_path(conn, &all, &path, as_of)?;
         if flag.is_some() {
             match place::project(conn, flag)? {
                 Ok(project) => known.retain(|one| one.id == project.id),
@@ -200,7 +220,7 @@ fn meant(conn: &ReadConn<'_>, words: &[String], flag: Option<&str>) -> Result<Re
             }
         }
         if !known.is_empty() {
-            return Ok(match file_history::owner(conn, flag, &path)? {
+            return Ok(match file_history::owner(conn, flag, &path, as_of)? {
                 file_history::Owner::One(project) => {
                     let about = About {
                         kind: "file",
@@ -286,5 +306,6 @@ impl Show for Data {
             }
         }
         page.count(self.people.len(), self.total, "account", "-n for more");
+        list::standing_line(self.standing, page);
     }
 }

@@ -118,6 +118,41 @@ fn an_empty_answer_says_why_and_what_next() {
 }
 
 #[test]
+fn projects_without_any_file_say_that_they_are_to_be_synced() {
+    let desk = two_projects();
+    desk.sql("DELETE FROM mr_file_changes; DELETE FROM commit_file_changes; DELETE FROM diff_note_positions");
+    let meta = desk.run("file-history src/nowhere.rs").envelope()["meta"].clone();
+    let diagnostics = meta["diagnostics"].as_array().unwrap();
+    assert!(!diagnostics.is_empty(), "{meta}");
+    for diagnostic in diagnostics {
+        assert_ne!(diagnostic["code"], "path_not_found", "{meta}");
+        assert!(
+            diagnostic["actions"][0].as_str().unwrap().starts_with("annals sync "),
+            "{meta}"
+        );
+    }
+}
+
+#[test]
+fn a_path_of_later_is_not_an_unknown_one() {
+    let desk = two_projects();
+    // Only one of them had it then.
+    desk.sql("UPDATE mr_file_changes SET from_at = 1800000000000 WHERE project_id > 1");
+    let then = "2023-01-01";
+    let line = format!("file-history {FILE} -p other/app --merged --discussions --as-of {then}");
+    let meta = desk.run(&line).envelope()["meta"].clone();
+    let diagnostic = &meta["diagnostics"][0];
+    assert_eq!(diagnostic["code"], "recorded_later", "{meta}");
+    let action = diagnostic["actions"][0].as_str().unwrap();
+    assert!(
+        action.contains("--merged --discussions") && !action.contains("--as-of"),
+        "{action}"
+    );
+    let known = desk.run(&format!("file-history {FILE} --as-of 2024-06-01"));
+    assert_eq!(known.data()["project"], "annals-sample/tidewater");
+}
+
+#[test]
 fn a_person_reads_the_names_the_requests_and_the_notes() {
     let desk = Desk::with_mirror();
     let shown = desk.run_words([

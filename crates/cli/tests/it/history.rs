@@ -11,6 +11,10 @@ const TAKE_AS_OF: &[&str] = &[
     "mrs --as-of 2024-03-01",
     "notes --as-of 2024-03-01",
     "search cutover --as-of 2024-03-01",
+    "count --as-of 2024-03-01",
+    "timeline --as-of 2024-03-01",
+    "who 12 --as-of 2024-03-01",
+    "file-history src/cutover.rs --as-of 2024-03-01",
 ];
 
 #[test]
@@ -84,13 +88,33 @@ fn lists_are_those_of_then() {
         );
     }
     // Closed since, by the forge's events.
-    let open = |when: &str| {
-        let line = format!("issues --state open --as-of {when}");
-        desk.run(&line).envelope()["meta"]["total"].as_u64().unwrap()
-    };
     let closed_since = items.iter().filter(|item| item["certainty"] == "derived");
     assert!(closed_since.count() > 0);
-    assert!(open("2024-02-15") <= expected.len() as u64);
+    let closed = all["data"]["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|item| {
+            item["state"] == "closed"
+                && item["created_at"].as_str() <= Some("2024-02-15")
+                && item["closed_at"].as_str() > Some("2024-02-16")
+        })
+        .expect("one that was closed since");
+    assert!(
+        items
+            .iter()
+            .any(|item| item["iid"] == closed["iid"] && item["state"] == "open"),
+        "{closed}"
+    );
+    for state in ["open", "closed"] {
+        let listed = desk
+            .run(&format!("issues --state {state} --as-of 2024-02-15"))
+            .envelope();
+        let counted = desk
+            .run(&format!("count issues --state {state} --as-of 2024-02-15"))
+            .envelope();
+        assert_eq!(listed["meta"]["total"], counted["data"]["total"], "{state}");
+    }
     let human = desk.run("issues --as-of 2024-02-15 --human");
     assert!(
         human.stdout.contains("\nas of 2024-02-15 23:59:59 UTC ("),
@@ -156,6 +180,69 @@ fn one_entity_is_as_it_was_or_was_not() {
             .iter()
             .all(|revision| revision["valid_from"] == first.as_str())
     );
+}
+
+#[test]
+fn every_answer_of_then_says_how_sure_it_is() {
+    let desk = Desk::with_mirror();
+    for line in [
+        "count issues",
+        "timeline",
+        "who 12",
+        "file-history src/cutover.rs --discussions",
+        "search cutover",
+    ] {
+        let now = desk.run(line).envelope();
+        assert!(now["meta"].get("derived").is_none(), "{line}");
+        let created = desk.run("show 12").data()["entity"]["created_at"].clone();
+        let then = format!("{line} --as-of {}", created.as_str().unwrap());
+        assert!(desk.run(&then).envelope()["meta"]["derived"].is_u64(), "{then}");
+        let human = desk.run(&format!("{then} --human")).stdout;
+        assert!(human.contains("as of "), "{human}");
+    }
+    let count = desk.run("count issues --as-of 2024-02-15").envelope();
+    let items = desk.run("issues -n 500 --as-of 2024-02-15").data()["items"].clone();
+    let seen_later = items
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|item| item["certainty"] == "derived");
+    assert_eq!(count["meta"]["derived"], seen_later.count());
+}
+
+#[test]
+fn what_was_not_there_has_no_timeline_and_no_experts() {
+    let desk = Desk::with_mirror();
+    for command in ["show", "timeline", "who"] {
+        let error = desk.run(&format!("{command} 12 --as-of 2000-01-01")).error();
+        assert_eq!(error["code"], "not_found", "{command}");
+        assert!(
+            error["message"].as_str().unwrap().contains("as of 2000-01-01"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn ages_in_filters_count_back_from_the_moment() {
+    let desk = Desk::with_mirror();
+    let newest = desk.run("issues --sort created -n 1 --as-of 2024-03-01").data()["items"][0].clone();
+    let created = newest["created_at"].as_str().unwrap();
+    let (iid, total) = (newest["iid"].as_i64().unwrap(), |line: String| {
+        desk.run(&line).envelope()["meta"]["total"].as_u64().unwrap()
+    });
+    for line in [
+        "issues --after 1d".to_owned(),
+        format!("timeline {iid} --after 1d"),
+        format!("who {iid} --after 1d"),
+    ] {
+        assert!(total(format!("{line} --as-of {created}")) > 0, "{line}");
+    }
+    let count = desk.run(&format!("count issues --after 1d --as-of {created}")).data();
+    assert!(count["total"].as_u64().unwrap() > 0);
+    let note = desk.run("notes --sort created -n 1").data()["notes"][0].clone();
+    let said = note["created_at"].as_str().unwrap();
+    assert!(total(format!("notes --after 1d --as-of {said}")) > 0);
 }
 
 #[test]

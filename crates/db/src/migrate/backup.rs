@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use annals_core::UnixMs;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, InterruptHandle, OptionalExtension, params};
 
 use crate::{Error, file, openers};
 
@@ -34,7 +34,7 @@ pub(super) fn before_migration(
     let copy = PathBuf::from(name);
     // An empty file is a valid target, and it already has the right mode.
     file::create_private(&copy, file::Existing::Refuse)?;
-    let made = make(conn, &copy);
+    let made = make(conn, &copy, |_| Ok(()));
     if made.is_err() && std::fs::remove_file(&copy).is_err() {
         tracing::warn!(path = %copy.display(), "an incomplete backup could not be removed");
     }
@@ -44,8 +44,13 @@ pub(super) fn before_migration(
 }
 
 /// Copies the file behind `conn` to `copy`, marks the copy so that its first writer skips numbers, checks it
-/// and forces it to disk.
-pub(crate) fn make(conn: &Connection, copy: &Path) -> Result<(), Error> {
+/// and forces it to disk. What `interruptible` makes of the handle that ends marking and checking lives as long as
+/// they do.
+pub(crate) fn make<H>(
+    conn: &Connection,
+    copy: &Path,
+    interruptible: impl FnOnce(InterruptHandle) -> Result<H, Error>,
+) -> Result<(), Error> {
     let failed = |source| Error::File {
         what: "back up to",
         path: copy.into(),
@@ -56,6 +61,7 @@ pub(crate) fn make(conn: &Connection, copy: &Path) -> Result<(), Error> {
         .ok_or_else(|| failed(std::io::ErrorKind::InvalidFilename.into()))?;
     conn.execute("VACUUM INTO ?1", params![target])?;
     let opened = Connection::open(copy)?;
+    let hook = interruptible(opened.get_interrupt_handle())?;
     openers::mark_unclean(&opened)?;
     let verdict: Option<String> = opened
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
@@ -66,6 +72,7 @@ pub(crate) fn make(conn: &Connection, copy: &Path) -> Result<(), Error> {
             verdict.unwrap_or_default()
         )));
     }
+    drop(hook);
     opened.close().map_err(|(_, error)| error)?;
     File::open(copy).and_then(|file| file.sync_all()).map_err(failed)
 }

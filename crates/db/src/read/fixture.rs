@@ -4,10 +4,13 @@
 
 use annals_core::UnixMs;
 use rusqlite::{Connection, Params, params};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::content::blob;
 use crate::{WriteTx, migrate};
+
+/// When everything is first seen, unless a test says what was recorded of it: after every time in a test.
+const FIRST_SEEN: i64 = 4_000_000_000_000;
 
 /// Two projects, `group/one` and `group/two`, and whatever a test puts into them.
 pub struct Mirror {
@@ -106,7 +109,7 @@ impl Mirror {
     }
 
     pub fn mr(&self, mr: &Mr<'_>) -> i64 {
-        self.run(
+        let row = self.run(
             "INSERT INTO merge_requests (project_id, native_id, iid, title, body, state, confidential, locked, author_id,
                  created_at, updated_at, merged_at, merged_by_id, closed_at, flags, draft, detail, files, changed_seq)
              VALUES (?1, ?2, ?2, 'Change ' || ?2, '', ?3, 0, 0, ?4, ?5, ?6, ?7, ?8, ?9, 0, 0, 'complete', ?10, 0)",
@@ -122,17 +125,25 @@ impl Mirror {
                 (mr.state == "closed").then_some(mr.updated_at),
                 mr.files,
             ],
-        )
+        );
+        let state = json!({
+            "title": format!("Change {}", mr.iid), "author": mr.author, "state": mr.state, "merged_at": mr.merged_at,
+        });
+        self.record("merge_request", row, "first", FIRST_SEEN, &state);
+        row
     }
 
     /// An issue by `ann`, as old as it is new.
     pub fn issue(&self, project: i64, iid: i64, at: i64) -> i64 {
-        self.run(
+        let row = self.run(
             "INSERT INTO issues (project_id, native_id, iid, title, body, state, confidential, locked, author_id,
                  created_at, updated_at, flags, changed_seq)
              VALUES (?1, ?2, ?2, 'Issue ' || ?2, '', 'open', 0, 0, ?3, ?4, ?4, 0, 0)",
             params![project, iid, self.user("ann"), at],
-        )
+        );
+        let state = json!({"title": format!("Issue {iid}"), "author": "ann", "state": "open"});
+        self.record("issue", row, "first", FIRST_SEEN, &state);
+        row
     }
 
     /// A change of a file that holds from `from` to `to`.
@@ -178,12 +189,15 @@ impl Mirror {
         let table = if column == "mr_id" { "merge_requests" } else { "issues" };
         let discussion = self.run(
             &format!(
-                "INSERT INTO discussions (project_id, {column}, native_id, kind, resolvable, resolved, changed_seq)
-                 SELECT project_id, id, 'd' || (SELECT count(*) FROM discussions), 'thread', ?2, 0, 0
+                "INSERT INTO discussions (project_id, {column}, native_id, kind, resolvable, resolved, first_note_at,
+                     changed_seq)
+                 SELECT project_id, id, 'd' || (SELECT count(*) FROM discussions), 'thread', ?2, 0, ?3, 0
                    FROM {table} WHERE id = ?1"
             ),
-            params![parent, remark.path.is_some()],
+            params![parent, remark.path.is_some(), remark.at],
         );
+        let state = json!({"kind": "thread", "resolvable": remark.path.is_some(), "resolved": false});
+        self.record("discussion", discussion, "first", FIRST_SEEN, &state);
         let kind = if remark.path.is_some() { "diff_note" } else { "note" };
         let note = self.run(
             "INSERT INTO notes (discussion_id, project_id, native_id, position, author_id, body, kind, system, internal,
@@ -206,6 +220,14 @@ impl Mirror {
                 params![note, path],
             );
         }
+        let place = remark
+            .path
+            .map(|path| json!({"old_path": path, "new_path": path, "new_line": 7}));
+        let state = json!({
+            "author": remark.author, "body": remark.body, "kind": kind, "system": remark.system,
+            "internal": remark.internal, "position": place,
+        });
+        self.record("note", note, "first", FIRST_SEEN, &state);
         note
     }
 
@@ -224,15 +246,37 @@ impl Mirror {
         );
     }
 
-    /// What was recorded of a subject at a time.
+    /// What was recorded of a subject at a time, instead of what was first seen of it after all.
     pub fn revision(&self, kind: &str, row: i64, at: i64, state: &Value) {
+        self.run(
+            "DELETE FROM revisions WHERE subject_kind = ?1 AND subject_id = ?2 AND valid_from = ?3",
+            params![kind, row, FIRST_SEEN],
+        );
+        self.record(kind, row, "changed", at, state);
+    }
+
+    /// An issue or merge request that went, and is not back.
+    pub fn gone(&self, kind: &str, row: i64, at: i64) {
+        let table = if kind == "issue" { "issues" } else { "merge_requests" };
+        let update = format!("UPDATE {table} SET gone_at = ?2, gone_reason = 'deleted' WHERE id = ?1");
+        self.run(&update, [row, at]);
+        self.record(kind, row, "gone", at, &json!({}));
+    }
+
+    /// One that went for a while.
+    pub fn away(&self, kind: &str, row: i64, (from, to): (i64, i64), back: &Value) {
+        self.record(kind, row, "gone", from, &json!({}));
+        self.record(kind, row, "back", to, back);
+    }
+
+    fn record(&self, kind: &str, row: i64, op: &str, at: i64, state: &Value) {
         WriteTx::run(&self.conn, UnixMs(at), |tx| {
             let hash = blob::put(tx, state.to_string().as_bytes())?;
             tx.execute(
                 "INSERT INTO revisions (subject_kind, subject_id, seq, op, valid_from, observed_at, state_hash, projection)
-                 SELECT ?1, ?2, (SELECT count(*) + 1 FROM revisions WHERE subject_kind = ?1 AND subject_id = ?2),
-                        'changed', ?3, ?3, ?4, 1",
-                params![kind, row, at, hash],
+                 SELECT ?1, ?2, (SELECT coalesce(max(seq), 0) + 1 FROM revisions WHERE subject_kind = ?1 AND subject_id = ?2),
+                        ?5, ?3, ?3, ?4, 1",
+                params![kind, row, at, hash, op],
             )?;
             Ok(())
         })

@@ -1,16 +1,16 @@
 //! A moment that is read as of: now, or one that has passed.
 //!
-//! Every row of history says from when to when it holds. Bound as one number, now is a moment after all
-//! of them, so that one statement answers for both.
+//! Whether something was there, and what it was, has one rule: that of [`as_of`]. Rows that have an
+//! interval say from when to when they hold; bound as one number, now is a moment after all of them, so
+//! that one statement answers for both.
 
 use annals_core::UnixMs;
+use rusqlite::Connection;
 use rusqlite::types::{ToSql, ToSqlOutput};
-use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 
-use super::entity::state;
+use super::as_of::{self, Certainty};
 use crate::Error;
-use crate::content::blob;
 use crate::ids::SubjectKind;
 
 /// The end of what has not ended, in SQL.
@@ -42,19 +42,26 @@ impl Moment {
         }
     }
 
-    /// What was recorded of a subject for the moment; `None` for now, and before the first record.
-    pub fn state(self, conn: &Connection, kind: SubjectKind, row: i64) -> Result<Option<Value>, Error> {
-        let Some(at) = self.0 else {
-            return Ok(None);
+    /// Whether the subject `row` was there at the moment, bound as `at`: created, and not gone. A discussion
+    /// is created with its first note.
+    pub fn there(self, kind: SubjectKind, row: &str, at: &str) -> String {
+        let born = if kind == SubjectKind::Discussion {
+            "first_note_at"
+        } else {
+            "created_at"
         };
-        let hash: Option<blob::Hash> = conn
-            .prepare_cached(
-                "SELECT state_hash FROM revisions WHERE subject_kind = ?1 AND subject_id = ?2 AND valid_from <= ?3
-                 ORDER BY valid_from DESC, seq DESC LIMIT 1",
-            )?
-            .query_row(params![kind, row, at.0], |row| row.get(0))
-            .optional()?;
-        hash.map(|hash| state(conn, &hash)).transpose()
+        match self.0 {
+            None => format!("{row}.gone_at IS NULL"),
+            Some(_) => as_of::there(kind, &format!("{row}.id"), &format!("{row}.{born}"), at),
+        }
+    }
+
+    /// What was known of a subject that was there; `None` for now, which its columns tell.
+    pub fn state(self, conn: &Connection, kind: SubjectKind, row: i64) -> Result<Option<(Value, Certainty)>, Error> {
+        match self.0 {
+            None => Ok(None),
+            Some(at) => as_of::state(conn, kind, row, at),
+        }
     }
 }
 
@@ -69,12 +76,7 @@ pub(super) fn holds(row: &str, at: &str) -> String {
     format!("({row}.from_at <= {at} AND coalesce({row}.to_at, {NEVER}) > {at})")
 }
 
-/// Whether something was made by the moment bound as `at` and had not gone. What has no time is old.
-pub(super) fn there(row: &str, at: &str) -> String {
-    format!("(coalesce({row}.created_at, 0) <= {at} AND {})", not_gone(row, at))
-}
-
-/// Whether something had not gone by the moment bound as `at`.
+/// Whether an event, which has no revisions, had not gone by the moment bound as `at`.
 pub(super) fn not_gone(row: &str, at: &str) -> String {
     format!("coalesce({row}.gone_at, {NEVER}) > {at}")
 }

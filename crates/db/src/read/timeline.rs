@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::clause::{Clause, count, json_list};
 use super::moment::{Moment, not_gone, text};
-use super::{Visibility, json};
+use super::{Certainty, ListQuery, Visibility, as_of, json};
 use crate::Error;
 use crate::ids::{EntityId, SubjectKind, entity_table, kind_at};
 
@@ -79,7 +79,7 @@ impl Serialize for TimelineKind {
 pub struct TimelineQuery {
     /// In these projects; in all if empty.
     pub projects: Vec<ProjectId>,
-    /// Of this entity alone, gone or not; of all that are not gone without it.
+    /// Of this entity alone, now even if it is gone; of all that are not gone without it.
     pub entity: Option<EntityId>,
     /// At or after.
     pub after: Option<UnixMs>,
@@ -100,6 +100,8 @@ pub struct Timeline {
     pub events: Vec<TimelineEvent>,
     /// How many there are in all.
     pub total: u64,
+    /// How many of `events` have a text that nobody had seen yet at the time that is asked about; none of now.
+    pub derived: u64,
 }
 
 /// One thing that happened.
@@ -125,13 +127,13 @@ pub struct TimelineEvent {
 /// Reads what happened.
 ///
 /// # Errors
-/// A failure of the file.
+/// A failure of the file; [`Error::Corrupt`] if a state cannot be read.
 pub fn timeline(conn: &Connection, visibility: &Visibility, query: &TimelineQuery) -> Result<Timeline, Error> {
     let at = Moment::of(query.as_of);
     let mut clause = Clause::default();
     // What has no time is older than everything: now it is told, but of no time that has passed.
     if query.as_of.is_some() {
-        clause.with("v.at <= ?", [at.value()]);
+        clause.when("v.at <= ?1");
     }
     if let Some(after) = query.after {
         clause.with("v.at >= ?", [after.0.into()]);
@@ -143,9 +145,14 @@ pub fn timeline(conn: &Connection, visibility: &Visibility, query: &TimelineQuer
         let words: Vec<&str> = query.kinds.iter().map(|kind| kind.as_str()).collect();
         clause.with("v.kind IN (SELECT value FROM json_each(?))", [json_list(&words)]);
     }
-    let (parts, bound) = parts(visibility, query, at);
-    let values = |more: Vec<Value>| bound.iter().cloned().chain(clause.values([])).chain(more);
-    let sql = format!("SELECT count(*) FROM ({parts}) v WHERE {}", clause.sql());
+    let (parts, bound) = parts(conn, visibility, query, at)?;
+    let values = |more: Vec<Value>| {
+        let first = std::iter::once(at.value()).chain(bound.iter().cloned());
+        first.chain(clause.values([])).chain(more)
+    };
+    // The moment is named first, so that the parameters without a number are counted from the second.
+    let moment = "WITH moment AS (SELECT ?1)";
+    let sql = format!("{moment} SELECT count(*) FROM ({parts}) v WHERE {}", clause.sql());
     let total = conn
         .prepare_cached(&sql)?
         .query_row(params_from_iter(values(Vec::new())), |row| row.get(0))?;
@@ -154,23 +161,30 @@ pub fn timeline(conn: &Connection, visibility: &Visibility, query: &TimelineQuer
         .map(|(rank, kind)| format!(" WHEN '{}' THEN {rank}", kind.as_str()))
         .collect();
     let sql = format!(
-        "SELECT v.at, v.kind, u.username, v.entity, p.path, v.iid, p.id, v.action, v.subject, v.row
+        "{moment} SELECT v.at, v.kind, u.username, v.entity, p.path, v.iid, p.id, v.action, v.subject, v.row
          FROM ({parts}) v JOIN projects p ON p.id = v.project_id LEFT JOIN users u ON u.id = v.actor_id
          WHERE {} ORDER BY v.at DESC, CASE v.kind{ranks} END DESC, v.row DESC LIMIT ?",
         clause.sql()
     );
     let mut select = conn.prepare_cached(&sql)?;
     let mut rows = select.query(params_from_iter(values(vec![count(query.limit)])))?;
-    let mut events = Vec::new();
+    let (mut events, mut derived) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
-        events.push(event(conn, row, at)?);
+        let (event, certainty) = event(conn, row, at)?;
+        events.push(event);
+        derived += u64::from(certainty == Certainty::Derived);
     }
     events.reverse();
-    Ok(Timeline { events, total })
+    Ok(Timeline { events, total, derived })
 }
 
-/// Everything that happened, as a SELECT, and the values of its parameters in order.
-fn parts(visibility: &Visibility, query: &TimelineQuery, at: Moment) -> (String, Vec<Value>) {
+/// Everything that happened by the moment `?1`, as a SELECT, and the values of its other parameters in order.
+fn parts(
+    conn: &Connection,
+    visibility: &Visibility,
+    query: &TimelineQuery,
+    at: Moment,
+) -> Result<(String, Vec<Value>), Error> {
     let kinds = match query.entity {
         Some(entity) => vec![entity.kind],
         None => vec![EntityKind::Issue, EntityKind::MergeRequest],
@@ -183,74 +197,88 @@ fn parts(visibility: &Visibility, query: &TimelineQuery, at: Moment) -> (String,
             let ids: Vec<_> = query.projects.iter().map(|project| project.0).collect();
             clause.with("e.project_id IN (SELECT value FROM json_each(?))", [json_list(&ids)]);
         }
-        match query.entity {
-            Some(entity) => clause.with("e.id = ?", [entity.row.into()]),
-            None => clause.with(not_gone("e", "?"), [at.value()]),
+        if let Some(entity) = query.entity {
+            clause.with("e.id = ?", [entity.row.into()]);
         }
-        for part in of_entities(kind) {
+        if query.entity.is_none() || at.past().is_some() {
+            clause.when(at.there(SubjectKind::from(kind), "e", "?1"));
+        }
+        if let Some(at) = at.past().filter(|_| !visibility.shows_confidential()) {
+            let hidden = json_list(&confidential(conn, query, kind, at)?);
+            clause.with("e.id NOT IN (SELECT value FROM json_each(?))", [hidden]);
+        }
+        for part in of_entities(kind, at) {
             parts.push(format!("{} AND {}", part.sql, clause.sql()));
-            bound.extend(std::iter::repeat_n(at.value(), part.moments));
             if part.has_notes {
                 bound.push(visibility.highest_flag().into());
             }
             bound.extend(clause.values([]));
         }
     }
-    (parts.join(" UNION ALL "), bound)
+    Ok((parts.join(" UNION ALL "), bound))
+}
+
+/// What was confidential then, whether it is now or not.
+fn confidential(conn: &Connection, query: &TimelineQuery, kind: EntityKind, at: UnixMs) -> Result<Vec<i64>, Error> {
+    let list = ListQuery {
+        projects: query.projects.clone(),
+        ..ListQuery::of(kind)
+    };
+    let mut rows = Vec::new();
+    as_of::fitting(conn, &Visibility::all(), &list, at, &mut |item| {
+        if item.confidential {
+            rows.push(item.row);
+        }
+    })?;
+    Ok(rows)
 }
 
 /// One source of events, up to its condition on the entity `e`.
 struct Part {
     sql: String,
-    /// How often it is bound to the moment, which comes first.
-    moments: usize,
-    /// Whether it is bound to the highest flag after that.
+    /// Whether it is bound to the highest flag.
     has_notes: bool,
 }
 
-fn of_entities(kind: EntityKind) -> Vec<Part> {
+fn of_entities(kind: EntityKind, at: Moment) -> Vec<Part> {
     let (table, parent) = (entity_table(kind), EntityId { kind, row: 0 }.parent_column());
-    let part = |what: &str, from: &str, moments, has_notes| Part {
+    let part = |what: &str, from: &str, has_notes| Part {
         sql: format!(
             "SELECT {what}, '{}' AS entity, e.iid, e.project_id FROM {from}",
             kind.as_str()
         ),
-        moments,
         has_notes,
     };
     // The forge's own event tells more, where it keeps any.
     let untold = |action: &str| {
         format!(
             "NOT EXISTS (SELECT 1 FROM resource_events s WHERE s.{parent} = e.id AND s.kind = 'state'
-                           AND s.action = '{action}' AND s.gone_at IS NULL)"
+                           AND s.action = '{action}' AND {})",
+            not_gone("s", "?1")
         )
     };
     let mut parts = vec![
         part(
             "e.created_at AS at, 'opened' AS kind, e.author_id AS actor_id, NULL AS action, e.title AS subject, e.id AS row",
             &format!("{table} e WHERE 1"),
-            0,
             false,
         ),
         part(
             "e.closed_at, 'state', e.closed_by_id, 'closed', NULL, e.id",
             &format!("{table} e WHERE e.closed_at IS NOT NULL AND e.state = 'closed' AND {}", untold("closed")),
-            0,
             false,
         ),
         part(
             "e.gone_at, 'gone', NULL, e.gone_reason, NULL, e.id",
             &format!("{table} e WHERE e.gone_at IS NOT NULL"),
-            0,
             false,
         ),
         part(
             "r.created_at, r.kind, r.actor_id, r.action, r.subject, r.id",
             &format!(
                 "resource_events r JOIN {table} e ON e.id = r.{parent} WHERE {}",
-                not_gone("r", "?")
+                not_gone("r", "?1")
             ),
-            1,
             false,
         ),
         part(
@@ -259,10 +287,9 @@ fn of_entities(kind: EntityKind) -> Vec<Part> {
             &format!(
                 "discussions d JOIN {table} e ON e.id = d.{parent} JOIN notes n ON n.discussion_id = d.id
                  WHERE {} AND {} AND n.internal <= ?",
-                not_gone("d", "?"),
-                not_gone("n", "?")
+                at.there(SubjectKind::Discussion, "d", "?1"),
+                at.there(SubjectKind::Note, "n", "?1")
             ),
-            2,
             true,
         ),
     ];
@@ -270,21 +297,20 @@ fn of_entities(kind: EntityKind) -> Vec<Part> {
         parts.push(part(
             "e.merged_at, 'state', e.merged_by_id, 'merged', NULL, e.id",
             &format!("{table} e WHERE e.merged_at IS NOT NULL AND {}", untold("merged")),
-            0,
             false,
         ));
         parts.push(part(
             "x.seen_at, 'push', NULL, x.head_oid, x.version, x.id",
             // The first version is what was opened.
             &format!("mr_versions x JOIN {table} e ON e.id = x.mr_id WHERE x.version > 1"),
-            0,
             false,
         ));
     }
     parts
 }
 
-fn event(conn: &Connection, row: &Row<'_>, at: Moment) -> Result<TimelineEvent, Error> {
+/// An event, and whether its text had been seen at the moment.
+fn event(conn: &Connection, row: &Row<'_>, at: Moment) -> Result<(TimelineEvent, Certainty), Error> {
     let word: String = row.get(1)?;
     let kind = TimelineKind::parse(&word).unwrap_or(TimelineKind::Other);
     let entity = kind_at(row, 3)?;
@@ -297,9 +323,25 @@ fn event(conn: &Connection, row: &Row<'_>, at: Moment) -> Result<TimelineEvent, 
         Value::Integer(number) => Some(number.to_string()),
         Value::Null | Value::Real(_) | Value::Blob(_) => None,
     };
+    let mut certainty = Certainty::Recorded;
+    let mut known = |kind, name| -> Result<Option<String>, Error> {
+        let Some((state, how)) = at.state(conn, kind, row.get(9)?)? else {
+            return Ok(None);
+        };
+        certainty = how;
+        Ok(text(&state, name))
+    };
     let text = match kind {
-        TimelineKind::Comment | TimelineKind::DiffNote | TimelineKind::System => note(conn, row.get(9)?, at)?,
-        TimelineKind::Opened => opened(conn, entity, row.get(9)?, subject.unwrap_or_default(), at)?,
+        TimelineKind::Comment | TimelineKind::DiffNote | TimelineKind::System => {
+            let body = match known(SubjectKind::Note, "body")? {
+                Some(body) => body,
+                None => body(conn, row.get(9)?)?,
+            };
+            snippet(&body, &[]).text
+        }
+        TimelineKind::Opened => known(SubjectKind::from(entity), "title")?
+            .or(subject)
+            .unwrap_or_default(),
         TimelineKind::Push => format!(
             "version {} at {}",
             subject.unwrap_or_default(),
@@ -315,14 +357,15 @@ fn event(conn: &Connection, row: &Row<'_>, at: Moment) -> Result<TimelineEvent, 
         | TimelineKind::Merge
         | TimelineKind::Other => [action, subject].into_iter().flatten().collect::<Vec<_>>().join(" "),
     };
-    Ok(TimelineEvent {
+    let event = TimelineEvent {
         at: json::time(row, 0)?,
         kind,
         actor: row.get(2)?,
         reference: format!("{path}{}{iid}", entity.sigil()),
         text,
         project_id: ProjectId(row.get(6)?),
-    })
+    };
+    Ok((event, certainty))
 }
 
 fn changed(what: &str, action: Option<&str>, subject: Option<&str>) -> String {
@@ -337,22 +380,13 @@ fn changed(what: &str, action: Option<&str>, subject: Option<&str>) -> String {
         .to_owned()
 }
 
-/// The title that it had at the moment.
-fn opened(conn: &Connection, kind: EntityKind, row: i64, title: String, at: Moment) -> Result<String, Error> {
-    let known = at.state(conn, SubjectKind::from(kind), row)?;
-    Ok(known.and_then(|known| text(&known, "title")).unwrap_or(title))
-}
-
-/// The beginning of a note as it read at the moment.
-fn note(conn: &Connection, row: i64, at: Moment) -> Result<String, Error> {
-    let body = match at.state(conn, SubjectKind::Note, row)? {
-        Some(known) => text(&known, "body"),
-        None => conn
-            .prepare_cached("SELECT body FROM notes WHERE id = ?1")?
-            .query_row(params![row], |row| row.get(0))
-            .optional()?,
-    };
-    Ok(snippet(&body.unwrap_or_default(), &[]).text)
+/// The body of a note as it is.
+fn body(conn: &Connection, row: i64) -> Result<String, Error> {
+    let body = conn
+        .prepare_cached("SELECT body FROM notes WHERE id = ?1")?
+        .query_row(params![row], |row| row.get(0))
+        .optional()?;
+    Ok(body.unwrap_or_default())
 }
 
 #[cfg(test)]

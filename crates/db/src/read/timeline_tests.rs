@@ -123,7 +123,7 @@ fn timeline_limit_is_of_the_newest_and_total_exact() {
 #[test]
 fn timeline_of_one_entity_is_told_after_it_went() {
     let mirror = mirror();
-    mirror.run("UPDATE issues SET gone_at = 500, gone_reason = 'deleted'", []);
+    mirror.gone("issue", 1, 500);
     let of = |entity| ask(&mirror, |query| query.entity = entity);
     let issue = of(Some(EntityId::issue(1)));
     assert_eq!(lines(&issue).last().unwrap(), "500 gone - one#1 deleted");
@@ -131,6 +131,50 @@ fn timeline_of_one_entity_is_told_after_it_went() {
     assert_eq!(of(None).total, 5, "without its name what is gone is not listed");
     let then = ask(&mirror, |query| query.as_of = Some(UnixMs(499)));
     assert_eq!(then.total, 9);
+    let gone = ask(&mirror, |query| {
+        query.as_of = Some(UnixMs(500));
+        query.entity = Some(EntityId::issue(1));
+    });
+    assert_eq!(gone.total, 0, "a time at which it was gone knows nothing of it");
+}
+
+#[test]
+fn as_of_timeline_leaves_out_what_was_gone_for_a_while() {
+    let mirror = mirror();
+    let back = json!({"title": "Issue 1", "author": "ann", "state": "open"});
+    mirror.away("issue", 1, (140, 180), &back);
+    mirror.away("note", 1, (190, 210), &json!({"body": "back"}));
+    let total = |time| {
+        ask(&mirror, |query| {
+            query.as_of = Some(UnixMs(time));
+            query.entity = Some(EntityId::issue(1));
+        })
+        .total
+    };
+    assert_eq!([139, 140, 179, 180, 190, 210].map(total), [3, 0, 0, 3, 2, 3]);
+}
+
+#[test]
+fn as_of_timeline_before_the_first_record_has_its_words() {
+    let mirror = mirror();
+    mirror.revision("issue", 1, 500, &json!({"title": "First words"}));
+    mirror.revision("note", 1, 500, &json!({"body": "as first seen"}));
+    mirror.run("UPDATE issues SET title = 'Words of later'", []);
+    mirror.run("UPDATE notes SET body = 'Words of later' WHERE id = 1", []);
+    let then = ask(&mirror, |query| {
+        query.as_of = Some(UnixMs(130));
+        query.entity = Some(EntityId::issue(1));
+    });
+    assert_eq!(
+        lines(&then),
+        [
+            "100 opened ann one#1 First words",
+            "120 label cat one#1 added label bug",
+            "130 comment bob one#1 as first seen",
+        ]
+    );
+    assert_eq!(then.derived, 2, "the label is the forge's own record");
+    assert_eq!(ask(&mirror, |_| ()).derived, 0);
 }
 
 #[test]
@@ -152,6 +196,25 @@ fn timeline_shows_only_what_the_reader_may_see() {
     let seen = timeline(&mirror.conn, &Visibility::without_confidential(), &query).unwrap();
     let kinds: Vec<_> = seen.events.iter().map(|event| event.kind.as_str()).collect();
     assert_eq!((kinds, seen.total), (vec!["opened", "system", "push", "state"], 4));
+}
+
+#[test]
+fn as_of_timeline_hides_what_was_confidential_then() {
+    let mirror = mirror();
+    mirror.revision("issue", 1, 100, &json!({"title": "Issue 1", "confidential": true}));
+    mirror.revision("issue", 1, 200, &json!({"title": "Issue 1", "confidential": false}));
+    let total = |time| {
+        let query = TimelineQuery {
+            limit: 100,
+            entity: Some(EntityId::issue(1)),
+            as_of: Some(UnixMs(time)),
+            ..TimelineQuery::default()
+        };
+        timeline(&mirror.conn, &Visibility::without_confidential(), &query)
+            .unwrap()
+            .total
+    };
+    assert_eq!((total(199), total(200)), (0, 3));
 }
 
 #[test]

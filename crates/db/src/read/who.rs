@@ -10,10 +10,12 @@ use serde::Serialize;
 
 use super::clause::json_list;
 use super::file_history::{Scope, chain, touched};
-use super::moment::{Moment, holds, not_gone, there};
-use super::{Part, Visibility, json};
+use super::moment::{Moment, holds};
+use super::{Certainty, Part, Visibility, as_of, json};
 use crate::Error;
-use crate::ids::{EntityId, kind_at};
+use crate::content::blob::Unpack;
+use crate::ids::{EntityId, SubjectKind, kind_at};
+use crate::text::fold;
 
 /// After so long what somebody did counts half.
 const HALF_LIFE_DAYS: f64 = 180.0;
@@ -117,6 +119,8 @@ pub struct Who {
     pub people: Vec<Person>,
     /// How many there are in all.
     pub total: u64,
+    /// How many of the issues and merge requests nobody had seen yet at the time that is asked about; none of now.
+    pub derived: u64,
 }
 
 /// Somebody who knows about it.
@@ -169,11 +173,11 @@ pub struct Evidence {
 /// Ranks people. Bots and deleted accounts are left out.
 ///
 /// # Errors
-/// A failure of the file.
+/// A failure of the file; [`Error::Corrupt`] if a state cannot be read.
 pub fn who(conn: &Connection, visibility: &Visibility, query: &WhoQuery) -> Result<Who, Error> {
     let at = Moment::of(query.as_of);
     let highest = visibility.highest_flag();
-    let (mrs, issues, lines) = match &query.matter {
+    let (mut mrs, mut issues, lines) = match &query.matter {
         Matter::File { project, .. } if !visibility.shows(*project) => return Ok(NOBODY),
         Matter::File { project, path } => {
             let scope = Scope {
@@ -204,13 +208,61 @@ pub fn who(conn: &Connection, visibility: &Visibility, query: &WhoQuery) -> Resu
             (of(EntityKind::MergeRequest), of(EntityKind::Issue), None)
         }
     };
-    let facts = facts(conn, visibility, at, (&mrs, &issues, lines.as_deref()), query.after)?;
-    Ok(rank(facts, query))
+    let then = match query.as_of {
+        None => None,
+        Some(at) => Some(Then::of(conn, highest, at, &mut mrs, &mut issues)?),
+    };
+    let looked_at = (mrs.as_slice(), issues.as_slice(), lines.as_deref());
+    let facts = facts(conn, visibility, at, looked_at, then.as_ref(), query.after)?;
+    Ok(Who {
+        derived: then.map_or(0, |then| then.derived),
+        ..rank(facts, query)
+    })
+}
+
+/// What no column remembers of issues and merge requests.
+#[derive(Default)]
+struct Then {
+    derived: u64,
+    reviews: Vec<Review>,
+}
+
+/// The row of a merge request, the folded name of its reviewer, what they had said, and when it had last changed.
+type Review = (i64, String, Option<String>, Option<i64>);
+
+impl Then {
+    /// Asks what they were, and leaves out those that were not there or not for this caller.
+    fn of(
+        conn: &Connection,
+        highest: i64,
+        at: UnixMs,
+        mrs: &mut Vec<i64>,
+        issues: &mut Vec<i64>,
+    ) -> Result<Self, Error> {
+        let (mut then, mut unpack) = (Self::default(), Unpack::default());
+        for (kind, rows) in [(EntityKind::MergeRequest, mrs), (EntityKind::Issue, issues)] {
+            let mut there = Vec::new();
+            for row in rows.iter().copied() {
+                let Some(was) = as_of::by_row(conn, EntityId { kind, row }, at, highest, &mut unpack)? else {
+                    continue;
+                };
+                there.push(row);
+                then.derived += u64::from(was.item.certainty == Some(Certainty::Derived));
+                let changed = was.item.updated_at.map(|at| at.0);
+                let reviewers = was.merge_request.into_iter().flat_map(|part| part.reviewers);
+                then.reviews
+                    .extend(reviewers.map(|reviewer| (row, fold(&reviewer.user), reviewer.state, changed)));
+            }
+            *rows = there;
+        }
+        Ok(then)
+    }
 }
 
 const NOBODY: Who = Who {
     people: Vec::new(),
     total: 0,
+    derived: 0,
 };
 
 fn ids(conn: &Connection, sql: &str, scope: &Scope, names: &Value) -> Result<Vec<i64>, Error> {
@@ -238,6 +290,7 @@ fn facts(
     visibility: &Visibility,
     at: Moment,
     (mrs, issues, lines): (&[i64], &[i64], Option<&[i64]>),
+    then: Option<&Then>,
     after: Option<UnixMs>,
 ) -> Result<Vec<Fact>, Error> {
     let mr = |what: &str, from: &str, condition: &str| {
@@ -245,7 +298,7 @@ fn facts(
             "SELECT {what}, 'merge_request' AS kind, m.iid, m.project_id
                FROM json_each(?1) t CROSS JOIN merge_requests m ON m.id = t.value {from}
               WHERE m.confidential <= ?4 AND {} AND {condition}",
-            there("m", "?3")
+            at.there(SubjectKind::MergeRequest, "m", "?3")
         )
     };
     let issue = |what: &str, from: &str, condition: &str| {
@@ -253,21 +306,32 @@ fn facts(
             "SELECT {what}, 'issue', i.iid, i.project_id
                FROM json_each(?2) t CROSS JOIN issues i ON i.id = t.value {from}
               WHERE i.confidential <= ?4 AND {} AND {condition}",
-            there("i", "?3")
+            at.there(SubjectKind::Issue, "i", "?3")
         )
     };
     let noted = "n.author_id, iif(n.kind = 'diff_note', 'diff_note', 'comment'), n.created_at";
-    let note = format!(
-        "n.system = 0 AND n.internal <= ?4 AND {} AND {}
-         AND (?6 IS NULL OR n.kind <> 'diff_note' OR n.id IN (SELECT value FROM json_each(?6)))",
-        there("n", "?3"),
-        not_gone("d", "?3")
+    let said = format!(
+        "n.system = 0 AND n.internal <= ?4 AND {} AND {}",
+        at.there(SubjectKind::Note, "n", "?3"),
+        at.there(SubjectKind::Discussion, "d", "?3")
     );
+    let note = format!("{said} AND (?6 IS NULL OR n.kind <> 'diff_note' OR n.id IN (SELECT value FROM json_each(?6)))");
     // To be asked for a review is not to have done one.
-    let reviewed = "l.user_id <> m.author_id AND (l.state IN ('approved', 'reviewed', 'requested_changes')
-        OR EXISTS (SELECT 1 FROM discussions d JOIN notes n ON n.discussion_id = d.id
-                    WHERE d.mr_id = m.id AND n.author_id = l.user_id AND n.system = 0 AND n.gone_at IS NULL
-                      AND n.internal <= ?4 AND coalesce(n.created_at, 0) <= ?3))";
+    let reviewed = format!(
+        "l.user_id <> m.author_id AND (l.state IN ('approved', 'reviewed', 'requested_changes')
+         OR EXISTS (SELECT 1 FROM discussions d JOIN notes n ON n.discussion_id = d.id
+                     WHERE d.mr_id = m.id AND n.author_id = l.user_id AND {said}))"
+    );
+    // Who reviewed at a time that has passed is in no row: the names of then are those of accounts.
+    let reviewers = match then {
+        None => "SELECT mr_id, user_id, state, NULL AS at FROM mr_reviewers WHERE ?8 IS NULL",
+        Some(_) => {
+            "SELECT m.id AS mr_id, u.id AS user_id, t.value ->> 2 AS state, t.value ->> 3 AS at
+               FROM json_each(?8) t JOIN merge_requests m ON m.id = t.value ->> 0
+               JOIN projects p ON p.id = m.project_id
+               JOIN users u ON u.forge_id = p.forge_id AND u.username_folded = t.value ->> 1"
+        }
+    };
     let parts = [
         mr(
             "m.merged_by_id AS user_id, 'merged' AS deed, m.merged_at AS at",
@@ -275,9 +339,9 @@ fn facts(
             "m.merged_by_id IS NOT NULL",
         ),
         mr(
-            "l.user_id, 'reviewed', coalesce(iif(m.merged_at <= ?3, m.merged_at, NULL), min(m.updated_at, ?3))",
-            "JOIN mr_reviewers l ON l.mr_id = m.id",
-            reviewed,
+            "l.user_id, 'reviewed', coalesce(iif(m.merged_at <= ?3, m.merged_at, NULL), l.at, min(m.updated_at, ?3))",
+            "JOIN reviewers l ON l.mr_id = m.id",
+            &reviewed,
         ),
         mr("m.author_id, 'authored', m.created_at", "", "1"),
         mr(
@@ -293,7 +357,8 @@ fn facts(
         ),
     ];
     let sql = format!(
-        "SELECT v.user_id, u.username, f.name, v.deed, v.at, v.kind, p.path, v.project_id, v.iid
+        "WITH reviewers AS ({reviewers})
+         SELECT v.user_id, u.username, f.name, v.deed, v.at, v.kind, p.path, v.project_id, v.iid
            FROM ({}) v JOIN users u ON u.id = v.user_id JOIN forges f ON f.id = u.forge_id
            JOIN projects p ON p.id = v.project_id
           WHERE u.kind NOT IN ('bot', 'ghost') AND coalesce(v.at, 0) <= ?3 AND (?5 IS NULL OR v.at >= ?5)
@@ -311,6 +376,7 @@ fn facts(
             after.map(|after| after.0),
             lines.map(json_list),
             visibility.project_ids(),
+            then.map(|then| json_list(&then.reviews)),
         ],
         |row| {
             Ok(Fact {
@@ -374,7 +440,11 @@ fn rank(facts: Vec<Fact>, query: &WhoQuery) -> Who {
             .then_with(|| (&a.user, &a.forge).cmp(&(&b.user, &b.forge)))
     });
     people.truncate(query.limit);
-    Who { people, total }
+    Who {
+        people,
+        total,
+        derived: 0,
+    }
 }
 
 /// What a deed of that time is worth now. One without a time is older than all others.

@@ -186,6 +186,32 @@ fn as_of_who_counts_what_had_happened() {
 }
 
 #[test]
+fn as_of_who_knows_no_review_of_later() {
+    let mirror = Mirror::new();
+    let mr = mirror.mr(&Mr {
+        created_at: NOW - 10 * DAY,
+        updated_at: NOW,
+        ..Mr::default()
+    });
+    let dan = mirror.user("dan");
+    mirror.run(
+        "INSERT INTO mr_reviewers (mr_id, user_id, state) VALUES (?1, ?2, 'approved')",
+        params![mr, dan],
+    );
+    let state = |said: Option<&str>| serde_json::json!({"author": "ann", "state": "open", "reviewers": [{"name": "Dan", "state": said}]});
+    mirror.revision("merge_request", mr, NOW - 10 * DAY, &state(None));
+    mirror.revision("merge_request", mr, NOW - 5 * DAY, &state(Some("approved")));
+    let of = |as_of| {
+        let matter = Matter::Entities(vec![EntityId::merge_request(mr)]);
+        let found = ask(&mirror, matter, |query| query.as_of = as_of);
+        found.people.into_iter().map(|person| person.user).collect::<Vec<_>>()
+    };
+    assert_eq!(of(Some(UnixMs(NOW - 6 * DAY))), ["ann"], "asked, and nothing said yet");
+    assert_eq!(of(Some(UnixMs(NOW - 5 * DAY))), ["dan", "ann"]);
+    assert_eq!(of(None), ["dan", "ann"]);
+}
+
+#[test]
 fn what_closes_is_linked_both_ways_within_its_forge() {
     let mirror = mirror();
     let issue = mirror.issue(2, 5, NOW);
@@ -197,6 +223,28 @@ fn what_closes_is_linked_both_ways_within_its_forge() {
     let linked = |entity| crate::read::linked(&mirror.conn, &Visibility::all(), entity).unwrap();
     assert_eq!(linked(EntityId::merge_request(1)), [EntityId::issue(issue)]);
     assert_eq!(linked(EntityId::issue(issue)), [EntityId::merge_request(1)]);
+    // It has moved since; the reference was written before.
+    mirror.run(
+        "UPDATE projects SET path = 'moved/two', path_folded = 'moved/two' WHERE id = 2",
+        [],
+    );
+    mirror.run(
+        "INSERT INTO project_paths (project_id, path_folded, until_at) VALUES (2, 'group/two', 5)",
+        [],
+    );
+    assert_eq!(linked(EntityId::merge_request(1)), [EntityId::issue(issue)]);
+    assert_eq!(linked(EntityId::issue(issue)), [EntityId::merge_request(1)]);
+    // And what has its old name now is another project.
+    mirror.run(
+        "UPDATE projects SET path = 'group/two', path_folded = 'group/two' WHERE id = 1",
+        [],
+    );
+    assert_eq!(linked(EntityId::merge_request(1)), []);
+    assert_eq!(linked(EntityId::issue(issue)), []);
+    mirror.run(
+        "UPDATE projects SET path = 'group/one', path_folded = 'group/one' WHERE id = 1",
+        [],
+    );
     mirror.run("UPDATE issues SET confidential = 1", []);
     let hidden = crate::read::linked(
         &mirror.conn,

@@ -11,6 +11,11 @@ use rusqlite::{Connection, Params, params, params_from_iter};
 
 use super::people::Names;
 
+/// Which commits of the project `?1` were there at `?2`: since they were made, or since a merge request had
+/// them if that says less.
+pub(super) const COMMITS: &str = "project_id = ?1 AND (coalesce(committer_at, author_at, 0) <= ?2
+    OR id IN (SELECT commit_id FROM mr_commits WHERE from_at <= ?2))";
+
 /// Fills a new mirror.
 pub(super) fn mirror_at(
     file: &Connection,
@@ -58,11 +63,10 @@ fn fill(
                 Ok(())
             })?;
         }
-        // What a commit says never changes; it is there since a merge request first had it.
-        let known = "project_id = ?1 AND id IN (SELECT commit_id FROM mr_commits WHERE from_at <= ?2)";
-        copy.rows("commits", known, params![project.0, at.0])?;
-        let changed = "commit_id IN (SELECT id FROM commits WHERE project_id = ?1)";
-        copy.rows("commit_file_changes", changed, [project.0])?;
+        // What a commit says never changes.
+        copy.rows("commits", COMMITS, params![project.0, at.0])?;
+        let changed = format!("commit_id IN (SELECT id FROM commits WHERE {COMMITS})");
+        copy.rows("commit_file_changes", &changed, params![project.0, at.0])?;
     }
     Ok(())
 }

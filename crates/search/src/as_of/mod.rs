@@ -93,12 +93,14 @@ fn projects(conn: &Connection, query: &Query, request: &SearchRequest) -> Result
 
 /// How many documents there were at most: what is known to have begun by then.
 fn count(conn: &Connection, projects: &[ProjectId], at: UnixMs) -> Result<u64, annals_db::Error> {
-    let mut select = conn.prepare_cached(
+    let sql = format!(
         "SELECT (SELECT count(*) FROM issues WHERE project_id = ?1 AND created_at <= ?2)
               + (SELECT count(*) FROM merge_requests WHERE project_id = ?1 AND created_at <= ?2)
               + (SELECT count(*) FROM discussions WHERE project_id = ?1 AND first_note_at <= ?2)
-              + (SELECT count(*) FROM commits WHERE project_id = ?1)",
-    )?;
+              + (SELECT count(*) FROM commits WHERE {})",
+        copy::COMMITS
+    );
+    let mut select = conn.prepare_cached(&sql)?;
     let mut documents = 0;
     for project in projects {
         documents += select.query_row(params![project.0, at.0], |row| row.get::<_, u64>(0))?;

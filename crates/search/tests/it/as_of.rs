@@ -296,6 +296,22 @@ fn a_search_of_the_past_keeps_to_its_reader_its_projects_and_the_file() {
 }
 
 #[test]
+fn a_commit_is_found_since_it_was_made() {
+    let mirror = Mirror::new();
+    let made = NOW.0 - 20 * DAY;
+    mirror
+        .conn
+        .execute(
+            "INSERT INTO commits (project_id, oid, title, message, author_name, author_at, committer_at, parents)
+             VALUES (?1, ?2, 'Fix the lock', 'Fix the lock', 'Ada', ?3, ?3, '[]')",
+            rusqlite::params![mirror.project.0, "0".repeat(40), made],
+        )
+        .unwrap();
+    let found = |at: i64| as_of(&mirror, &asked("lock", NOW), UnixMs(at)).unwrap().total;
+    assert_eq!((found(made - 1), found(made)), (0, 1));
+}
+
+#[test]
 fn too_many_documents_are_refused_with_what_narrows_them() {
     let mirror = Mirror::new();
     mirror.issue(&issue(1, "Cutover", ""));

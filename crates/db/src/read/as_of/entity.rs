@@ -8,7 +8,7 @@ use super::state::{Rest, Reviewer};
 use crate::Error;
 use crate::content::blob::Unpack;
 use crate::content::flag;
-use crate::ids::State;
+use crate::ids::{EntityId, State};
 use crate::read::clause::Clause;
 use crate::read::{self, Entity, MergeRequestPart, Visibility};
 use crate::text::{clean, fold};
@@ -68,6 +68,17 @@ pub fn each(
         }
     }
     Ok(())
+}
+
+/// What a row was, if it was there at `at` and the caller, who sees flags up to `highest`, may see it.
+pub(in crate::read) fn by_row(
+    conn: &Connection,
+    id: EntityId,
+    at: UnixMs,
+    highest: i64,
+    unpack: &mut Unpack,
+) -> Result<Option<Entity>, Error> {
+    item::by_row(conn, id, at, highest, unpack)?.map(whole).transpose()
 }
 
 /// What a row was, with what only its page shows.

@@ -59,8 +59,9 @@ impl Record {
         (last.action == "closed").then(|| (UnixMs(last.at), last.actor.clone()))
     }
 
-    /// Turns the first state that was seen into what it was at `at`.
-    pub fn fold_back(&self, head: &mut Head, at: UnixMs) {
+    /// Turns the first state that was seen into what it was at `at`. A forge need not keep an event of
+    /// every close and merge; then their times, `closed_at` and that of the state, tell that they came later.
+    pub fn fold_back(&self, head: &mut Head, closed_at: Option<i64>, at: UnixMs) {
         let mut labels: BTreeSet<String> = head.labels.drain(..).collect();
         let (mut seen_state, mut seen_milestone) = (false, false);
         let mut seen_labels = BTreeSet::new();
@@ -91,6 +92,16 @@ impl Record {
             }
         }
         head.labels = labels.into_iter().collect();
+        let is_later = |time: Option<i64>| time.is_some_and(|time| time > at.0);
+        let ended_later = match head.state() {
+            State::Merged => is_later(head.merged_at),
+            State::Closed => is_later(closed_at) && self.closed(at).is_none(),
+            State::Open | State::Other => false,
+        };
+        if !seen_state && ended_later {
+            reopen(head);
+        }
+        head.merged_at = head.merged_at.filter(|time| *time <= at.0);
     }
 
     /// The milestone that the event at `index` replaced.
@@ -101,13 +112,15 @@ impl Record {
     }
 }
 
+fn reopen(head: &mut Head) {
+    head.set_state(State::Open);
+    head.state_reason = None;
+    head.merged_at = None;
+}
+
 fn before_change_of_state(head: &mut Head, action: &str) {
     match action {
-        "closed" | "merged" => {
-            head.set_state(State::Open);
-            head.state_reason = None;
-            head.merged_at = None;
-        }
+        "closed" | "merged" => reopen(head),
         "reopened" => head.set_state(State::Closed),
         // A word this version does not know says nothing about what was before it.
         _ => {}

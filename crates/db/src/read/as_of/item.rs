@@ -10,7 +10,7 @@ use super::state::{Head, in_order};
 use crate::Error;
 use crate::content::blob::Unpack;
 use crate::ids::{Detail, EntityId, Files, State, entity_table};
-use crate::read::{ListItem, Visibility};
+use crate::read::ListItem;
 use crate::text::{clean, clean_opt};
 
 /// Selects every entity of a kind that was there at `?1`, as [`Was::read`] reads them.
@@ -33,22 +33,22 @@ pub(super) fn select(kind: EntityKind) -> String {
 
 const PICKED: usize = 16;
 
-/// The entity of a row, if it was there at `at` and the caller may see it.
+/// What a row was, if it was there at `at` and the caller, who sees flags up to `highest`, may see it.
 pub(super) fn by_row(
     conn: &Connection,
     id: EntityId,
     at: UnixMs,
-    visibility: &Visibility,
+    highest: i64,
     unpack: &mut Unpack,
-) -> Result<Option<ListItem>, Error> {
+) -> Result<Option<Was>, Error> {
     let sql = format!("{} WHERE e.id = ?2 AND e.confidential <= ?3", select(id.kind));
     let mut select = conn.prepare_cached(&sql)?;
-    let mut rows = select.query(params![at.0, id.row, visibility.highest_flag()])?;
+    let mut rows = select.query(params![at.0, id.row, highest])?;
     let Some(row) = rows.next()? else {
         return Ok(None);
     };
-    let Was { item, .. } = Was::read(conn, row, id.kind, at, unpack)?;
-    Ok(Some(item).filter(|item| visibility.shows_confidential() || !item.confidential))
+    let was = Was::read(conn, row, id.kind, at, unpack)?;
+    Ok(Some(was).filter(|was| i64::from(was.item.confidential) <= highest))
 }
 
 /// A row and what it was.
@@ -80,7 +80,7 @@ impl Was {
         let mut record = None;
         if picked.certainty == Certainty::Derived {
             let record = record.insert(Record::of(conn, id, at)?);
-            record.fold_back(&mut head, at);
+            record.fold_back(&mut head, row.get(6)?, at);
         }
         let is_newest = row.get::<_, Option<i64>>(12)? == Some(picked.revision);
         let is_still_so = is_newest && picked.certainty == Certainty::Recorded;

@@ -21,33 +21,19 @@ use crate::text::fold;
 /// # Errors
 /// A failure of the file; [`Error::Corrupt`] if a state cannot be read.
 pub fn list(conn: &Connection, visibility: &Visibility, query: &ListQuery, at: UnixMs) -> Result<List, Error> {
-    let mut clause = Clause::default();
-    clause.visible(visibility, "e.project_id", Some("e.confidential"));
-    if !query.projects.is_empty() {
-        let ids: Vec<_> = query.projects.iter().map(|project| project.0).collect();
-        clause.with("e.project_id IN (SELECT value FROM json_each(?))", [json_list(&ids)]);
-    }
-    let sql = format!("{} WHERE {}", item::select(query.kind), clause.sql());
-    let mut select = conn.prepare_cached(&sql)?;
-    let mut rows = select.query(params_from_iter(clause.values_after(at.0.into())))?;
     // What was does not change any more, so a walk misses nothing.
     let mut page = match query.slice {
         Slice::Offset { offset, limit } => Page::of(query.direction, offset, limit, None),
         Slice::Walk { after, limit, .. } => Page::of(query.direction, 0, limit, after),
     };
-    let (filters, mut unpack) = (Filters::of(query), Unpack::default());
-    while let Some(row) = rows.next()? {
-        let Was { item, .. } = Was::read(conn, row, query.kind, at, &mut unpack)?;
-        let visible = visibility.shows_confidential() || !item.confidential;
-        if visible && filters.fit(&item) {
-            let key = match query.sort {
-                Sort::Updated => item.updated_at.map(|at| at.0),
-                Sort::Created => item.created_at.map(|at| at.0),
-                Sort::Iid => Some(item.iid.0),
-            };
-            page.offer(Place { key, row: item.row }, item);
-        }
-    }
+    fitting(conn, visibility, query, at, &mut |item| {
+        let key = match query.sort {
+            Sort::Updated => item.updated_at.map(|at| at.0),
+            Sort::Created => item.created_at.map(|at| at.0),
+            Sort::Iid => Some(item.iid.0),
+        };
+        page.offer(Place { key, row: item.row }, item);
+    })?;
     let (total, page) = page.in_order();
     let next = page
         .last()
@@ -59,6 +45,34 @@ pub fn list(conn: &Connection, visibility: &Visibility, query: &ListQuery, at: U
         changed_during_walk: 0,
         next,
     })
+}
+
+/// Everything that fits a list, whatever part of it is asked for, in no particular order.
+pub(in crate::read) fn fitting(
+    conn: &Connection,
+    visibility: &Visibility,
+    query: &ListQuery,
+    at: UnixMs,
+    found: &mut dyn FnMut(ListItem),
+) -> Result<(), Error> {
+    let mut clause = Clause::default();
+    clause.visible(visibility, "e.project_id", Some("e.confidential"));
+    if !query.projects.is_empty() {
+        let ids: Vec<_> = query.projects.iter().map(|project| project.0).collect();
+        clause.with("e.project_id IN (SELECT value FROM json_each(?))", [json_list(&ids)]);
+    }
+    let sql = format!("{} WHERE {}", item::select(query.kind), clause.sql());
+    let mut select = conn.prepare_cached(&sql)?;
+    let mut rows = select.query(params_from_iter(clause.values_after(at.0.into())))?;
+    let (filters, mut unpack) = (Filters::of(query), Unpack::default());
+    while let Some(row) = rows.next()? {
+        let Was { item, .. } = Was::read(conn, row, query.kind, at, &mut unpack)?;
+        let visible = visibility.shows_confidential() || !item.confidential;
+        if visible && filters.fit(&item) {
+            found(item);
+        }
+    }
+    Ok(())
 }
 
 const fn limit(query: &ListQuery) -> usize {

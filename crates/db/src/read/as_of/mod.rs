@@ -27,10 +27,14 @@ mod thread;
 use annals_core::UnixMs;
 use serde::Serialize;
 
+pub(super) use entity::by_row;
 pub use entity::{each, entity};
+pub(super) use list::fitting;
 pub use list::list;
 pub use notes::notes;
 pub use parts::{Commit, commits, events, files, raw, revisions};
+pub(super) use pick::{state, there};
+pub(super) use thread::note_by_row;
 pub use thread::threads;
 
 /// How sure a reading as of a time is. What is absent is not answered at all.

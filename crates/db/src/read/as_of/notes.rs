@@ -145,9 +145,10 @@ impl<'a> Parents<'a> {
 
     fn get(&mut self, id: EntityId, unpack: &mut Unpack) -> Result<Option<&ListItem>, Error> {
         if !self.known.contains_key(&id) {
-            let parent = item::by_row(self.conn, id, self.at, self.visibility, unpack)?;
+            let highest = self.visibility.highest_flag();
+            let was = item::by_row(self.conn, id, self.at, highest, unpack)?;
             let query = self.query.parents(id.kind);
-            let parent = parent.filter(|parent| Filters::of(&query).fit(parent));
+            let parent = was.map(|was| was.item).filter(|parent| Filters::of(&query).fit(parent));
             self.known.insert(id, parent);
         }
         Ok(self.known.get(&id).and_then(Option::as_ref))

@@ -59,6 +59,22 @@ pub fn threads(
     Ok(threads)
 }
 
+/// A note with its discussion, without the others in it; `None` if one of them was not there at `at`.
+pub(in crate::read) fn note_by_row(
+    conn: &Connection,
+    row: i64,
+    at: UnixMs,
+    unpack: &mut Unpack,
+) -> Result<Option<(Discussion, Note)>, Error> {
+    let sql = format!("{} WHERE n.id = ?2", select("1"));
+    let mut select = conn.prepare_cached(&sql)?;
+    let mut rows = select.query(params![at.0, row])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    Ok(Some((discussion(row, at, unpack)?, note(row, at, unpack)?)))
+}
+
 /// Selects every note that was there at `?1` in a discussion that was, as [`note`] and [`discussion`]
 /// read them, and `more` columns from [`MORE`] on.
 pub(super) fn select(more: &str) -> String {

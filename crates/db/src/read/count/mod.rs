@@ -1,6 +1,6 @@
 //! How many issues and merge requests there are, and of what.
 //!
-//! `now` lets SQLite count; `then` asks what was recorded of each entity, because no column remembers.
+//! `now` lets SQLite count; `then` goes through the list as of a time, because no column remembers.
 
 mod now;
 mod then;
@@ -58,6 +58,8 @@ pub struct Count {
     pub total: u64,
     /// By value, the most frequent first.
     pub groups: Vec<Group>,
+    /// How many of them nobody had seen yet at the time that is asked about; none of now.
+    pub derived: u64,
 }
 
 /// How many there are of one value.
@@ -93,6 +95,7 @@ type Value = (Option<String>, Option<ProjectId>);
 #[derive(Default)]
 struct Tally {
     total: u64,
+    derived: u64,
     groups: BTreeMap<Value, u64>,
 }
 
@@ -118,6 +121,7 @@ impl Tally {
         Count {
             total: self.total,
             groups,
+            derived: self.derived,
         }
     }
 }

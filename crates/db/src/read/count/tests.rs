@@ -20,10 +20,7 @@ fn mirror() -> Mirror {
     for iid in 1..=3 {
         mirror.issue(1, iid, FEBRUARY);
     }
-    mirror.run(
-        "UPDATE issues SET gone_at = ?1, gone_reason = 'deleted' WHERE iid = 3",
-        [MARCH],
-    );
+    mirror.gone("issue", 3, MARCH);
     for (id, name) in [(1, "bug"), (2, "search")] {
         mirror.run(
             "INSERT INTO labels (id, project_id, native_id, name, name_folded, changed_seq) VALUES (?1, 1, ?2, ?2, ?2, 0)",
@@ -131,13 +128,17 @@ fn as_of_count_is_of_what_was_recorded() {
         |state: &str, labels: &[&str]| json!({"author": "ann", "state": state, "labels": labels, "assignees": ["dan"]});
     mirror.revision("issue", 1, FEBRUARY + 50, &state("open", &["bug"]));
     mirror.revision("issue", 1, MARCH, &state("closed", &["bug", "search"]));
-    mirror.revision("issue", 2, MARCH, &state("closed", &["late"]));
+    let mut late = state("closed", &["late"]);
+    late["milestone"] = json!("2.0");
+    mirror.revision("issue", 2, MARCH, &late);
+    mirror.event(("issue_id", 2), "milestone", "add", Some("2.0"), FEBRUARY + 90);
     mirror.event(("issue_id", 2), "label", "add", Some("late"), FEBRUARY + 70);
     mirror.event(("issue_id", 2), "label", "remove", Some("early"), FEBRUARY + 60);
     mirror.event(("issue_id", 2), "milestone", "add", Some("1.0"), FEBRUARY + 80);
     mirror.event(("issue_id", 2), "state", "closed", None, FEBRUARY + 90);
-    mirror.run("UPDATE issues SET gone_at = NULL WHERE iid = 3", []);
-    mirror.run("UPDATE issues SET gone_at = ?1 WHERE iid = 3", [FEBRUARY + 10]);
+    mirror.run("UPDATE issues SET updated_at = ?1 WHERE iid < 3", [MARCH]);
+    mirror.run("DELETE FROM revisions WHERE op = 'gone'", []);
+    mirror.gone("issue", 3, FEBRUARY + 10);
     let at = |time: i64, by| {
         ask(&mirror, by, |query| {
             query.as_of = Some(UnixMs(time));
@@ -157,6 +158,12 @@ fn as_of_count_is_of_what_was_recorded() {
     );
     assert_eq!(at(FEBRUARY + 65, CountBy::Label).1, ["bug 1", "– 1"]);
     assert_eq!(at(FEBRUARY + 95, CountBy::State).1, ["closed 1", "open 1"]);
+    assert_eq!(
+        at(FEBRUARY + 85, CountBy::Milestone).1,
+        ["1.0 1", "– 1"],
+        "2.0 replaced it"
+    );
+    assert_eq!(at(FEBRUARY + 95, CountBy::Milestone).1, ["2.0 1", "– 1"]);
     assert_eq!(at(MARCH, CountBy::State).1, ["closed 2"]);
     assert_eq!(at(MARCH, CountBy::Label).1, ["bug 1", "late 1", "search 1"]);
     let dan = |time: i64| {

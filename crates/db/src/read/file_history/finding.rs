@@ -2,14 +2,15 @@
 
 use std::cmp::Reverse;
 
+use annals_core::UnixMs;
 use annals_core::text::{closeness, fold};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 
-use super::requests::{self, Requests};
-use super::{Scope, place};
+use super::requests::{self, Requests, touched};
+use super::{Scope, commits, notes, place};
 use crate::Error;
-use crate::read::moment::there;
+use crate::ids::SubjectKind;
 
 /// How many paths are offered for one that is not known.
 const NEAREST: usize = 5;
@@ -26,6 +27,20 @@ pub enum FileFinding {
     PathUnknown {
         /// Known paths that it may have been meant for, the likeliest first.
         nearest: Vec<String>,
+    },
+    /// Nothing that was recorded by the time that is asked about names the path; something later does.
+    RecordedLater {
+        /// Since when.
+        since: UnixMs,
+    },
+    /// No merge request of those asked for touches the path, but something else names it.
+    OnlyNamed {
+        /// Commits that touch it.
+        commits: u64,
+        /// Notes on it.
+        notes: u64,
+        /// Merge requests that touched it for a while, or are gone.
+        merge_requests: u64,
     },
     /// The file lists of some merge requests are not here, or were cut by the forge.
     FilesIncomplete {
@@ -51,21 +66,18 @@ pub(super) fn findings(
     if let Some(asked) = empty {
         let others = match asked {
             Requests::All => 0,
-            Requests::Merged => requests::requests(conn, scope, paths, Requests::All, 0)?.1,
+            Requests::Merged => requests::requests(conn, scope, paths, Requests::All, 0)?.total,
         };
-        if others > 0 {
-            findings.push(FileFinding::NoneMerged { merge_requests: others });
-        } else if !any_change(conn, scope)? {
-            findings.push(FileFinding::NothingSynced);
-        } else if !place::has(conn, scope, path)? {
-            let nearest = nearest(conn, scope, path)?;
-            findings.push(FileFinding::PathUnknown { nearest });
-        }
+        findings.push(if others > 0 {
+            FileFinding::NoneMerged { merge_requests: others }
+        } else {
+            why_empty(conn, scope, path, paths)?
+        });
     }
     let sql = format!(
         "SELECT count(*) FROM merge_requests m WHERE m.project_id = ?1 AND m.files IN ('pending', 'truncated')
          AND m.confidential <= ?3 AND {}",
-        there("m", "?2")
+        scope.at.there(SubjectKind::MergeRequest, "m", "?2")
     );
     let incomplete: u64 = conn
         .prepare_cached(&sql)?
@@ -78,6 +90,40 @@ pub(super) fn findings(
     Ok(findings)
 }
 
+/// Why no merge request of any sort touches any of the names.
+fn why_empty(conn: &Connection, scope: &Scope, path: &str, paths: &Value) -> Result<FileFinding, Error> {
+    if !any_change(conn, scope)? {
+        return Ok(FileFinding::NothingSynced);
+    }
+    if place::has(conn, scope, path)? {
+        return Ok(FileFinding::OnlyNamed {
+            commits: commits::commits(conn, scope, paths)?.len() as u64,
+            notes: notes::notes(conn, scope, paths, Requests::All)?.notes.len() as u64,
+            merge_requests: once_touched(conn, scope, paths)?,
+        });
+    }
+    if let Some(since) = place::since(conn, scope, path)? {
+        return Ok(FileFinding::RecordedLater { since });
+    }
+    let nearest = nearest(conn, scope, path)?;
+    Ok(FileFinding::PathUnknown { nearest })
+}
+
+/// How many merge requests have touched any of the names, whether they still do and are there or not.
+fn once_touched(conn: &Connection, scope: &Scope, paths: &Value) -> Result<u64, Error> {
+    let sql = format!(
+        "SELECT count(DISTINCT t.mr_id) FROM ({}) t JOIN merge_requests m ON m.id = t.mr_id WHERE m.confidential <= ?4",
+        touched("c.mr_id", "mr_file_changes", "c.from_at <= ?3")
+    );
+    let mut select = conn.prepare_cached(&sql)?;
+    Ok(
+        select.query_row(params![scope.project.0, paths, scope.at, scope.highest], |row| {
+            row.get(0)
+        })?,
+    )
+}
+
+/// Whether any change of a file is here, of whatever time.
 fn any_change(conn: &Connection, scope: &Scope) -> Result<bool, Error> {
     let mut select = conn.prepare_cached(
         "SELECT 1 FROM mr_file_changes c JOIN merge_requests m ON m.id = c.mr_id
@@ -92,13 +138,15 @@ fn any_change(conn: &Connection, scope: &Scope) -> Result<bool, Error> {
 fn nearest(conn: &Connection, scope: &Scope, path: &str) -> Result<Vec<String>, Error> {
     let mut select = conn.prepare_cached(
         "SELECT c.new_path FROM mr_file_changes c JOIN merge_requests m ON m.id = c.mr_id
-          WHERE c.project_id = ?1 AND m.confidential <= ?2
+          WHERE c.project_id = ?1 AND m.confidential <= ?2 AND c.from_at <= ?3
          UNION SELECT c.old_path FROM mr_file_changes c JOIN merge_requests m ON m.id = c.mr_id
-          WHERE c.project_id = ?1 AND m.confidential <= ?2
-         UNION SELECT new_path FROM commit_file_changes WHERE project_id = ?1
-         UNION SELECT old_path FROM commit_file_changes WHERE project_id = ?1",
+          WHERE c.project_id = ?1 AND m.confidential <= ?2 AND c.from_at <= ?3
+         UNION SELECT c.new_path FROM commit_file_changes c JOIN commits k ON k.id = c.commit_id
+          WHERE c.project_id = ?1 AND coalesce(k.committer_at, k.author_at, 0) <= ?3
+         UNION SELECT c.old_path FROM commit_file_changes c JOIN commits k ON k.id = c.commit_id
+          WHERE c.project_id = ?1 AND coalesce(k.committer_at, k.author_at, 0) <= ?3",
     )?;
-    let mut rows = select.query(params![scope.project.0, scope.highest])?;
+    let mut rows = select.query(params![scope.project.0, scope.highest, scope.at])?;
     let wanted = fold(path);
     let mut best: Vec<(Reverse<bool>, Reverse<u64>, String)> = Vec::new();
     while let Some(row) = rows.next()? {

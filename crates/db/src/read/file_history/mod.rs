@@ -85,12 +85,14 @@ pub struct FileHistory {
     pub commits: Option<Vec<FileCommit>>,
     /// Why the answer may be empty or short.
     pub findings: Vec<FileFinding>,
+    /// How many of the merge requests and notes nobody had seen yet at the time that is asked about; none of now.
+    pub derived: u64,
 }
 
 /// The history of a file; `None` if the project is not shown to the caller.
 ///
 /// # Errors
-/// A failure of the file.
+/// A failure of the file; [`Error::Corrupt`] if a state cannot be read.
 pub fn file_history(
     conn: &Connection,
     visibility: &Visibility,
@@ -106,9 +108,14 @@ pub fn file_history(
     };
     let names = chain(conn, &scope, &query.path, query.bounds)?;
     let paths = json_list(&names.paths);
-    let (merge_requests, total_mrs) = requests::requests(conn, &scope, &paths, query.requests, query.limit)?;
+    let found = requests::requests(conn, &scope, &paths, query.requests, query.limit)?;
+    let (merge_requests, total_mrs, mut derived) = (found.requests, found.total, found.derived);
     let discussions = match query.discussions {
-        Part::Included => Some(notes::notes(conn, &scope, &paths, query.requests)?),
+        Part::Included => {
+            let found = notes::notes(conn, &scope, &paths, query.requests)?;
+            derived += found.derived;
+            Some(found.notes)
+        }
         Part::LeftOut => None,
     };
     let commits = match query.commits {
@@ -125,6 +132,7 @@ pub fn file_history(
         discussions,
         commits,
         findings,
+        derived,
     }))
 }
 

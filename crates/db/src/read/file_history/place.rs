@@ -40,24 +40,39 @@ pub fn projects_with_path(
 
 /// Whether a change or a note of the project names the path.
 pub(super) fn has(conn: &Connection, scope: &Scope, path: &str) -> Result<bool, Error> {
+    let sql = format!("SELECT 1 FROM ({}) v WHERE v.at <= ?4 LIMIT 1", named_at());
+    let mut select = conn.prepare_cached(&sql)?;
+    Ok(select.exists(params![scope.project.0, path, scope.highest, scope.at])?)
+}
+
+/// Since when something of the project names the path.
+pub(super) fn since(conn: &Connection, scope: &Scope, path: &str) -> Result<Option<UnixMs>, Error> {
+    let sql = format!("SELECT min(v.at) FROM ({}) v", named_at());
+    let mut select = conn.prepare_cached(&sql)?;
+    let since: Option<i64> = select.query_row(params![scope.project.0, path, scope.highest], |row| row.get(0))?;
+    Ok(since.map(UnixMs))
+}
+
+/// When anything of the project `?1` names the path `?2`, as far as the caller sees flags up to `?3`.
+fn named_at() -> String {
     let change = |column: &str| {
         format!(
-            "SELECT 1 FROM mr_file_changes c CROSS JOIN merge_requests m ON m.id = c.mr_id
-              WHERE c.project_id = ?1 AND c.{column} = ?2 AND c.from_at <= ?3 AND m.confidential <= ?4"
+            "SELECT c.from_at AS at FROM mr_file_changes c CROSS JOIN merge_requests m ON m.id = c.mr_id
+              WHERE c.project_id = ?1 AND c.{column} = ?2 AND m.confidential <= ?3"
         )
     };
     let commit = |column: &str| {
         format!(
-            "SELECT 1 FROM commit_file_changes c CROSS JOIN commits k ON k.id = c.commit_id
-              WHERE c.project_id = ?1 AND c.{column} = ?2 AND coalesce(k.committer_at, k.author_at, 0) <= ?3"
+            "SELECT coalesce(k.committer_at, k.author_at, 0) AS at
+               FROM commit_file_changes c CROSS JOIN commits k ON k.id = c.commit_id
+              WHERE c.project_id = ?1 AND c.{column} = ?2"
         )
     };
     let note = |column: &str| {
         format!(
-            "SELECT 1 FROM diff_note_positions c CROSS JOIN notes n ON n.id = c.note_id
+            "SELECT coalesce(n.created_at, 0) AS at FROM diff_note_positions c CROSS JOIN notes n ON n.id = c.note_id
                CROSS JOIN discussions d ON d.id = n.discussion_id CROSS JOIN merge_requests m ON m.id = d.mr_id
-              WHERE c.project_id = ?1 AND c.{column} = ?2 AND coalesce(n.created_at, 0) <= ?3
-                AND n.internal <= ?4 AND m.confidential <= ?4"
+              WHERE c.project_id = ?1 AND c.{column} = ?2 AND n.internal <= ?3 AND m.confidential <= ?3"
         )
     };
     let parts = [
@@ -68,7 +83,5 @@ pub(super) fn has(conn: &Connection, scope: &Scope, path: &str) -> Result<bool, 
         note("new_path"),
         note("old_path"),
     ];
-    let sql = format!("{} LIMIT 1", parts.join(" UNION ALL "));
-    let mut select = conn.prepare_cached(&sql)?;
-    Ok(select.exists(params![scope.project.0, path, scope.at, scope.highest])?)
+    parts.join(" UNION ALL ")
 }

@@ -9,9 +9,10 @@ use serde::Serialize;
 
 use super::Scope;
 use crate::Error;
-use crate::ids::{FileChange, State, SubjectKind};
-use crate::read::json;
-use crate::read::moment::{holds, text, there};
+use crate::content::blob::Unpack;
+use crate::ids::{EntityId, FileChange, State, SubjectKind};
+use crate::read::moment::holds;
+use crate::read::{Certainty, Entity, as_of, json};
 
 /// Which merge requests are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,11 +25,11 @@ pub enum Requests {
 }
 
 impl Requests {
-    /// A condition on `merge_requests m`, at the moment bound as `?3`.
-    pub(super) const fn condition(self) -> &'static str {
-        match self {
-            Self::All => "1",
-            Self::Merged => "(m.state = 'merged' AND coalesce(m.merged_at, 0) <= ?3)",
+    /// A condition on `merge_requests m` as they are. What they were is in no column: [`was`] tells it.
+    pub(super) const fn condition(self, scope: &Scope) -> &'static str {
+        match (self, scope.at.past()) {
+            (Self::All, _) | (Self::Merged, Some(_)) => "1",
+            (Self::Merged, None) => "m.state = 'merged'",
         }
     }
 }
@@ -71,22 +72,42 @@ pub(in crate::read) fn touched(columns: &str, table: &str, condition: &str) -> S
     format!("{} UNION {}", by("new_path"), by("old_path"))
 }
 
-/// The newest merge requests, one row each, and how many there are.
+/// A merge request as it was at a time that has passed, if it was there and is one of those asked for.
+pub(super) fn was(
+    conn: &Connection,
+    scope: &Scope,
+    which: Requests,
+    row: i64,
+    at: UnixMs,
+    unpack: &mut Unpack,
+) -> Result<Option<Entity>, Error> {
+    let was = as_of::by_row(conn, EntityId::merge_request(row), at, scope.highest, unpack)?;
+    Ok(was.filter(|was| which == Requests::All || was.item.state == State::Merged))
+}
+
+/// Merge requests that were found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The newest, one row each.
+    pub requests: Vec<FileRequest>,
+    /// How many there are in all.
+    pub total: u64,
+    /// How many of `requests` nobody had seen yet at the time that is asked about.
+    pub derived: u64,
+}
+
+/// The newest merge requests that touch any of the names.
 pub(super) fn requests(
     conn: &Connection,
     scope: &Scope,
     paths: &Value,
     which: Requests,
     limit: usize,
-) -> Result<(Vec<FileRequest>, u64), Error> {
+) -> Result<Found, Error> {
     let sql = format!(
         "WITH touched AS MATERIALIZED ({})
-         SELECT m.id, m.iid, m.title, m.state, u.username, m.merged_at, m.merge_commit_oid, m.web_url, m.closed_at,
-                coalesce(iif(m.merged_at <= ?3, m.merged_at, NULL), iif(m.updated_at <= ?3, m.updated_at, NULL),
-                         (SELECT max(r.valid_from) FROM revisions r
-                           WHERE r.subject_kind = 'merge_request' AND r.subject_id = m.id AND r.valid_from <= ?3),
-                         m.created_at) AS moved,
-                touched.change, touched.old_path, touched.new_path
+         SELECT m.id, m.iid, m.title, m.state, u.username, m.merged_at, m.merge_commit_oid, m.web_url,
+                coalesce(m.merged_at, m.updated_at, m.created_at) AS moved, touched.change, touched.old_path, touched.new_path
          FROM touched JOIN merge_requests m ON m.id = touched.mr_id JOIN users u ON u.id = m.author_id
          WHERE m.confidential <= ?4 AND {} AND {}
          ORDER BY moved DESC, m.iid DESC, touched.new_path, touched.old_path",
@@ -95,9 +116,11 @@ pub(super) fn requests(
             "mr_file_changes",
             &holds("c", "?3")
         ),
-        there("m", "?3"),
-        which.condition(),
+        scope.at.there(SubjectKind::MergeRequest, "m", "?3"),
+        which.condition(scope),
     );
+    // What they were decides which there are and in which order, so in the past all of them are read.
+    let kept = if scope.at.past().is_some() { usize::MAX } else { limit };
     let mut select = conn.prepare_cached(&sql)?;
     let mut rows = select.query(params![scope.project.0, paths, scope.at, scope.highest])?;
     let (mut found, mut total, mut last) = (Vec::<Touching>::new(), 0, None);
@@ -106,7 +129,7 @@ pub(super) fn requests(
         if last != Some(id) {
             last = Some(id);
             total += 1;
-            if found.len() < limit {
+            if found.len() < kept {
                 found.push(Touching::read(row)?);
             }
         }
@@ -115,13 +138,45 @@ pub(super) fn requests(
             open.add(row)?;
         }
     }
-    let found = found.into_iter().map(|one| one.at(conn, scope));
-    Ok((found.collect::<Result<_, _>>()?, total))
+    match scope.at.past() {
+        None => Ok(Found {
+            requests: found.into_iter().map(Touching::now).collect(),
+            total,
+            derived: 0,
+        }),
+        Some(at) => then(conn, scope, which, found, at, limit),
+    }
+}
+
+/// What they were, the newest first.
+fn then(
+    conn: &Connection,
+    scope: &Scope,
+    which: Requests,
+    found: Vec<Touching>,
+    at: UnixMs,
+    limit: usize,
+) -> Result<Found, Error> {
+    let (mut then, mut unpack) = (Vec::new(), Unpack::default());
+    for one in found {
+        if let Some(was) = was(conn, scope, which, one.row, at, &mut unpack)? {
+            let certainty = was.item.certainty;
+            then.push((one.then(was), certainty));
+        }
+    }
+    then.sort_by(|(a, _), (b, _)| (b.moved_at, b.iid).cmp(&(a.moved_at, a.iid)));
+    let total = then.len() as u64;
+    then.truncate(limit);
+    let derived = then.iter().filter(|(_, how)| *how == Some(Certainty::Derived));
+    Ok(Found {
+        derived: derived.count() as u64,
+        total,
+        requests: then.into_iter().map(|(request, _)| request).collect(),
+    })
 }
 
 struct Touching {
     row: i64,
-    closed_at: Option<i64>,
     request: FileRequest,
     paths: BTreeSet<String>,
 }
@@ -130,61 +185,47 @@ impl Touching {
     fn read(row: &Row<'_>) -> Result<Self, Error> {
         Ok(Self {
             row: row.get(0)?,
-            closed_at: row.get(8)?,
             request: FileRequest {
                 iid: Iid(row.get(1)?),
                 title: row.get(2)?,
                 state: row.get(3)?,
                 author: row.get(4)?,
-                change_type: row.get(10)?,
+                change_type: row.get(9)?,
                 paths: Vec::new(),
                 merged_at: json::time(row, 5)?,
                 merge_commit_oid: row.get(6)?,
                 url: row.get(7)?,
-                moved_at: json::time(row, 9)?,
+                moved_at: json::time(row, 8)?,
             },
             paths: BTreeSet::new(),
         })
     }
 
     fn add(&mut self, row: &Row<'_>) -> Result<(), Error> {
-        let change = row.get(10)?;
+        let change = row.get(9)?;
         if strength(change) > strength(self.request.change_type) {
             self.request.change_type = change;
         }
-        self.paths.extend([row.get(11)?, row.get(12)?]);
+        self.paths.extend([row.get(10)?, row.get(11)?]);
         Ok(())
     }
 
-    /// As it was at the moment: what was recorded, else what its times say.
-    fn at(mut self, conn: &Connection, scope: &Scope) -> Result<FileRequest, Error> {
+    fn now(mut self) -> FileRequest {
         self.request.paths = self.paths.into_iter().collect();
-        let Some(at) = scope.at.past() else {
-            return Ok(self.request);
-        };
-        let request = &mut self.request;
-        if request.merged_at.is_some_and(|merged| merged > at) {
-            request.merged_at = None;
-            request.merge_commit_oid = None;
+        self.request
+    }
+
+    fn then(self, was: Entity) -> FileRequest {
+        let item = was.item;
+        FileRequest {
+            title: item.title,
+            author: item.author,
+            state: item.state,
+            merged_at: item.merged_at,
+            merge_commit_oid: was.merge_request.and_then(|part| part.merge_commit_oid),
+            moved_at: item.merged_at.or(item.updated_at).or(item.created_at),
+            ..self.now()
         }
-        match scope.at.state(conn, SubjectKind::MergeRequest, self.row)? {
-            Some(known) => {
-                request.title = text(&known, "title").unwrap_or_default();
-                request.author = text(&known, "author").unwrap_or_default();
-                request.merge_commit_oid = text(&known, "merge_commit_oid");
-                request.merged_at = known.get("merged_at").and_then(serde_json::Value::as_i64).map(UnixMs);
-                let state = text(&known, "state");
-                request.state = state.and_then(|word| State::parse(&word)).unwrap_or(State::Other);
-            }
-            None => {
-                request.state = match (request.merged_at, self.closed_at) {
-                    (Some(_), _) => State::Merged,
-                    (None, Some(closed)) if closed <= at.0 => State::Closed,
-                    (None, _) => State::Open,
-                };
-            }
-        }
-        Ok(self.request)
     }
 }
 

@@ -242,10 +242,7 @@ fn of_all_states() -> Mirror {
         });
         mirror.changes(mr, "modified", "f", "f");
     }
-    mirror.run(
-        "UPDATE merge_requests SET gone_at = 500, gone_reason = 'deleted' WHERE iid = 5",
-        [],
-    );
+    mirror.gone("merge_request", 5, 500);
     mirror
 }
 
@@ -424,6 +421,12 @@ fn as_of_file_history_uses_intervals() {
         120,
         &json!({"title": "Old words", "author": "zoe", "state": "open"}),
     );
+    mirror.revision(
+        "merge_request",
+        2,
+        300,
+        &json!({"title": "Old words", "author": "zoe", "state": "merged", "merged_at": 300}),
+    );
     let note = mirror.remark(&Remark {
         parent: ("mr_id", 1),
         at: 160,
@@ -433,7 +436,12 @@ fn as_of_file_history_uses_intervals() {
     });
     mirror.revision("note", note, 160, &json!({"body": "first words"}));
     mirror.revision("note", note, 700, &json!({"body": "new words"}));
-    mirror.run("UPDATE discussions SET resolved = 1, resolved_at = 650", []);
+    // It was resolved for a while, and is open again.
+    for (time, resolved) in [(160, false), (650, true), (750, false)] {
+        let resolved_at = resolved.then_some(time);
+        let state = json!({"kind": "thread", "resolvable": true, "resolved": resolved, "resolved_at": resolved_at});
+        mirror.revision("discussion", 1, time, &state);
+    }
     let at = |time: i64| {
         ask(&mirror, "f", |query| {
             query.as_of = Some(UnixMs(time));
@@ -463,9 +471,10 @@ fn as_of_file_history_uses_intervals() {
     );
     assert_eq!(
         two(&at(110)),
-        ("Change 2".to_owned(), "ann".to_owned(), State::Open, None),
-        "not recorded yet"
+        ("Old words".to_owned(), "zoe".to_owned(), State::Open, None),
+        "not recorded yet: the words are the first that were"
     );
+    assert_eq!((at(110).derived, at(120).derived), (5, 4));
     let only = |time| {
         iids(&ask(&mirror, "f", |query| {
             query.as_of = Some(UnixMs(time));
@@ -479,4 +488,52 @@ fn as_of_file_history_uses_intervals() {
     };
     assert_eq!(note(at(600)), ("first words".to_owned(), Some(false)));
     assert_eq!(note(at(700)), ("new words".to_owned(), Some(true)));
+    assert_eq!(note(at(750)), ("new words".to_owned(), Some(false)));
+}
+
+#[test]
+fn as_of_file_history_leaves_out_what_was_gone_for_a_while() {
+    let mirror = of_all_states();
+    let back = json!({"title": "Change 1", "author": "ann", "state": "open"});
+    mirror.away("merge_request", 1, (150, 250), &back);
+    let has_it = |time| iids(&ask(&mirror, "f", |query| query.as_of = Some(UnixMs(time)))).contains(&1);
+    assert_eq!([149, 150, 249, 250].map(has_it), [true, false, false, true]);
+}
+
+#[test]
+fn empty_only_named_otherwise() {
+    let mirror = renamed(&["a", "b"]);
+    mirror.commit(1, 'c', 30, "modified", "by-commit", "by-commit");
+    mirror.remark(&Remark {
+        path: Some("by-note"),
+        ..Remark::default()
+    });
+    mirror.change(1, "modified", ("dropped", "dropped"), (10, Some(20)));
+    for (path, named) in [("by-commit", (1, 0, 0)), ("by-note", (0, 1, 0)), ("dropped", (0, 0, 1))] {
+        let (commits, notes, merge_requests) = named;
+        let only = FileFinding::OnlyNamed {
+            commits,
+            notes,
+            merge_requests,
+        };
+        assert_eq!(ask(&mirror, path, |_| ()).findings, [only], "{path}");
+    }
+    let asked_for = ask(&mirror, "by-commit", |query| query.commits = Part::Included);
+    assert_eq!(asked_for.findings, [], "it is not empty");
+}
+
+#[test]
+fn empty_as_of_a_time_before_it_was_recorded() {
+    let mirror = Mirror::new();
+    let mr = mirror.mr(&Mr::default());
+    mirror.change(mr, "modified", ("src/f", "src/f"), (500, None));
+    let then = |path: &str, time| ask(&mirror, path, |query| query.as_of = Some(UnixMs(time))).findings;
+    assert_eq!(then("src/f", 499), [FileFinding::RecordedLater { since: UnixMs(500) }]);
+    assert_eq!(then("src/f", 500), []);
+    // What nobody knew then is no path it may have been meant for.
+    assert_eq!(then("lib/f", 499), [FileFinding::PathUnknown { nearest: vec![] }]);
+    let near = FileFinding::PathUnknown {
+        nearest: vec!["src/f".to_owned()],
+    };
+    assert_eq!(then("lib/f", 500), [near]);
 }

@@ -216,6 +216,41 @@ fn a_merge_is_folded_back_too() {
 }
 
 #[test]
+fn what_ended_later_without_an_event_was_open() {
+    let store = Store::new();
+    let closed = IssueIn {
+        state: State::Closed,
+        closed_at: Some(minute(60)),
+        ..issue(1, 100, "closed")
+    };
+    store.put(101, &closed);
+    let was = |at: i64| {
+        let item = store.issue(1, at).unwrap().item;
+        (item.state, item.closed_at)
+    };
+    assert_eq!(was(59), (State::Open, None));
+    assert_eq!(was(60), (State::Closed, Some(minute(60))));
+    let merged = MergeRequestIn {
+        entity: EntityIn {
+            state: State::Merged,
+            ..mr(7, 100, "merged").entity
+        },
+        merged_at: Some(minute(60)),
+        merge_commit_oid: Some("b".repeat(40).parse().unwrap()),
+        ..mr(7, 100, "merged")
+    };
+    let id = store.put_mr(101, &merged);
+    let before = store.mr(7, 59).unwrap();
+    assert_eq!((before.item.state, before.item.merged_at), (State::Open, None));
+    assert_eq!(before.merge_request.unwrap().merge_commit_oid, None);
+    assert_eq!(store.mr(7, 60).unwrap().item.state, State::Merged);
+    // It had been closed and reopened before: then too it was merged later.
+    store.put_events(102, id, vec![event(1, 30, EventKind::State, "reopened", None)]);
+    let before = store.mr(7, 20).unwrap().item;
+    assert_eq!((before.state, before.merged_at), (State::Closed, None));
+}
+
+#[test]
 fn as_of_gone_issue_readable_before_it_went() {
     let store = Store::new();
     let id = store.put(12, &issue(1, 10, "one"));

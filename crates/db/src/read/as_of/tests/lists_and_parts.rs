@@ -68,6 +68,68 @@ fn what_is_confidential_now_or_was_then_is_hidden_from_who_may_not_see_it() {
 }
 
 #[test]
+fn a_count_is_that_of_the_list_of_then() {
+    let store = Store::new();
+    let first = store.put(12, &issue(1, 10, "one"));
+    store.at(40, |tx| content::mark_entity_gone(tx, first, GoneReason::Hidden));
+    store.put(60, &issue(1, 55, "back"));
+    let closed = IssueIn {
+        state: State::Closed,
+        closed_at: Some(minute(30)),
+        milestone: Some(milestone("2.0")),
+        ..issue(2, 50, "closed without an event")
+    };
+    let second = store.put(51, &closed);
+    store.put_events(
+        51,
+        second,
+        vec![
+            event(1, 15, EventKind::Milestone, "add", Some("1.0")),
+            event(2, 25, EventKind::Milestone, "add", Some("2.0")),
+        ],
+    );
+    let unknown = IssueIn {
+        created_at: None,
+        ..issue(3, 45, "of unknown beginning")
+    };
+    store.put(46, &unknown);
+    let secret = IssueIn {
+        confidential: true,
+        ..issue(4, 20, "for members")
+    };
+    store.put(21, &secret);
+    store.put(36, &issue(4, 35, "for all"));
+    let mut seen = std::collections::BTreeSet::new();
+    for at in (0..=70).step_by(5) {
+        for visibility in [Visibility::all(), Visibility::without_confidential()] {
+            for (state, milestone) in [
+                (None, None),
+                (Some(State::Open), None),
+                (Some(State::Closed), None),
+                (None, Some("1.0")),
+                (None, Some("2.0")),
+            ] {
+                let query = ListQuery {
+                    states: state.into_iter().collect(),
+                    milestone: milestone.map(NameFilter::parse),
+                    ..ListQuery::of(EntityKind::Issue)
+                };
+                let listed = list(&store.conn, &visibility, &query, minute(at)).unwrap().total;
+                let query = read::CountQuery {
+                    lists: vec![query],
+                    by: None,
+                    as_of: Some(minute(at)),
+                };
+                let counted = read::count(&store.conn, &visibility, &query).unwrap().total;
+                assert_eq!(counted, listed, "{at} {visibility:?} {state:?} {milestone:?}");
+                seen.insert(counted);
+            }
+        }
+    }
+    assert!(seen.len() > 3, "{seen:?}");
+}
+
+#[test]
 fn lists_are_paged_and_walked_in_the_order_of_then() {
     let store = Store::new();
     for iid in 1..=9 {
