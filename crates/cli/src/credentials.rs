@@ -55,11 +55,11 @@ fn unreadable(path: &Path, error: &BadCredentials) -> Report {
     let advice = match error {
         BadCredentials::Syntax { .. } => "correct that line".to_owned(),
         BadCredentials::NoToken { name } => {
-            format!("take the table [forges.{name}] out, then run annals auth login https://HOST")
+            format!("take the table [forges.{name}] out, then run `annals auth login https://HOST`")
         }
         BadCredentials::NoAddress { name } => format!(
             "add base_url = \"https://HOST\", the forge that the token is for, to [forges.{name}]; or take that table out, \
-             then run annals auth login https://HOST"
+             then run `annals auth login https://HOST`"
         ),
         BadCredentials::Twice { second, .. } => format!("take one of them out, such as [forges.{second}]"),
     };

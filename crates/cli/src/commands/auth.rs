@@ -236,7 +236,7 @@ fn named(session: &Session, asked: Option<&str>) -> Result<Forge, Report> {
             "the word given is neither a forge of the configuration nor an address. It is not repeated: if it is a token, \
              it is in the shell's history now, so revoke it",
         )
-        .with_suggestion("annals auth login https://gitlab.com, and the token at its prompt")
+        .with_suggestion("run `annals auth login https://gitlab.com` and type the token at its prompt")
     })?;
     Ok(Forge::at(config, &base))
 }

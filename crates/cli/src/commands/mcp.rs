@@ -1,6 +1,7 @@
 //! `annals mcp`: the reading commands as tools for agents, over standard input and output.
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -55,13 +56,19 @@ impl Run for Args {
             }
         });
         let mut server = Server::new(Tools::of(session), say);
+        // A thread of its own: one of the pool's would be missing for as long as the client is silent, and there may be
+        // only one.
+        let input = cx.serial("annals-mcp-input", NonZeroUsize::MIN).map_err(|error| {
+            let message = format!("cannot read standard input: {error}");
+            Report::new(Code::Internal, message)
+        })?;
         let waiter = Waiter::default();
         let mut lines = Lines {
             patience: waiter.patience(),
             ..Lines::default()
         };
         while !gone.load(Ordering::Relaxed) {
-            let next = cx.blocking("mcp input", move |cx| {
+            let next = input.run(cx, move |cx| {
                 let next = lines.next(cx)?;
                 Ok::<_, io::Error>((lines, next))
             });

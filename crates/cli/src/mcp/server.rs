@@ -152,6 +152,7 @@ impl<O: Offer> Server<O> {
             return Err(Refusal::new(Fault::Request, "a request with this id is under way"));
         }
         let (offer, say, request) = (self.offer.clone(), self.say.clone(), request.clone());
+        let (say_of_panic, panicked) = (self.say.clone(), request.clone());
         let handle = cx.spawn("mcp call", move |cx| async move {
             let ended = cx
                 .region(RegionSpec::collect_all("mcp call"), |cx| async move {
@@ -171,7 +172,11 @@ impl<O: Offer> Server<O> {
                 Outcome::Ok(()) => Ok(()),
                 Outcome::Err(error) => Err(error),
                 Outcome::Cancelled(reason) => Err(annals_core::Cancelled(reason).into()),
-                Outcome::Panicked(message) => Err(message.report().into()),
+                Outcome::Panicked(message) => {
+                    // The client waits, and nobody else answers.
+                    say_of_panic(&panicked.answer(era, failed(&message.report())));
+                    Err(message.report().into())
+                }
             }
         });
         let handle = handle.map_err(|error| Refusal::new(Fault::Internal, error.to_string()))?;
@@ -225,8 +230,8 @@ fn content_of(content: &Value, is_error: IsError) -> Value {
 
 fn failed(report: &Report) -> Value {
     let mut report = report.clone();
-    if report.code == Code::Usage {
-        // Whoever has tools only cannot ask for the help of a command.
+    if [Code::Usage, Code::QueryInvalid].contains(&report.code) {
+        // Whoever has tools only cannot ask for the help of a command, nor type one.
         report.actions.clear();
     }
     content_of(&json!({"error": report.robot_error(None)}), IsError::Yes)
@@ -285,6 +290,54 @@ mod tests {
                 drop(beneath);
                 Err(Cancelled(cx.cancelled().await).into())
             })
+        }
+    }
+
+    /// A tool with a defect.
+    #[derive(Clone)]
+    struct Broken;
+
+    impl Offer for Broken {
+        fn list(&self) -> Vec<Value> {
+            Vec::new()
+        }
+
+        fn has(&self, _: &str) -> bool {
+            true
+        }
+
+        fn call<'a>(
+            &'a self,
+            _: &'a Cx,
+            _: &'a str,
+            _: &'a Map<String, Value>,
+            _: &'a (dyn Fn(&Value) -> usize + Send + Sync),
+            _: usize,
+        ) -> Pin<Box<dyn Future<Output = Result<Value, Error>> + Send + 'a>> {
+            Box::pin(async { panic!("a defect") })
+        }
+    }
+
+    #[test]
+    fn a_call_that_panics_is_answered() {
+        for kind in BackendKind::compiled() {
+            let runtime = Runtime::build(*kind, &RuntimeConfig::default()).unwrap();
+            let said: Arc<Mutex<Vec<Value>>> = Arc::default();
+            let hears = said.clone();
+            let _ended = runtime.run_main(|cx| async move {
+                let mut server = Server::new(
+                    Broken,
+                    Arc::new(move |answer: &Value| hears.lock().unwrap().push(answer.clone())),
+                );
+                server.line(
+                    &cx,
+                    br#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"broken"}}"#,
+                );
+                server.drain(&cx).await
+            });
+            let said = said.lock().unwrap();
+            assert_eq!(said.len(), 1, "{said:?}");
+            assert_eq!((&said[0]["id"], &said[0]["result"]["isError"]), (&7.into(), &true.into()));
         }
     }
 

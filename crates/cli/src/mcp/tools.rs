@@ -78,7 +78,9 @@ impl Offer for Tools {
         length: &'a (dyn Fn(&Value) -> usize + Send + Sync),
         max_bytes: usize,
     ) -> Pin<Box<dyn Future<Output = Result<Value, Error>> + Send + 'a>> {
-        Box::pin(async move {
+        let called = async move {
+            let of_tool = declared().find(|declared| tool_name(declared.name) == name);
+            let command = of_tool.map(|declared| declared.name).unwrap_or_default();
             let line = line(&self.0.global, name, arguments)?;
             let cli = Cli::try_parse_from(&line).map_err(|error| match usage::read(&error) {
                 usage::Answer::Text(_) => Report::new(Code::Usage, "a tool has no help"),
@@ -95,13 +97,23 @@ impl Offer for Tools {
                 .await?;
             let budget = Budget {
                 max_bytes,
+                command,
                 line,
                 conduct: crate::commands::Conduct::Reads,
             };
             let content = |data: &Value, meta: &Meta| json!({"data": data, "meta": meta});
             let measured = |data: &Value, meta: &Meta| length(&content(data, &in_words(meta)));
-            let (data, meta) = budget.fit(data, meta, &shape, measured)?;
+            let fitted = budget.fit(data, meta, &shape, measured);
+            let (data, meta) =
+                fitted.map_err(|report| report.with_suggestion("call the tool again and ask for less, with `fields`"))?;
             Ok(content(&data, &in_words(&meta)))
+        };
+        Box::pin(async move {
+            // What is to be run elsewhere must be about the files of this server.
+            called.await.map_err(|error| match error {
+                Error::Told(report) => self.0.given.report(&report).into(),
+                ended @ (Error::Cancelled { .. } | Error::ClosedPipe) => ended,
+            })
         })
     }
 }

@@ -154,7 +154,7 @@ fn a_client_without_a_handshake_says_its_revision_each_time() {
     let error = client.ask("tools/list", &other)["error"].clone();
     assert_eq!(
         (&error["code"], &error["data"]["supported"]),
-        (&(-32022).into(), &json!(["2026-07-28"]))
+        (&(-32022).into(), &json!(["2026-07-28", "2025-11-25", "2025-06-18"]))
     );
     assert_eq!(client.ask("server/discover", &json!({}))["error"]["code"], -32602);
 }
