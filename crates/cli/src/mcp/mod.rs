@@ -7,6 +7,7 @@
 pub mod protocol;
 pub mod server;
 pub mod tools;
+mod window;
 
 pub use server::Server;
 pub use tools::Tools;

@@ -19,7 +19,8 @@ pub const MAX_BYTES: usize = 64 * 1024;
 const TTL_MS: u64 = 3_600_000;
 
 const INSTRUCTIONS: &str = "Annals is a local, read-only mirror of issues, merge requests and discussions. Search first, then \
-    show one by its `ref`. Lists end with `meta.next_offset` where there is more; `fields` keeps answers short.";
+    show one by its `ref`. Lists end with `meta.next_offset` where there is more; `fields` keeps answers short. An answer with \
+    `meta.cursor` goes on: call again with it, and texts and lists go on where they were cut.";
 
 /// What can be called.
 pub trait Offer: Clone + Send + Sync + 'static {

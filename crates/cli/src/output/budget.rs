@@ -28,6 +28,9 @@ pub struct Truncated {
     pub lists: Vec<Cut>,
     /// The command that gets it.
     pub next: String,
+    /// Whether that is the next page, and not the same answer with more room.
+    #[serde(skip)]
+    pub is_paged: bool,
 }
 
 /// A list that is not whole.
@@ -112,6 +115,7 @@ impl Budget {
             ([cut], Some(list)) if cut.field == list && cut.shown > 0 && self.takes_offset() => Some(cut.shown),
             _ => None,
         };
+        let is_paged = paged.is_some();
         let next = if let Some(shown) = paged {
             // Where this page began is not said, but where it ends: before the next one, or with the last item.
             let end = meta
@@ -127,6 +131,7 @@ impl Budget {
         meta.truncated = Some(Truncated {
             lists: cuts,
             next: self.again(&next),
+            is_paged,
         });
     }
 

@@ -256,6 +256,35 @@ fn a_result_is_never_longer_than_it_may_be() {
 }
 
 #[test]
+fn what_is_too_long_for_one_answer_is_read_with_a_cursor() {
+    let desk = Desk::with_mirror();
+    // Each byte is told twice, and a quotation mark is escaped in both.
+    desk.sql("UPDATE issues SET body = replace(printf('%.90000c', 'x'), 'x', 'ä\"') WHERE iid = 12");
+    let mut client = Client::start(&desk, "");
+    let whole = desk.run("show 12 --discussions").data();
+    let (mut body, mut answers, mut cursor) = (String::new(), 0, Value::Null);
+    loop {
+        let arguments = json!({"ref": "12", "discussions": true, "cursor": cursor});
+        let result = client.call("annals_show", &arguments);
+        assert_eq!(result["isError"], false, "{}", result["content"]);
+        assert!(result.to_string().len() <= 64 * 1024);
+        let content = &result["structuredContent"];
+        body.push_str(content["data"]["entity"]["body"].as_str().unwrap_or_default());
+        answers += 1;
+        cursor = content["meta"]["cursor"].clone();
+        if cursor.is_null() {
+            break;
+        }
+        assert!(answers < 100, "it never ends");
+    }
+    assert!(answers > 2, "{answers}");
+    assert!(whole["entity"]["body"] == body.as_str(), "the text is whole");
+    let stale = client.call("annals_show", &json!({"ref": "12", "cursor": "5.10"}));
+    assert_eq!(stale["isError"], true, "{stale}");
+    assert_eq!(client.end().1, 0);
+}
+
+#[test]
 fn mcp_stdout_is_pure() {
     let desk = Desk::with_mirror();
     let mut client = Client::start(&desk, "-vvv --log-format json");
