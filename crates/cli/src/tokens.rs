@@ -92,11 +92,15 @@ pub fn advise(report: Report, forges: &[Forge], env: &Environment, kept: &Creden
             "the token kept for {host} is not a valid one any more: `annals auth login {}` keeps another",
             forge.settings.base_url
         ),
-        (None, Some(_)) => format!("if it is private, the owner of the token kept for {host} must be allowed to read it"),
+        (None, Some(_)) => {
+            format!("if it is private, the owner of the token kept for {host} must be allowed to read it")
+        }
         (None, None) => {
             let (variables, address) = (first.variables().join(" or "), &first.settings.base_url);
             if rejected {
-                format!("set {variables} to a valid token with the scope read_api, or run `annals auth login {address}`")
+                format!(
+                    "set {variables} to a valid token with the scope read_api, or run `annals auth login {address}`"
+                )
             } else {
                 format!(
                     "if it is private, set {variables} to a token with the scope read_api, or run `annals auth \
@@ -201,9 +205,21 @@ mod tests {
             advised.suggestion.unwrap()
         };
         for (code, message, part) in [
-            (Code::AuthRejected, "gitlab.com rejected", "`annals auth login https://gitlab.com` keeps"),
-            (Code::NotFoundRemote, "gitlab.com has no project", "token kept for gitlab.com must be"),
-            (Code::NotFoundRemote, "other.example has no project", "set ANNALS_TOKEN_OTHER_EXAMPLE to"),
+            (
+                Code::AuthRejected,
+                "gitlab.com rejected",
+                "`annals auth login https://gitlab.com` keeps",
+            ),
+            (
+                Code::NotFoundRemote,
+                "gitlab.com has no project",
+                "token kept for gitlab.com must be",
+            ),
+            (
+                Code::NotFoundRemote,
+                "other.example has no project",
+                "set ANNALS_TOKEN_OTHER_EXAMPLE to",
+            ),
         ] {
             let advice = said(code, message, &[]);
             assert!(advice.contains(part), "{advice}");

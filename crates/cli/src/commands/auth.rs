@@ -190,7 +190,10 @@ fn logout(session: &Session, now: UnixMs, mut kept: Credentials, forge: &Forge) 
 /// name, which the configuration may have lost since.
 fn to_forget(session: &Session, kept: &Credentials, asked: Option<&str>) -> Result<Forge, Report> {
     let named = named(session, asked);
-    if named.as_ref().is_ok_and(|forge| kept.at(&forge.settings.base_url).is_some()) {
+    if named
+        .as_ref()
+        .is_ok_and(|forge| kept.at(&forge.settings.base_url).is_some())
+    {
         return named;
     }
     let mut all = kept.all();
@@ -346,7 +349,14 @@ mod tests {
         ] {
             assert!(is_like_address(address), "{address}");
         }
-        for word in ["Zq3x9PpLw0aBcDeFgHiJ", "0f1e2d3c4b5a", "gitlab", "custom-Zq3x9PpLw0aB.01.0w1x9a", "a/b.c", ""] {
+        for word in [
+            "Zq3x9PpLw0aBcDeFgHiJ",
+            "0f1e2d3c4b5a",
+            "gitlab",
+            "custom-Zq3x9PpLw0aB.01.0w1x9a",
+            "a/b.c",
+            "",
+        ] {
             assert!(!is_like_address(word), "{word}");
         }
     }

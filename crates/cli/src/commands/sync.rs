@@ -8,8 +8,8 @@ use annals_db::read::{self, Visibility};
 use annals_db::{Db, ReadConn};
 use annals_net_adapter::{Cx, Slice};
 use annals_sync::{
-    Deletions, Documents, Embedding, Plan, Progress, Reading, SurgicalOptions, SweepWhen, SyncOptions,
-    SyncResult, Target,
+    Deletions, Documents, Embedding, Plan, Progress, Reading, SurgicalOptions, SweepWhen, SyncOptions, SyncResult,
+    Target,
 };
 use serde::Serialize;
 

@@ -57,8 +57,11 @@ pub fn of(
         None => 0,
         Some(cursor) if cursor.of == total => cursor.from,
         Some(_) => {
-            return Err(Report::new(Code::Usage, "the answer is not the one that `cursor` is of")
-                .with_suggestion("call the tool with the same arguments as before, or begin again without `cursor`"));
+            return Err(
+                Report::new(Code::Usage, "the answer is not the one that `cursor` is of").with_suggestion(
+                    "call the tool with the same arguments as before, or begin again without `cursor`",
+                ),
+            );
         }
     };
     let until = |to: usize| {
@@ -81,8 +84,10 @@ pub fn of(
     }
     // A character is never cut, so less than one would be no step forward.
     if fit < from.saturating_add(4) {
-        return Err(Report::new(Code::Usage, "not even a part of the answer is short enough")
-            .with_suggestion("call the tool again and ask for less, with `fields`"));
+        return Err(
+            Report::new(Code::Usage, "not even a part of the answer is short enough")
+                .with_suggestion("call the tool again and ask for less, with `fields`"),
+        );
     }
     Ok(until(between_items(data, from, fit)))
 }
@@ -191,15 +196,28 @@ mod tests {
         let data = json!({"discussions": (0..20).map(note).collect::<Vec<_>>(), "title": "t"});
         let windows = windows(&data, 700);
         assert!(windows.len() > 3, "{windows:?}");
-        let items = windows.iter().filter_map(|window| window["discussions"].as_array()).flatten();
-        assert_eq!(items.cloned().collect::<Vec<_>>(), *data["discussions"].as_array().unwrap());
+        let items = windows
+            .iter()
+            .filter_map(|window| window["discussions"].as_array())
+            .flatten();
+        assert_eq!(
+            items.cloned().collect::<Vec<_>>(),
+            *data["discussions"].as_array().unwrap()
+        );
     }
 
     #[test]
     fn a_cursor_of_another_answer_is_refused() {
         let take = |cursor: Value| Cursor::take(json!({"cursor": cursor}).as_object_mut().unwrap());
         assert_eq!(take(Value::Null), Ok(None));
-        for bad in [json!(""), json!("7"), json!("9.9"), json!("-1.9"), json!(7), json!("a.b")] {
+        for bad in [
+            json!(""),
+            json!("7"),
+            json!("9.9"),
+            json!("-1.9"),
+            json!(7),
+            json!("a.b"),
+        ] {
             assert_eq!(take(bad.clone()).unwrap_err().code, Code::Usage, "{bad}");
         }
         let data = json!({"a": "text"});

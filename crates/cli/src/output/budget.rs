@@ -245,7 +245,10 @@ mod tests {
         let budget = budget_of("who", 1024, "annals who search --max-bytes 1024", Conduct::Reads);
         let (_, meta) = budget.fit(list(&[300; 9]), Meta::default(), &LIST, length).unwrap();
         let next = meta.truncated.unwrap().next;
-        assert!(next.starts_with("annals who search --max-bytes 1024 --max-bytes "), "{next}");
+        assert!(
+            next.starts_with("annals who search --max-bytes 1024 --max-bytes "),
+            "{next}"
+        );
     }
 
     #[test]

@@ -164,7 +164,11 @@ mod tests {
             ("http://127.0.0.1.example", false),
             ("http://192.168.0.7", false),
         ] {
-            assert_eq!(text.parse::<BaseUrl>().unwrap().is_confidential(), confidential, "{text}");
+            assert_eq!(
+                text.parse::<BaseUrl>().unwrap().is_confidential(),
+                confidential,
+                "{text}"
+            );
         }
     }
 

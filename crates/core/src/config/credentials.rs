@@ -100,10 +100,7 @@ impl Credentials {
 
     fn forges(&self) -> impl Iterator<Item = (&str, &Value)> {
         let forges = self.root.get(FORGES).and_then(Value::as_table);
-        forges
-            .into_iter()
-            .flatten()
-            .map(|(name, forge)| (name.as_str(), forge))
+        forges.into_iter().flatten().map(|(name, forge)| (name.as_str(), forge))
     }
 
     /// What is kept, under the names it is kept under.
@@ -122,7 +119,9 @@ impl Credentials {
     /// All tokens by the addresses of their forges.
     #[must_use]
     pub fn tokens(&self) -> BTreeMap<BaseUrl, Secret> {
-        let all = self.all().map(|(_, credential)| (credential.base_url, credential.token));
+        let all = self
+            .all()
+            .map(|(_, credential)| (credential.base_url, credential.token));
         all.collect()
     }
 
