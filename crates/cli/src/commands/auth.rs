@@ -233,7 +233,7 @@ fn named(session: &Session, asked: Option<&str>) -> Result<Forge, Report> {
     } else {
         format!("https://{asked}")
     };
-    let base = url.parse().ok().filter(|_| is_like_address(asked)).ok_or_else(|| {
+    let base = url.parse::<BaseUrl>().ok().filter(|_| is_like_address(asked)).ok_or_else(|| {
         Report::new(
             Code::Usage,
             "the word given is neither a forge of the configuration nor an address. It is not repeated: if it is a token, \
