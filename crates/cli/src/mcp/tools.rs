@@ -149,9 +149,17 @@ fn tool_name(command: &str) -> String {
     format!("annals_{}", property(command))
 }
 
-/// `--wait-lock` is `wait_lock`, `REF` is `ref`.
+/// `--wait-lock` is `wait_lock`, `REF` is `ref`, `PATH|REF` is `path_ref`: clients refuse names with other characters.
 fn property(name: &str) -> String {
-    name.trim_start_matches('-').replace(['-', ' '], "_").to_lowercase()
+    let letters = name.trim_start_matches('-').chars();
+    let letters = letters.map(|c| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '_'
+        }
+    });
+    letters.collect()
 }
 
 fn describe(entry: &Entry, declared: &Declared, model: &Model) -> Value {
@@ -422,6 +430,11 @@ mod tests {
                 "annals --db m.db issues --after=-7d --state=open",
             ),
             ("annals_projects", json!({}), "annals --db m.db projects"),
+            (
+                "annals_who",
+                json!({"path_query_ref": "cutover race"}),
+                "annals --db m.db who -- cutover race",
+            ),
         ] {
             assert_eq!(words(tool, arguments).unwrap(), line);
         }

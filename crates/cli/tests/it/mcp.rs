@@ -116,6 +116,8 @@ fn a_client_shakes_hands_lists_calls_and_leaves() {
         assert!(names.contains(&name), "{names:?}");
     }
     for tool in tools.as_array().unwrap() {
+        let fits = |name: &String| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        assert!(tool["inputSchema"]["properties"].as_object().unwrap().keys().all(fits));
         assert_eq!(
             (&tool["annotations"]["readOnlyHint"], &tool["inputSchema"]["type"]),
             (&true.into(), &"object".into())
@@ -190,6 +192,33 @@ fn mcp_results_equal_robot() {
             "mrs -n 3 --offset 2 -p tidewater",
         ),
         ("annals_projects", json!({}), "projects"),
+        (
+            "annals_file_history",
+            json!({"path": "src/index/swap.rs", "discussions": true}),
+            "file-history src/index/swap.rs --discussions",
+        ),
+        ("annals_timeline", json!({"limit": 20}), "timeline -n 20"),
+        (
+            "annals_timeline",
+            json!({"ref": "mr 4", "kind": ["state", "label"]}),
+            "timeline mr 4 --kind state,label",
+        ),
+        ("annals_notes", json!({"mr": 4}), "notes --mr 4"),
+        (
+            "annals_who",
+            json!({"path_query_ref": "cutover race"}),
+            "who cutover race",
+        ),
+        (
+            "annals_related",
+            json!({"ref": "mr 4", "limit": 5}),
+            "related mr 4 -n 5",
+        ),
+        (
+            "annals_count",
+            json!({"kind": "issues", "by": "label"}),
+            "count issues --by label",
+        ),
     ] {
         let result = client.call(tool, &arguments);
         assert_eq!(result["isError"], false, "{tool}: {result}");
@@ -202,6 +231,45 @@ fn mcp_results_equal_robot() {
         let text: Value = serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap();
         assert_eq!(&text, content, "the same as text");
     }
+}
+
+/// Whatever is called, the file stays as it is to the byte.
+#[test]
+fn no_tool_writes() {
+    let desk = Desk::with_mirror();
+    let before = std::fs::read(desk.path("annals.db")).unwrap();
+    let mut client = Client::start(&desk, "");
+    let tools = client.ask("tools/list", &json!({}))["result"]["tools"].clone();
+    for tool in tools.as_array().unwrap() {
+        let name = tool["name"].as_str().unwrap();
+        let mut arguments = serde_json::Map::new();
+        for required in tool["inputSchema"]["required"].as_array().into_iter().flatten() {
+            let required = required.as_str().unwrap();
+            let value = match required {
+                "ref" => "mr 4",
+                "query" | "path_query_ref" => "cutover race",
+                "path" => "src/index/swap.rs",
+                other => panic!("{name} needs {other}: give it one here"),
+            };
+            arguments.insert(required.to_owned(), value.into());
+        }
+        let result = client.call(name, &Value::Object(arguments));
+        assert_eq!(result["isError"], false, "{name}: {}", result["content"]);
+    }
+    assert_eq!(client.end().1, 0);
+    assert!(
+        std::fs::read(desk.path("annals.db")).unwrap() == before,
+        "it was written"
+    );
+    // Nor does a word of an argument become a command that writes.
+    let mut client = Client::start(&desk, "");
+    let added = client.call("annals_projects", &json!({"add": "https://forge.example/group/app"}));
+    assert_eq!(added["isError"], true, "{added}");
+    assert_eq!(client.end().1, 0);
+    assert!(
+        std::fs::read(desk.path("annals.db")).unwrap() == before,
+        "it was written"
+    );
 }
 
 #[test]
