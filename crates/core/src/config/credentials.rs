@@ -90,8 +90,8 @@ impl Credentials {
         let mut known = BTreeMap::new();
         for (name, forge) in credentials.forges() {
             let credential = read(name, forge)?;
-            if let Some(first) = known.insert(credential.base_url, name) {
-                let (first, second) = (first.to_owned(), name.to_owned());
+            if let Some(first) = known.insert(credential.base_url, name.to_owned()) {
+                let second = name.to_owned();
                 return Err(BadCredentials::Twice { first, second });
             }
         }
