@@ -262,6 +262,7 @@ fn prepare<C: Run>(
         shape: command.shape(),
         budget: global.max_bytes.map(|max_bytes| Budget {
             max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX),
+            command: C::NAME,
             line: line.args,
             conduct: C::CONDUCT,
         }),
@@ -356,10 +357,11 @@ fn drive<C: Run>(command: C, session: Session, teller: &Teller) -> u8 {
         Outcome::Err(_) | Outcome::Cancelled(_) | Outcome::Panicked(_) => None,
     };
     let code = end::<C>(main, teller, &ended);
-    match page
-        .zip(session.out.pager.as_ref())
-        .map(|(page, pager)| pager.show(&page))
-    {
+    match page.zip(session.out.pager.as_ref()).map(|(page, pager)| {
+        // What a key means to the pager is not for this process, which only waits.
+        session.runtimes.leave_foreground();
+        pager.show(&page)
+    }) {
         None | Some(Ok(()) | Err(Error::ClosedPipe)) => code,
         Some(Err(error)) => teller.fail(&error.report(), Some(&ended)),
     }

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use annals_core::config::Credentials;
+use annals_core::config::{BadCredentials, Credentials};
 use annals_core::{Code, Report};
 use annals_net_adapter::Environment;
 
@@ -46,10 +46,29 @@ pub fn load(env: &Environment) -> Result<Credentials, Report> {
     let mut text = String::new();
     file.read_to_string(&mut text)
         .map_err(|error| failed("read", &path, &error))?;
-    Credentials::parse(&text).map_err(|error| {
-        Report::new(Code::ConfigInvalid, format!("{}: {error}", path.display()))
-            .with_detail("path", path.display().to_string())
-    })
+    Credentials::parse(&text).map_err(|error| unreadable(&path, &error))
+}
+
+/// What is wrong with the file, and how it is put right: no command can, because all of them read it first.
+fn unreadable(path: &Path, error: &BadCredentials) -> Report {
+    let shown = path.display().to_string();
+    let advice = match error {
+        BadCredentials::Syntax { .. } => "correct that line".to_owned(),
+        BadCredentials::NoToken { name } => {
+            format!("take the table [forges.{name}] out, then run `annals auth login https://HOST`")
+        }
+        BadCredentials::NoAddress { name } => format!(
+            "add base_url = \"https://HOST\", the forge that the token is for, to [forges.{name}]; or take that table out, \
+             then run `annals auth login https://HOST`"
+        ),
+        BadCredentials::Twice { second, .. } => format!("take one of them out, such as [forges.{second}]"),
+    };
+    let mut report = Report::new(Code::ConfigInvalid, format!("{shown}: {error}"))
+        .with_detail("path", shown.clone())
+        .with_suggestion(format!("edit {shown}: {advice}"));
+    // Those of the code are about the other file.
+    report.actions = Vec::new();
+    report
 }
 
 /// Writes the file: beside it first, then in its place.
@@ -78,13 +97,13 @@ pub fn store(env: &Environment, credentials: &Credentials) -> Result<PathBuf, Re
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
-    // One that was left behind may have another mode.
+    // One that was left behind, or a link that was put there, is nothing to write through.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    // Whatever the umask is.
     file.set_permissions(Permissions::from_mode(0o600))?;
     file.write_all(text.as_bytes())?;
     file.sync_all()

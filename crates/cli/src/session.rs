@@ -11,9 +11,11 @@ use annals_db::control::Holder;
 use annals_db::migrate::Keep;
 use annals_db::{Access, AutoMigrate, Db, OpenOptions};
 use annals_net_adapter::{Cx, Environment, Runtimes};
+use annals_sync::{Hosts, SyncOptions};
 
 use crate::cli::Global;
 use crate::commands::place;
+use crate::credentials;
 use crate::error::Error;
 use crate::given::Given;
 use crate::output::{Output, Terminals};
@@ -74,6 +76,18 @@ impl Session {
     /// `--as-of` as it could be typed again.
     pub fn as_of_flag(&self) -> String {
         place::flags(self.global.as_of.clone().map(|when| ("--as-of", when)))
+    }
+
+    /// What every command that asks a forge begins with: the configuration and the kept tokens. Whoever made their own
+    /// could forget the tokens, and a forge tells a stranger that what is not public is not there.
+    ///
+    /// # Errors
+    /// Those of [`credentials::load`].
+    pub fn sync_options(&self) -> Result<SyncOptions, Report> {
+        Ok(SyncOptions {
+            credentials: credentials::load(&self.env)?.tokens(),
+            ..SyncOptions::new(self.config(), Hosts::new())
+        })
     }
 
     /// Where the mirror is.

@@ -31,6 +31,15 @@ pub enum Read {
 pub struct Waiter(Arc<AtomicBool>);
 
 impl Waiter {
+    /// Nobody waits any more.
+    pub fn give_up(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub fn has_given_up(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// What the thread looks at.
     pub fn patience(&self) -> Patience {
         Patience(self.0.clone())
@@ -39,7 +48,7 @@ impl Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.give_up();
     }
 }
 

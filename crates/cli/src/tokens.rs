@@ -1,7 +1,7 @@
 //! Where the token of a forge comes from: the variable that the configuration names, or the one made of the forge's
 //! name. What the token is, is never told.
 
-use annals_core::config::{BaseUrl, Config, ForgeKind, ForgeSettings, token_variable};
+use annals_core::config::{BaseUrl, Config, Credentials, ForgeKind, ForgeSettings, token_variable};
 use annals_core::{Code, Report};
 use annals_net_adapter::Environment;
 
@@ -64,8 +64,8 @@ pub fn base_of(url: &str) -> Option<BaseUrl> {
     format!("{scheme}://{authority}").parse().ok()
 }
 
-/// The failure of a request with the variable that has the wrong token, or lacks one.
-pub fn advise(report: Report, forges: &[Forge], env: &Environment) -> Report {
+/// The failure of a request with the place that has the wrong token, or lacks one: a variable, or the file of tokens.
+pub fn advise(report: Report, forges: &[Forge], env: &Environment, kept: &Credentials) -> Report {
     let about_token = [Code::AuthRejected, Code::NotFoundRemote, Code::Forbidden].contains(&report.code);
     if !about_token || report.suggestion.is_some() {
         return report;
@@ -73,24 +73,41 @@ pub fn advise(report: Report, forges: &[Forge], env: &Environment) -> Report {
     let detail = report.details.get("host").and_then(serde_json::Value::as_str);
     // What a forge fails with begins with the forge.
     let host = detail.or_else(|| report.message.split(' ').next()).unwrap_or_default();
-    let mut here = forges
+    let here = forges
         .iter()
         .filter(|forge| forge.settings.base_url.authority() == host);
-    let in_use = here.clone().find_map(|forge| forge.variable_in_use(env));
-    let variables = match (&in_use, here.next()) {
-        (Some(variable), _) => variable.clone(),
-        (None, Some(forge)) => forge.variables().join(" or "),
-        (None, None) => return report,
+    let Some(first) = here.clone().next() else {
+        return report;
     };
-    let advice = match (report.code == Code::AuthRejected, in_use.is_some()) {
-        (true, true) => {
-            format!("the token in {variables} is not a valid one: set {variables} to one with the scope read_api")
+    let rejected = report.code == Code::AuthRejected;
+    let with_token = here.clone().find(|forge| kept.at(&forge.settings.base_url).is_some());
+    let advice = match (here.clone().find_map(|forge| forge.variable_in_use(env)), with_token) {
+        (Some(variable), _) if rejected => {
+            format!("the token in {variable} is not a valid one: set {variable} to one with the scope read_api")
         }
-        (true, false) => format!("set {variables} to a valid token with the scope read_api"),
-        (false, true) => {
-            format!("if it is private, the owner of the token in {variables} must be allowed to read it")
+        (Some(variable), _) => {
+            format!("if it is private, the owner of the token in {variable} must be allowed to read it")
         }
-        (false, false) => format!("if it is private, set {variables} to a token with the scope read_api"),
+        (None, Some(forge)) if rejected => format!(
+            "the token kept for {host} is not a valid one any more: `annals auth login {}` keeps another",
+            forge.settings.base_url
+        ),
+        (None, Some(_)) => {
+            format!("if it is private, the owner of the token kept for {host} must be allowed to read it")
+        }
+        (None, None) => {
+            let (variables, address) = (first.variables().join(" or "), &first.settings.base_url);
+            if rejected {
+                format!(
+                    "set {variables} to a valid token with the scope read_api, or run `annals auth login {address}`"
+                )
+            } else {
+                format!(
+                    "if it is private, set {variables} to a token with the scope read_api, or run `annals auth \
+                     login {address}`"
+                )
+            }
+        }
     };
     report.with_suggestion(advice)
 }
@@ -140,8 +157,10 @@ mod tests {
     fn advice_names_the_variable_of_the_forge_that_failed() {
         let other = ["https://other.example".parse().unwrap()];
         let all = forges(&config(), &other);
-        let said =
-            |code, message: &str, set: &[(&str, &str)]| advise(Report::new(code, message), &all, &env(set)).suggestion;
+        let kept = Credentials::default();
+        let said = |code, message: &str, set: &[(&str, &str)]| {
+            advise(Report::new(code, message), &all, &env(set), &kept).suggestion
+        };
         for (code, message, set, part) in [
             (
                 Code::AuthRejected,
@@ -174,5 +193,38 @@ mod tests {
         }
         assert_eq!(said(Code::AuthRejected, "third.example rejected the token", &[]), None);
         assert_eq!(said(Code::Network, "gitlab.com is away", &[]), None);
+    }
+
+    #[test]
+    fn advice_knows_the_kept_token_of_that_address() {
+        let file = "[forges.old-name]\nbase_url = \"https://gitlab.com\"\ntoken = \"s3cret\"\n";
+        let kept = Credentials::parse(file).unwrap();
+        let all = forges(&config(), &["https://other.example".parse().unwrap()]);
+        let said = |code, message: &str, set: &[(&str, &str)]| {
+            let advised = advise(Report::new(code, message), &all, &env(set), &kept);
+            advised.suggestion.unwrap()
+        };
+        for (code, message, part) in [
+            (
+                Code::AuthRejected,
+                "gitlab.com rejected",
+                "`annals auth login https://gitlab.com` keeps",
+            ),
+            (
+                Code::NotFoundRemote,
+                "gitlab.com has no project",
+                "token kept for gitlab.com must be",
+            ),
+            (
+                Code::NotFoundRemote,
+                "other.example has no project",
+                "set ANNALS_TOKEN_OTHER_EXAMPLE to",
+            ),
+        ] {
+            let advice = said(code, message, &[]);
+            assert!(advice.contains(part), "{advice}");
+        }
+        let advice = said(Code::AuthRejected, "gitlab.com rejected", &[("WORK", "x")]);
+        assert!(advice.contains("token in WORK"), "a variable is stronger: {advice}");
     }
 }

@@ -5,6 +5,8 @@
 //! ends it at once: no destructor runs, and the database recovers from its log.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -37,8 +39,45 @@ impl Default for ShutdownBudget {
     }
 }
 
+/// Whether the terminal is this process's own to be interrupted at.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Foreground {
+    left: Arc<AtomicBool>,
+}
+
+impl Foreground {
+    pub(crate) fn leave(&self) {
+        self.left.store(true, Ordering::Relaxed);
+    }
+
+    /// What a signal means; `first` says whether none has begun a shutdown yet.
+    fn meaning(&self, signal: Signal, first: bool) -> Meaning {
+        match (self.left.load(Ordering::Relaxed), signal) {
+            (true, Signal::Int) => Meaning::Nothing,
+            (true, Signal::Term | Signal::Hup) => Meaning::End,
+            (false, _) if first => Meaning::Drain,
+            (false, _) => Meaning::End,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    /// It is for somebody else.
+    Nothing,
+    /// The shutdown begins.
+    Drain,
+    /// The process ends.
+    End,
+}
+
 /// Starts the signal thread of the process.
-pub(crate) fn install(shutdown: ShutdownSignal, order: DrainOrder, budget: ShutdownBudget) -> io::Result<()> {
+pub(crate) fn install(
+    shutdown: ShutdownSignal,
+    order: DrainOrder,
+    budget: ShutdownBudget,
+    foreground: Foreground,
+) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     thread::Builder::new().name("annals-signals".into()).spawn(move || {
         let mut first = Some((shutdown, order));
@@ -48,6 +87,11 @@ pub(crate) fn install(shutdown: ShutdownSignal, order: DrainOrder, budget: Shutd
                 SIGHUP => Signal::Hup,
                 _ => Signal::Int,
             };
+            match foreground.meaning(signal, first.is_some()) {
+                Meaning::Nothing => continue,
+                Meaning::End => end_process(signal),
+                Meaning::Drain => {}
+            }
             let Some((shutdown, order)) = first.take() else {
                 end_process(signal)
             };
@@ -78,4 +122,24 @@ fn escalate(signal: Signal, shutdown: &ShutdownSignal, order: &DrainOrder, budge
 
 fn end_process(signal: Signal) -> ! {
     signal_hook::low_level::exit(i32::from(signal.exit_code()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interrupt_is_for_the_program_in_the_foreground() {
+        let foreground = Foreground::default();
+        for signal in [Signal::Int, Signal::Term, Signal::Hup] {
+            assert_eq!(foreground.meaning(signal, true), Meaning::Drain);
+            assert_eq!(foreground.meaning(signal, false), Meaning::End);
+        }
+        foreground.leave();
+        for first in [true, false] {
+            assert_eq!(foreground.meaning(Signal::Int, first), Meaning::Nothing);
+            assert_eq!(foreground.meaning(Signal::Term, first), Meaning::End);
+            assert_eq!(foreground.meaning(Signal::Hup, first), Meaning::End);
+        }
+    }
 }

@@ -10,7 +10,7 @@ use crate::backend::BackendKind;
 use crate::region::{DrainReport, RegionInner};
 use crate::runtime::{BuildError, Environment, Inner, Runtime, RuntimeConfig};
 use crate::shutdown::{ShutdownSignal, Stage};
-use crate::signal::{self, ShutdownBudget};
+use crate::signal::{self, Foreground, ShutdownBudget};
 use crate::time::process_now;
 
 /// A part of the process whose runtime can be chosen on its own.
@@ -84,6 +84,7 @@ pub struct Runtimes {
     slices: Vec<(Slice, BackendKind)>,
     shutdown: ShutdownSignal,
     budget: ShutdownBudget,
+    foreground: Foreground,
 }
 
 impl Runtimes {
@@ -118,6 +119,7 @@ impl Runtimes {
             slices: section.slices.clone(),
             shutdown,
             budget: section.shutdown,
+            foreground: Foreground::default(),
         })
     }
 
@@ -127,7 +129,19 @@ impl Runtimes {
     /// # Errors
     /// [`BuildError::Os`] if the handler cannot be installed.
     pub fn handle_signals(&self) -> Result<(), BuildError> {
-        signal::install(self.shutdown.clone(), self.drain_order(), self.budget).map_err(BuildError::Os)
+        signal::install(
+            self.shutdown.clone(),
+            self.drain_order(),
+            self.budget,
+            self.foreground.clone(),
+        )
+        .map_err(BuildError::Os)
+    }
+
+    /// The work is over, and the terminal belongs to another program that this process only waits for: from now on SIGINT
+    /// is for that one, and any other signal ends the process at once.
+    pub fn leave_foreground(&self) {
+        self.foreground.leave();
     }
 
     /// Ends everything: the slices one after the other, then what else runs. `bound` is for all of it together. For the

@@ -1,6 +1,8 @@
 //! `annals auth`: the tokens of the forges, kept out of command lines and configuration files.
 
-use annals_core::config::{Account, Credential, Credentials};
+use std::net::Ipv4Addr;
+
+use annals_core::config::{Account, BaseUrl, Credential, Credentials};
 use annals_core::{Code, Report, Secret, UnixMs};
 use annals_net_adapter::{Cx, Slice};
 use annals_sync::{Hosts, SyncOptions};
@@ -54,8 +56,8 @@ pub struct Data {
 #[derive(Debug, Serialize)]
 struct Known {
     name: String,
-    /// Its address, where the configuration has it.
-    url: Option<String>,
+    /// Its address.
+    url: String,
     user: Option<String>,
     scopes: Vec<String>,
     expires_at: Option<String>,
@@ -103,13 +105,18 @@ impl Run for Args {
         let now = cx.unix_ms();
         match self.what {
             What::Login { forge } => login(cx, session, kept, named(session, forge.as_deref())?).await,
-            What::Status => Ok(Reply::from(Data {
-                forges: all(session, &kept)
-                    .iter()
-                    .map(|forge| known(session, now, &kept, forge))
-                    .collect(),
-            })),
-            What::Logout { forge } => logout(session, now, kept, &named(session, forge.as_deref())?),
+            What::Status => {
+                // Those of the configuration, and those that only have a token.
+                let with_token: Vec<BaseUrl> = kept.tokens().into_keys().collect();
+                let all = tokens::forges(session.config(), &with_token);
+                Ok(Reply::from(Data {
+                    forges: all.iter().map(|forge| known(session, now, &kept, forge)).collect(),
+                }))
+            }
+            What::Logout { forge } => {
+                let forge = to_forget(session, &kept, forge.as_deref())?;
+                logout(session, now, kept, &forge)
+            }
         }
     }
 }
@@ -126,14 +133,23 @@ async fn login(cx: &Cx, session: &Session, mut kept: Credentials, forge: Forge) 
         let report = Report::new(Code::Forbidden, message).with_detail("scopes", account.scopes);
         return Err(report.with_suggestion("make one with the scope read_api").into());
     }
-    kept.set(&forge.name, &Credential { token, account });
+    let base_url = forge.settings.base_url.clone();
+    let is_confidential = base_url.is_confidential();
+    let credential = Credential {
+        base_url,
+        token,
+        account,
+    };
+    kept.set(&forge.name, &credential);
     credentials::store(&session.env, &kept)?;
     let forge_known = known(session, cx.unix_ms(), &kept, &forge);
-    let warnings = forge_known.variable.iter().map(|variable| {
+    let stronger = forge_known.variable.iter().map(|variable| {
         format!("the environment variable {variable} is set, and its token is used instead of the one just kept")
     });
+    let in_the_clear = (!is_confidential)
+        .then(|| format!("{host} is asked without TLS: everybody on the way can read the token with every request"));
     let meta = Meta {
-        warnings: warnings.collect(),
+        warnings: stronger.chain(in_the_clear).collect(),
         ..Meta::default()
     };
     Ok(Reply::Data(
@@ -158,8 +174,8 @@ fn refused(error: Error) -> Error {
 }
 
 fn logout(session: &Session, now: UnixMs, mut kept: Credentials, forge: &Forge) -> Result<Reply<Data>, Error> {
-    if !kept.remove(&forge.name) {
-        let message = format!("no token is kept for {}", forge.name);
+    if !kept.remove(&forge.settings.base_url) {
+        let message = format!("no token is kept for {}", forge.settings.base_url);
         return Err(Report::new(Code::NotFound, message)
             .with_action("annals auth status")
             .into());
@@ -170,13 +186,21 @@ fn logout(session: &Session, now: UnixMs, mut kept: Credentials, forge: &Forge) 
     }))
 }
 
-/// The forges of the configuration, and those that only have a token.
-fn all(session: &Session, kept: &Credentials) -> Vec<Forge> {
-    let mut all = tokens::forges(session.config(), &[]);
-    let others = kept.names().filter(|name| !session.config().forges.contains_key(*name));
-    let others = others.filter_map(|name| Some(Forge::at(session.config(), &format!("https://{name}").parse().ok()?)));
-    all.extend(others);
-    all
+/// The forge whose token is to be forgotten: the one that was named, or else the one whose token is kept under that
+/// name, which the configuration may have lost since.
+fn to_forget(session: &Session, kept: &Credentials, asked: Option<&str>) -> Result<Forge, Report> {
+    let named = named(session, asked);
+    if named
+        .as_ref()
+        .is_ok_and(|forge| kept.at(&forge.settings.base_url).is_some())
+    {
+        return named;
+    }
+    let mut all = kept.all();
+    match all.find(|(name, _)| asked.is_some_and(|asked| asked.trim() == *name)) {
+        Some((_, credential)) => Ok(Forge::at(session.config(), &credential.base_url)),
+        None => named,
+    }
 }
 
 /// The forge that was named, or the only one there is.
@@ -209,31 +233,39 @@ fn named(session: &Session, asked: Option<&str>) -> Result<Forge, Report> {
     } else {
         format!("https://{asked}")
     };
-    let base = url.parse().map_err(|_| {
-        let shown: String = asked.chars().take(60).collect();
+    let base = url.parse::<BaseUrl>().ok().filter(|_| is_like_address(asked)).ok_or_else(|| {
         Report::new(
             Code::Usage,
-            format!("`{shown}` is neither a forge of the configuration nor an address"),
+            "the word given is neither a forge of the configuration nor an address. It is not repeated: if it is a token, \
+             it is in the shell's history now, so revoke it",
         )
+        .with_suggestion("run `annals auth login https://gitlab.com` and type the token at its prompt")
     })?;
     Ok(Forge::at(config, &base))
+}
+
+/// Whether somebody may have meant an address: a bare word is as likely a token, which must go nowhere.
+fn is_like_address(text: &str) -> bool {
+    let host = text.split(['/', ':']).next().unwrap_or_default();
+    let is_ip = text.starts_with('[') || host.parse::<Ipv4Addr>().is_ok();
+    // Tokens may have dots, but none ends like a domain.
+    let is_domain = host.rsplit_once('.').is_some_and(|(_, top)| {
+        top.len() >= 2 && (top.starts_with("xn--") || top.bytes().all(|byte| byte.is_ascii_alphabetic()))
+    });
+    text.contains("://") || is_ip || is_domain || host.eq_ignore_ascii_case("localhost")
 }
 
 fn known(session: &Session, now: UnixMs, kept: &Credentials, forge: &Forge) -> Known {
     let variable = forge.variable_in_use(&session.env);
     let of_variable = variable.as_ref().and_then(|variable| session.env.get(variable));
-    let (store, token, account) = match (of_variable, kept.get(&forge.name)) {
+    let (store, token, account) = match (of_variable, kept.at(&forge.settings.base_url)) {
         (Some(token), _) => (Some("env"), Some(Secret::new(token.trim())), Account::default()),
         (None, Some(credential)) => (Some("file"), Some(credential.token), credential.account),
         (None, None) => (None, None, Account::default()),
     };
     Known {
         name: forge.name.clone(),
-        url: session
-            .config()
-            .forges
-            .get(&forge.name)
-            .map(|forge| forge.base_url.as_str().to_owned()),
+        url: forge.settings.base_url.as_str().to_owned(),
         ok: token.is_some() && !has_ended(now, account.expires_at.as_deref()),
         user: account.user,
         scopes: account.scopes,
@@ -303,6 +335,31 @@ impl Show for Data {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bare_word_is_no_address() {
+        for address in [
+            "https://forge/git",
+            "gitlab.com",
+            "gitlab.example:8443/git",
+            "localhost",
+            "LOCALHOST:8080",
+            "[::1]:8080",
+            "10.0.0.7",
+        ] {
+            assert!(is_like_address(address), "{address}");
+        }
+        for word in [
+            "Zq3x9PpLw0aBcDeFgHiJ",
+            "0f1e2d3c4b5a",
+            "gitlab",
+            "custom-Zq3x9PpLw0aB.01.0w1x9a",
+            "a/b.c",
+            "",
+        ] {
+            assert!(!is_like_address(word), "{word}");
+        }
+    }
 
     #[test]
     fn a_token_shows_its_kind_at_most() {

@@ -232,8 +232,8 @@ pub fn forges(session: &Session, mirrored: &[BaseUrl]) -> Vec<Check> {
         Ok(kept) => (kept, None),
         Err(report) => {
             let check = Check::new("credentials", Status::Fail, report.message);
-            let action = report.actions.into_iter().next();
-            (Credentials::default(), Some(Check { action, ..check }))
+            let (action, hint) = (report.actions.into_iter().next(), report.suggestion);
+            (Credentials::default(), Some(Check { action, hint, ..check }))
         }
     };
     let checks = tokens::forges(config, mirrored).into_iter().map(|forge| {
@@ -242,7 +242,7 @@ pub fn forges(session: &Session, mirrored: &[BaseUrl]) -> Vec<Check> {
             host.push_str(", not in the configuration");
         }
         let in_use = forge.variable_in_use(&session.env).filter(|_| forge.settings.enabled);
-        let is_kept = forge.settings.enabled && kept.get(&forge.name).is_some();
+        let is_kept = forge.settings.enabled && kept.at(&forge.settings.base_url).is_some();
         let detail = match &in_use {
             _ if !forge.settings.enabled => format!("{host}: switched off"),
             Some(variable) => format!("{host}: token from {variable}"),

@@ -159,6 +159,7 @@ impl Args {
         let config = session.global.config.as_ref().map(|path| path.display().to_string());
         let all = [
             ("--forge", forge),
+            ("--kind", self.forge.as_ref().map(|_| self.kind.clone())),
             ("--token-env", self.token_env.clone()),
             ("--config", config),
             ("--db", session.global.db.clone()),

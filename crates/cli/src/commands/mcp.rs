@@ -1,15 +1,17 @@
 //! `annals mcp`: the reading commands as tools for agents, over standard input and output.
 
+use std::future::Future;
 use std::io;
+use std::num::NonZeroUsize;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use annals_core::{Cancelled, Code, Outcome, Report};
-use annals_net_adapter::{BlockingCx, Cx, Slice};
+use annals_net_adapter::{BlockingCx, Cx, Serial, Slice, Stage};
 
 use super::{Conduct, Run};
 use crate::error::Error;
-use crate::mcp::{Server, Tools};
+use crate::mcp::{Hear, Server, Tools};
 use crate::output::{Page, Reply, Shape, Show, stdout};
 use crate::session::Session;
 use crate::stdin::{self, Patience, Read, Waiter};
@@ -46,22 +48,25 @@ impl Run for Args {
     }
 
     async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Messages>, Error> {
-        // A client that is gone hears nothing more; what it sent last is still read to its end.
-        let gone = Arc::new(AtomicBool::new(false));
-        let hears = gone.clone();
-        let say = Arc::new(move |answer: &serde_json::Value| {
-            if stdout::print(&format!("{answer}\n")).is_err() {
-                hears.store(true, Ordering::Relaxed);
-            }
-        });
-        let mut server = Server::new(Tools::of(session), say);
-        let waiter = Waiter::default();
+        // A thread of its own: one of the pool's would be missing for as long as the client is silent, and there may be
+        // only one.
+        let thread = |name| {
+            cx.serial(name, NonZeroUsize::MIN)
+                .map_err(|error| Report::new(Code::Internal, format!("cannot start {name}: {error}")))
+        };
+        let (input, output) = (thread("annals-mcp-input")?, thread("annals-mcp-output")?);
+        let waiter = Arc::new(Waiter::default());
+        let client = Client {
+            output,
+            waiter: waiter.clone(),
+        };
+        let mut server = Server::new(Tools::of(session), Arc::new(client));
         let mut lines = Lines {
             patience: waiter.patience(),
             ..Lines::default()
         };
-        while !gone.load(Ordering::Relaxed) {
-            let next = cx.blocking("mcp input", move |cx| {
+        while !waiter.has_given_up() {
+            let next = input.run(cx, move |cx| {
                 let next = lines.next(cx)?;
                 Ok::<_, io::Error>((lines, next))
             });
@@ -78,15 +83,44 @@ impl Run for Args {
                 Outcome::Cancelled(reason) => return Err(Cancelled(reason).into()),
                 Outcome::Panicked(message) => return Err(annals_core::Coded::report(&message).into()),
             };
-            match next {
-                Next::Line(line) => server.line(cx, &line),
-                Next::TooLong => server.too_long(),
+            // Nor does it wait for a client that does not read.
+            let answered = match next {
+                Next::Line(line) => cx.or_stop(server.line(cx, &line)).await,
+                Next::TooLong => cx.or_stop(server.too_long(cx)).await,
                 Next::End => break,
+            };
+            if answered.is_err() {
+                break;
             }
         }
-        drop(waiter);
+        waiter.give_up();
         server.drain(cx).await?;
         Ok(Reply::Printed)
+    }
+}
+
+/// Who reads standard output. A thread of its own writes, so that a client that does not read holds up its answers alone.
+struct Client {
+    output: Serial,
+    /// Waits for what the client says; for one that is gone nobody does.
+    waiter: Arc<Waiter>,
+}
+
+impl Hear for Client {
+    fn hear<'a>(&'a self, cx: &'a Cx, answer: serde_json::Value) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(async move {
+            let shutdown = cx.shutdown().clone();
+            let written = self.output.run(cx, move |_| {
+                // A call that is cancelled meanwhile must not leave half a line behind; the end of the process may.
+                stdout::print_while(format!("{answer}\n").as_bytes(), || {
+                    shutdown.stage() < Stage::Cancelling
+                })
+            });
+            if let Outcome::Err(error) = written.await {
+                tracing::debug!("nobody reads standard output: {error}");
+                self.waiter.give_up();
+            }
+        })
     }
 }
 

@@ -2,13 +2,12 @@
 
 use annals_db::read::{self, ProjectRow, Visibility};
 use annals_net_adapter::Cx;
-use annals_sync::{Added, Hosts, SyncOptions};
+use annals_sync::Added;
 use serde::Serialize;
 
 use super::either::Either;
 use super::sync::{forges_of, told};
 use super::{Conduct, Run, Tool};
-use crate::credentials;
 use crate::error::Error;
 use crate::output::page::{counted, one_line};
 use crate::output::table::{Cell, Column, Table};
@@ -99,11 +98,8 @@ impl Run for Args {
                 .into())
             }
             Some(What::Add { url }) => {
+                let options = session.sync_options()?;
                 let db = session.mirror_to_write(cx, session.auto_migrate()).await?;
-                let options = SyncOptions {
-                    credentials: credentials::load(&session.env)?.tokens(),
-                    ..SyncOptions::new(session.config(), Hosts::new())
-                };
                 let added = Box::pin(annals_sync::add(cx, &db, &url, &options)).await;
                 let forges = forges_of(cx, session, &db, std::slice::from_ref(&url)).await;
                 let closed = db.close(cx).await;

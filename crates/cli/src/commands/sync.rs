@@ -9,8 +9,8 @@ use annals_db::{Db, ReadConn};
 use annals_net_adapter::{Cx, Slice};
 use annals_sync::error::Failure;
 use annals_sync::{
-    Deletions, Documents, Embedding, Hosts, Plan, Progress, Reading, SurgicalOptions, SweepWhen, SyncOptions,
-    SyncResult, Target,
+    Deletions, Documents, Embedding, Plan, Progress, Reading, SurgicalOptions, SweepWhen, SyncOptions, SyncResult,
+    Target,
 };
 use serde::Serialize;
 
@@ -226,8 +226,7 @@ impl Args {
             } else {
                 Embedding::With(session.config().embed.clone())
             },
-            credentials: credentials::load(&session.env)?.tokens(),
-            ..SyncOptions::new(session.config(), Hosts::new())
+            ..session.sync_options()?
         })
     }
 
@@ -479,6 +478,8 @@ fn failed(cx: &Cx, session: &Session, forges: &[Forge], error: &annals_sync::Err
 
 /// A failure with what helps against it. A run with several leads with its first, and so do its next steps.
 pub fn told(session: &Session, forges: &[Forge], error: &annals_sync::Error) -> Error {
+    // A file of tokens that cannot be read has been told already.
+    let kept = credentials::load(&session.env).unwrap_or_default();
     let report = match (Error::of(error), error) {
         (Error::Told(_), annals_sync::Error::Db(error)) => return session.about_mirror(error),
         (Error::Told(_), annals_sync::Error::Search(error)) => return session.about_search(error),
@@ -486,12 +487,12 @@ pub fn told(session: &Session, forges: &[Forge], error: &annals_sync::Error) -> 
         (ended, _) => return ended,
     };
     let annals_sync::Error::Incomplete(incomplete) = error else {
-        return tokens::advise(report, forges, &session.env).into();
+        return tokens::advise(report, forges, &session.env, &kept).into();
     };
     let Some(first) = incomplete.failures.first() else {
         return report.into();
     };
-    let first = tokens::advise(of_its_project(first), forges, &session.env);
+    let first = tokens::advise(of_its_project(first), forges, &session.env, &kept);
     let report = leading_with(report, &first);
     // The message is that of the first failure, the code may be that of the whole run.
     let (code, named) = (

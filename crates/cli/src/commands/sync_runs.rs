@@ -6,7 +6,7 @@ use annals_core::{Code, Report, RunId};
 use annals_db::ids::RunStatus;
 use annals_db::read::{self, Run as RunRow, RunDetail, Visibility};
 use annals_net_adapter::{Cx, Slice};
-use annals_sync::{Hosts, SurgicalOptions, SyncOptions};
+use annals_sync::SurgicalOptions;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -138,7 +138,7 @@ impl Run for Args {
 
 /// Syncs again what failed in a run.
 async fn retry(cx: &Cx, session: &Session, parent: RunId) -> Result<Reply<<Args as Run>::Data>, Error> {
-    let options = SurgicalOptions::new(SyncOptions::new(session.config(), Hosts::new()));
+    let options = SurgicalOptions::new(session.sync_options()?);
     let db = session.mirror_to_write(cx, session.auto_migrate()).await?;
     let ended = sync::watched(cx, session, &db, &[], async |cx: &Cx, progress| {
         annals_sync::retry_failed(cx, &db, parent, options, progress).await

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use annals_core::{EntityKind, TaskError};
+use annals_core::{EntityKind, Report, TaskError};
 use annals_net_adapter::{Cx, Slice};
 use annals_sync::verify::{self, Depth, Level, Reach, Repair, SampleSize, VerifyOptions, VerifyResult};
-use annals_sync::{Hosts, SyncOptions, Target};
+use annals_sync::{SyncOptions, Target};
 use serde::Serialize;
 
 use super::{Conduct, Run, place, sync};
@@ -77,7 +77,7 @@ impl Run for Args {
 
     async fn run(self, cx: &Cx, session: &Session) -> Result<Reply<Data>, Error> {
         let targets = targets(cx, session).await?;
-        let options = self.options(session);
+        let options = self.options(session)?;
         let db = session.mirror_to_write(cx, session.auto_migrate()).await?;
         let (progress, watcher) = progress::watch(cx, session)?;
         let looked = Box::pin(verify::verify(cx, &db, targets, options, progress)).await;
@@ -97,11 +97,11 @@ impl Run for Args {
 }
 
 impl Args {
-    fn options(&self, session: &Session) -> VerifyOptions {
-        VerifyOptions {
+    fn options(&self, session: &Session) -> Result<VerifyOptions, Report> {
+        Ok(VerifyOptions {
             sync: SyncOptions {
                 holder: "annals verify".to_owned(),
-                ..SyncOptions::new(session.config(), Hosts::new())
+                ..session.sync_options()?
             },
             reach: if self.local { Reach::Local } else { Reach::Forge },
             sample: self.sample,
@@ -113,7 +113,7 @@ impl Args {
             depth: if self.deep { Depth::Sets } else { Depth::Entity },
             seed: self.seed,
             repair: if self.repair { Repair::Mend } else { Repair::Leave },
-        }
+        })
     }
 }
 

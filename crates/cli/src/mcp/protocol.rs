@@ -8,6 +8,11 @@ pub const WITH_HANDSHAKE: &[&str] = &["2025-11-25", "2025-06-18"];
 /// The revision in which every request stands for itself.
 pub const STATELESS: &str = "2026-07-28";
 
+/// All that are spoken, the newest first.
+fn all_revisions() -> Vec<&'static str> {
+    [STATELESS].into_iter().chain(WITH_HANDSHAKE.iter().copied()).collect()
+}
+
 /// Where a request of the stateless revision says which one it is of.
 const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
@@ -148,7 +153,7 @@ impl Request {
         let asked = asked.ok_or_else(|| Refusal::new(Fault::Params, format!("`_meta` needs `{VERSION}`")))?;
         if asked != STATELESS {
             return Err(Refusal {
-                data: Some(json!({"supported": [STATELESS], "requested": asked})),
+                data: Some(json!({"supported": all_revisions(), "requested": asked})),
                 ..Refusal::new(Fault::Version, "this revision needs no `_meta`, or is not spoken here")
             });
         }

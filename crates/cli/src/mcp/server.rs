@@ -19,7 +19,8 @@ pub const MAX_BYTES: usize = 64 * 1024;
 const TTL_MS: u64 = 3_600_000;
 
 const INSTRUCTIONS: &str = "Annals is a local, read-only mirror of issues, merge requests and discussions. Search first, then \
-    show one by its `ref`. Lists end with `meta.next_offset` where there is more; `fields` keeps answers short.";
+    show one by its `ref`. Lists end with `meta.next_offset` where there is more; `fields` keeps answers short. An answer with \
+    `meta.cursor` goes on: call again with it, and texts and lists go on where they were cut.";
 
 /// What can be called.
 pub trait Offer: Clone + Send + Sync + 'static {
@@ -41,7 +42,17 @@ pub trait Offer: Clone + Send + Sync + 'static {
 }
 
 /// Where answers go, a line each.
-pub type Say = Arc<dyn Fn(&Value) + Send + Sync>;
+pub trait Hear: Send + Sync + 'static {
+    /// Waits until an answer is out, or nobody hears it any more.
+    fn hear<'a>(&'a self, cx: &'a Cx, answer: Value) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+}
+
+/// Who hears the answers.
+pub type Say = Arc<dyn Hear>;
+
+/// So many calls may be under way: each opens the mirror for itself, and a client that does not read its answers asks no
+/// further.
+const MOST_CALLS: usize = 32;
 
 /// A connection.
 pub struct Server<O> {
@@ -60,20 +71,33 @@ impl<O: Offer> Server<O> {
         }
     }
 
-    /// Takes a line.
-    pub fn line(&mut self, cx: &Cx, line: &[u8]) {
+    /// Takes a line, and waits until it is answered, unless it is a call.
+    ///
+    /// # Cancel safety
+    /// The answer may be lost; a call goes on.
+    pub async fn line(&mut self, cx: &Cx, line: &[u8]) {
         self.calls.retain(|_, call| !call.is_finished());
-        match protocol::read(line) {
-            Ok(Message::Request(request)) => self.request(cx, request),
-            Ok(Message::Notification { method, params }) => self.notified(cx, &method, &params),
-            Ok(Message::Answer) => {}
-            Err((id, refusal)) => (self.say)(&refusal.answer(&id)),
+        let answer = match protocol::read(line) {
+            Ok(Message::Request(request)) => self.request(cx, &request),
+            Ok(Message::Notification { method, params }) => {
+                self.notified(cx, &method, &params);
+                None
+            }
+            Ok(Message::Answer) => None,
+            Err((id, refusal)) => Some(refusal.answer(&id)),
+        };
+        if let Some(answer) = answer {
+            self.say.hear(cx, answer).await;
         }
     }
 
     /// Says that a line was too long to be read.
-    pub fn too_long(&self) {
-        (self.say)(&Refusal::new(Fault::Request, "this line is too long").answer(&Value::Null));
+    ///
+    /// # Cancel safety
+    /// It may be lost.
+    pub async fn too_long(&mut self, cx: &Cx) {
+        let refusal = Refusal::new(Fault::Request, "this line is too long");
+        self.say.hear(cx, refusal.answer(&Value::Null)).await;
     }
 
     /// Waits until every call has been answered.
@@ -87,14 +111,10 @@ impl<O: Offer> Server<O> {
         Ok(())
     }
 
-    fn request(&mut self, cx: &Cx, request: Request) {
-        let done = request.era().and_then(|era| self.answer(cx, era, &request));
-        match done {
-            Ok(Some(answer)) => (self.say)(&answer),
-            // A call answers for itself.
-            Ok(None) => {}
-            Err(refusal) => (self.say)(&refusal.answer(&request.id)),
-        }
+    /// The answer; a call answers for itself.
+    fn request(&mut self, cx: &Cx, request: &Request) -> Option<Value> {
+        let done = request.era().and_then(|era| self.answer(cx, era, request));
+        done.unwrap_or_else(|refusal| Some(refusal.answer(&request.id)))
     }
 
     fn answer(&mut self, cx: &Cx, era: Era, request: &Request) -> Result<Option<Value>, Refusal> {
@@ -151,7 +171,12 @@ impl<O: Offer> Server<O> {
         if self.calls.contains_key(&key) {
             return Err(Refusal::new(Fault::Request, "a request with this id is under way"));
         }
+        if self.calls.len() >= MOST_CALLS {
+            let message = format!("{MOST_CALLS} calls are under way: wait for an answer, then call again");
+            return Err(Refusal::new(Fault::Internal, message));
+        }
         let (offer, say, request) = (self.offer.clone(), self.say.clone(), request.clone());
+        let (say_of_panic, panicked) = (self.say.clone(), request.clone());
         let handle = cx.spawn("mcp call", move |cx| async move {
             let ended = cx
                 .region(RegionSpec::collect_all("mcp call"), |cx| async move {
@@ -163,7 +188,7 @@ impl<O: Offer> Server<O> {
                         Err(Error::Cancelled { reason, .. }) => return Err(annals_core::Cancelled(reason).into()),
                         Err(error) => failed(&error.report()),
                     };
-                    say(&request.answer(era, result));
+                    say.hear(&cx, request.answer(era, result)).await;
                     Ok::<(), Error>(())
                 })
                 .await;
@@ -171,7 +196,12 @@ impl<O: Offer> Server<O> {
                 Outcome::Ok(()) => Ok(()),
                 Outcome::Err(error) => Err(error),
                 Outcome::Cancelled(reason) => Err(annals_core::Cancelled(reason).into()),
-                Outcome::Panicked(message) => Err(message.report().into()),
+                Outcome::Panicked(message) => {
+                    // The client waits, and nobody else answers.
+                    let answer = panicked.answer(era, failed(&message.report()));
+                    say_of_panic.hear(&cx, answer).await;
+                    Err(message.report().into())
+                }
             }
         });
         let handle = handle.map_err(|error| Refusal::new(Fault::Internal, error.to_string()))?;
@@ -225,8 +255,8 @@ fn content_of(content: &Value, is_error: IsError) -> Value {
 
 fn failed(report: &Report) -> Value {
     let mut report = report.clone();
-    if report.code == Code::Usage {
-        // Whoever has tools only cannot ask for the help of a command.
+    if [Code::Usage, Code::QueryInvalid].contains(&report.code) {
+        // Whoever has tools only cannot ask for the help of a command, nor type one.
         report.actions.clear();
     }
     content_of(&json!({"error": report.robot_error(None)}), IsError::Yes)
@@ -288,6 +318,100 @@ mod tests {
         }
     }
 
+    struct Said(Arc<Mutex<Vec<Value>>>);
+
+    impl Hear for Said {
+        fn hear<'a>(&'a self, _: &'a Cx, answer: Value) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+            self.0.lock().unwrap().push(answer);
+            Box::pin(async {})
+        }
+    }
+
+    #[test]
+    fn calls_under_way_are_bounded() {
+        for kind in BackendKind::compiled() {
+            let runtime = Runtime::build(*kind, &RuntimeConfig::default()).unwrap();
+            let said: Arc<Mutex<Vec<Value>>> = Arc::default();
+            let hears = said.clone();
+            let ended = runtime.run_main(|cx| async move {
+                let (began, _begins) = mpsc(NonZeroUsize::MIN);
+                let offer = Endless {
+                    began,
+                    cleaned: Arc::default(),
+                };
+                let mut server = Server::new(offer, Arc::new(Said(hears)));
+                for id in 0..=MOST_CALLS {
+                    let call =
+                        json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": "endless"}});
+                    server.line(&cx, call.to_string().as_bytes()).await;
+                }
+                for id in 0..=MOST_CALLS {
+                    let end =
+                        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}});
+                    server.line(&cx, end.to_string().as_bytes()).await;
+                }
+                server.drain(&cx).await
+            });
+            assert!(matches!(ended.outcome, Outcome::Ok(())), "{:?}", ended.outcome);
+            let said = said.lock().unwrap();
+            assert_eq!(said.len(), 1, "{said:?}");
+            assert_eq!(
+                (&said[0]["id"], &said[0]["error"]["code"]),
+                (&MOST_CALLS.into(), &(-32603).into())
+            );
+        }
+    }
+
+    /// A tool with a defect.
+    #[derive(Clone)]
+    struct Broken;
+
+    fn defect() -> Result<Value, Error> {
+        panic!("a defect")
+    }
+
+    impl Offer for Broken {
+        fn list(&self) -> Vec<Value> {
+            Vec::new()
+        }
+
+        fn has(&self, _: &str) -> bool {
+            true
+        }
+
+        fn call<'a>(
+            &'a self,
+            _: &'a Cx,
+            _: &'a str,
+            _: &'a Map<String, Value>,
+            _: &'a (dyn Fn(&Value) -> usize + Send + Sync),
+            _: usize,
+        ) -> Pin<Box<dyn Future<Output = Result<Value, Error>> + Send + 'a>> {
+            Box::pin(async { defect() })
+        }
+    }
+
+    #[test]
+    fn a_call_that_panics_is_answered() {
+        for kind in BackendKind::compiled() {
+            let runtime = Runtime::build(*kind, &RuntimeConfig::default()).unwrap();
+            let said: Arc<Mutex<Vec<Value>>> = Arc::default();
+            let hears = said.clone();
+            let _ended = runtime.run_main(|cx| async move {
+                let mut server = Server::new(Broken, Arc::new(Said(hears)));
+                let line = br#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"broken"}}"#;
+                server.line(&cx, line).await;
+                server.drain(&cx).await
+            });
+            let said = said.lock().unwrap();
+            assert_eq!(said.len(), 1, "{said:?}");
+            assert_eq!(
+                (&said[0]["id"], &said[0]["result"]["isError"]),
+                (&7.into(), &true.into())
+            );
+        }
+    }
+
     #[test]
     fn mcp_cancel_closes_region() {
         for kind in BackendKind::compiled() {
@@ -301,29 +425,34 @@ mod tests {
                     began,
                     cleaned: cleaned.clone(),
                 };
-                let mut server = Server::new(
-                    offer,
-                    Arc::new(move |answer: &Value| hears.lock().unwrap().push(answer.clone())),
-                );
-                server.line(
-                    &cx,
-                    br#"{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"endless"}}"#,
-                );
+                let mut server = Server::new(offer, Arc::new(Said(hears)));
+                server
+                    .line(
+                        &cx,
+                        br#"{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"endless"}}"#,
+                    )
+                    .await;
                 begins.recv(&cx).await.unwrap();
                 // The same id again is refused, another's end is none of ours.
-                server.line(
-                    &cx,
-                    br#"{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"endless"}}"#,
-                );
-                server.line(
-                    &cx,
-                    br#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"b"}}"#,
-                );
+                server
+                    .line(
+                        &cx,
+                        br#"{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"endless"}}"#,
+                    )
+                    .await;
+                server
+                    .line(
+                        &cx,
+                        br#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"b"}}"#,
+                    )
+                    .await;
                 assert!(!cleaned.load(Ordering::SeqCst));
-                server.line(
-                    &cx,
-                    br#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"a"}}"#,
-                );
+                server
+                    .line(
+                        &cx,
+                        br#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"a"}}"#,
+                    )
+                    .await;
                 server.drain(&cx).await.unwrap();
                 assert!(
                     cleaned.load(Ordering::SeqCst),

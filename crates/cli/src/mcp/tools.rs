@@ -11,6 +11,7 @@ use clap::Parser;
 use serde_json::{Map, Value, json};
 
 use super::server::Offer;
+use super::window::{self, CURSOR, Cursor};
 use crate::cli::{Cli, Command, Global, Visit};
 use crate::commands::{AsOf, Declared, Run, Tool};
 use crate::error::Error;
@@ -78,8 +79,12 @@ impl Offer for Tools {
         length: &'a (dyn Fn(&Value) -> usize + Send + Sync),
         max_bytes: usize,
     ) -> Pin<Box<dyn Future<Output = Result<Value, Error>> + Send + 'a>> {
-        Box::pin(async move {
-            let line = line(&self.0.global, name, arguments)?;
+        let called = async move {
+            let of_tool = declared().find(|declared| tool_name(declared.name) == name);
+            let command = of_tool.map(|declared| declared.name).unwrap_or_default();
+            let mut arguments = arguments.clone();
+            let cursor = Cursor::take(&mut arguments)?;
+            let line = line(&self.0.global, name, &arguments)?;
             let cli = Cli::try_parse_from(&line).map_err(|error| match usage::read(&error) {
                 usage::Answer::Text(_) => Report::new(Code::Usage, "a tool has no help"),
                 usage::Answer::Nothing { report, .. } | usage::Answer::Mistake(report) => *report,
@@ -95,13 +100,34 @@ impl Offer for Tools {
                 .await?;
             let budget = Budget {
                 max_bytes,
+                command,
                 line,
                 conduct: crate::commands::Conduct::Reads,
             };
             let content = |data: &Value, meta: &Meta| json!({"data": data, "meta": meta});
             let measured = |data: &Value, meta: &Meta| length(&content(data, &in_words(meta)));
-            let (data, meta) = budget.fit(data, meta, &shape, measured)?;
-            Ok(content(&data, &in_words(&meta)))
+            if cursor.is_none()
+                && let Ok((data, meta)) = budget.fit(data.clone(), meta.clone(), &shape, measured)
+                && meta.truncated.as_ref().is_none_or(|truncated| truncated.is_paged)
+            {
+                return Ok(content(&data, &in_words(&meta)));
+            }
+            // What has no pages, or not even room for one item, is told in parts.
+            let part = |data: &Value, next: Option<String>| {
+                let mut part = content(data, &meta);
+                if let (Some(meta), Some(next)) = (part.get_mut("meta").and_then(Value::as_object_mut), next) {
+                    meta.insert(CURSOR.to_owned(), next.into());
+                }
+                part
+            };
+            Ok::<_, Error>(window::of(&data, cursor, part, |content| length(content) <= max_bytes)?)
+        };
+        Box::pin(async move {
+            // What is to be run elsewhere must be about the files of this server.
+            called.await.map_err(|error| match error {
+                Error::Told(report) => self.0.given.report(&report).into(),
+                ended @ (Error::Cancelled { .. } | Error::ClosedPipe) => ended,
+            })
         })
     }
 }
@@ -109,11 +135,8 @@ impl Offer for Tools {
 /// A command line is no next step for whoever has tools only.
 fn in_words(meta: &Meta) -> Meta {
     let mut meta = meta.clone();
-    if let Some(truncated) = &mut meta.truncated {
-        truncated.next = match meta.next_offset {
-            Some(offset) => format!("call the tool again with offset {offset}"),
-            None => "call the tool again and ask for less, with `fields`".to_owned(),
-        };
+    if let (Some(truncated), Some(offset)) = (&mut meta.truncated, meta.next_offset) {
+        truncated.next = format!("call the tool again with offset {offset}");
     }
     meta
 }
@@ -126,9 +149,17 @@ fn tool_name(command: &str) -> String {
     format!("annals_{}", property(command))
 }
 
-/// `--wait-lock` is `wait_lock`, `REF` is `ref`.
+/// `--wait-lock` is `wait_lock`, `REF` is `ref`, `PATH|REF` is `path_ref`: clients refuse names with other characters.
 fn property(name: &str) -> String {
-    name.trim_start_matches('-').replace(['-', ' '], "_").to_lowercase()
+    let letters = name.trim_start_matches('-').chars();
+    let letters = letters.map(|c| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '_'
+        }
+    });
+    letters.collect()
 }
 
 fn describe(entry: &Entry, declared: &Declared, model: &Model) -> Value {
@@ -143,6 +174,8 @@ fn describe(entry: &Entry, declared: &Declared, model: &Model) -> Value {
     for flag in flags(entry, model) {
         properties.insert(property(&flag.name), of_flag(flag));
     }
+    let of_cursor = "`meta.cursor` of an answer that was too long: for the rest of it, with the same other arguments";
+    properties.insert(CURSOR.to_owned(), json!({"type": "string", "description": of_cursor}));
     let notes = entry
         .notes
         .as_ref()
@@ -302,6 +335,7 @@ fn unknown(name: &str, entry: &Entry, model: &Model) -> Report {
     let arguments = entry.arguments.iter().map(|argument| property(&argument.name));
     let valid: Vec<String> = arguments
         .chain(flags(entry, model).map(|flag| property(&flag.name)))
+        .chain([CURSOR.to_owned()])
         .collect();
     let shown: String = name.chars().take(60).collect();
     let mut report = Report::new(Code::Usage, format!("the tool takes no `{shown}`"));
@@ -396,6 +430,11 @@ mod tests {
                 "annals --db m.db issues --after=-7d --state=open",
             ),
             ("annals_projects", json!({}), "annals --db m.db projects"),
+            (
+                "annals_who",
+                json!({"path_query_ref": "cutover race"}),
+                "annals --db m.db who -- cutover race",
+            ),
         ] {
             assert_eq!(words(tool, arguments).unwrap(), line);
         }

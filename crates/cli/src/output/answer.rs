@@ -248,7 +248,8 @@ fn flatten(value: &Value, name: &str, all: &mut Vec<(String, String)>) {
                 .for_each(|(index, value)| member(&index.to_string(), value));
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            all.push((name.to_owned(), plain(value)));
+            // Names may be a forge's own, as those in a payload are.
+            all.push((super::page::one_line(name), plain(value)));
         }
     }
 }
@@ -295,6 +296,18 @@ mod tests {
         assert_eq!(
             failure_page(&report, &plain),
             "error[ambiguous]: `app` is the name of 2 projects\n  a/app\n  b/\\x1bapp\n  next: repeat with -p PROJECT\n"
+        );
+    }
+
+    #[test]
+    fn names_of_a_payload_are_as_inert_as_its_values() {
+        let mut all = Vec::new();
+        flatten(&serde_json::json!({"raw": {"a\x1b[2J\n": "b\x1bc"}}), "", &mut all);
+        assert_eq!(all.len(), 1);
+        let (name, value) = &all[0];
+        assert!(
+            name.starts_with("raw.a") && !format!("{name}{value}").contains(['\x1b', '\n']),
+            "{all:?}"
         );
     }
 

@@ -16,6 +16,8 @@ use crate::model::Model;
 #[derive(Debug)]
 pub struct Budget {
     pub max_bytes: usize,
+    /// The command, which may stand behind flags, and whose arguments may have the name of another one.
+    pub command: &'static str,
     pub line: Vec<OsString>,
     pub conduct: Conduct,
 }
@@ -26,6 +28,9 @@ pub struct Truncated {
     pub lists: Vec<Cut>,
     /// The command that gets it.
     pub next: String,
+    /// Whether that is the next page, and not the same answer with more room.
+    #[serde(skip)]
+    pub is_paged: bool,
 }
 
 /// A list that is not whole.
@@ -110,6 +115,7 @@ impl Budget {
             ([cut], Some(list)) if cut.field == list && cut.shown > 0 && self.takes_offset() => Some(cut.shown),
             _ => None,
         };
+        let is_paged = paged.is_some();
         let next = if let Some(shown) = paged {
             // Where this page began is not said, but where it ends: before the next one, or with the last item.
             let end = meta
@@ -125,6 +131,7 @@ impl Budget {
         meta.truncated = Some(Truncated {
             lists: cuts,
             next: self.again(&next),
+            is_paged,
         });
     }
 
@@ -149,9 +156,7 @@ impl Budget {
 
     fn takes_offset(&self) -> bool {
         let model = Model::read();
-        let words: Vec<String> = self.words().collect();
-        // The command may stand behind flags.
-        let entry = model.commands.iter().find(|entry| words.contains(&entry.name));
+        let entry = model.commands.iter().find(|entry| entry.name == self.command);
         entry.is_some_and(|entry| entry.flags.iter().any(|flag| flag.name == "--offset"))
     }
 }
@@ -187,8 +192,13 @@ mod tests {
     };
 
     fn budget(max_bytes: usize, line: &str, conduct: Conduct) -> Budget {
+        budget_of("issues", max_bytes, line, conduct)
+    }
+
+    fn budget_of(command: &'static str, max_bytes: usize, line: &str, conduct: Conduct) -> Budget {
         Budget {
             max_bytes,
+            command,
             line: crate::model::words(line).into_iter().map(OsString::from).collect(),
             conduct,
         }
@@ -227,6 +237,17 @@ mod tests {
         assert_eq!(
             truncated.next,
             format!("annals --db 'a b.db' issues --offset 40 -n 20 --offset {}", 40 + shown)
+        );
+    }
+
+    #[test]
+    fn an_argument_with_the_name_of_a_command_has_no_pages() {
+        let budget = budget_of("who", 1024, "annals who search --max-bytes 1024", Conduct::Reads);
+        let (_, meta) = budget.fit(list(&[300; 9]), Meta::default(), &LIST, length).unwrap();
+        let next = meta.truncated.unwrap().next;
+        assert!(
+            next.starts_with("annals who search --max-bytes 1024 --max-bytes "),
+            "{next}"
         );
     }
 

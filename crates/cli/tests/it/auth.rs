@@ -1,21 +1,28 @@
 //! Tokens: from where, into which file, and never into sight.
 
 use std::io::Write;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use annals_testkit::forge::SimOptions;
 use annals_testkit::forge::gitlab::{Access, Policy};
+use annals_testkit::forge::{Fault, FaultPlan, Rule, SimOptions, When};
 
 use crate::support::forge::sample_forge;
 use crate::support::{Desk, Ended};
 
 const TOKEN: &str = "glpat-Zq3x9PpLw0aB";
+const PROJECT: &str = "annals-sample/tidewater";
 
 /// A forge that answers nobody without the token.
 fn private_forge() -> String {
+    private_forge_with(FaultPlan::none())
+}
+
+fn private_forge_with(faults: FaultPlan) -> String {
     sample_forge(SimOptions {
+        faults,
         policy: Policy {
             access: Access::TokenRequired(TOKEN.to_owned()),
             ..Policy::default()
@@ -51,10 +58,10 @@ fn piped(desk: &Desk, line: &str, input: &str) -> Ended {
 #[test]
 fn a_token_is_tried_kept_used_and_forgotten() {
     let (desk, forge) = (Desk::empty(), private_forge());
-    let project = format!("{forge}/annals-sample/tidewater");
+    let project = format!("{forge}/{PROJECT}");
     assert_eq!(
-        desk.run(&format!("sync {project} --db m.db")).code,
-        5,
+        desk.run(&format!("sync {project} --db m.db")).code_of_error(),
+        "token_missing",
         "without a token"
     );
 
@@ -94,10 +101,107 @@ fn a_token_is_tried_kept_used_and_forgotten() {
     assert!(!std::fs::read_to_string(file(&desk)).unwrap().contains(TOKEN));
     assert_eq!(desk.run(&format!("auth logout {forge}")).code_of_error(), "not_found");
     assert_eq!(
-        desk.run(&format!("sync {project} --db m.db")).code,
-        5,
+        desk.run(&format!("sync {project} --db m.db")).code_of_error(),
+        "token_missing",
         "it is forgotten"
     );
+}
+
+/// A configuration with one forge.
+fn configure(desk: &Desk, name: &str, base_url: &str) {
+    let text = format!("[db]\npath = \"m.db\"\n[forges.{name}]\nkind = \"gitlab\"\nbase_url = \"{base_url}\"\n");
+    std::fs::write(desk.path("annals.toml"), text).unwrap();
+}
+
+#[test]
+fn a_kept_token_goes_to_no_other_forge_of_the_name() {
+    let (desk, forge, other) = (Desk::empty(), private_forge(), private_forge());
+    configure(&desk, "work", &forge);
+    piped(&desk, "auth login work", TOKEN).data();
+    configure(&desk, "work", &other);
+    let ended = desk.run(&format!("sync {other}/{PROJECT}"));
+    assert_eq!((ended.code, ended.code_of_error().as_str()), (4, "token_missing"));
+    let doctor = desk.run("doctor --human");
+    assert!(!doctor.stdout.contains("credentials.toml"), "{doctor:?}");
+    let status = desk.run("auth status").data();
+    let of = |url: &str| {
+        let forges = status["forges"].as_array().unwrap();
+        forges.iter().find(|known| known["url"] == url).unwrap()["ok"].clone()
+    };
+    assert_eq!((of(&forge), of(&other)), (true.into(), false.into()), "{status}");
+    let synced = desk.run(&format!("sync {forge}/{PROJECT} --no-docs"));
+    assert_eq!(synced.code, 0, "{synced:?}");
+}
+
+#[test]
+fn a_variable_is_not_sent_without_tls_where_nobody_configured_that() {
+    let desk = Desk::empty();
+    let mut command = desk.annals(["sync", "http://forge.example/group/app", "--db", "m.db"]);
+    command.env("ANNALS_TOKEN_FORGE_EXAMPLE", TOKEN);
+    let ended = Ended::of(command.output().unwrap());
+    assert_eq!(ended.code_of_error(), "config_invalid", "{ended:?}");
+    assert!(
+        ended.stderr.contains("https") && !ended.stderr.contains(TOKEN),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn a_token_kept_before_the_configuration_is_found_and_forgotten_after_it() {
+    let (desk, forge) = (Desk::empty(), private_forge());
+    piped(&desk, &format!("auth login {forge}"), TOKEN).data();
+    configure(&desk, "work", &forge);
+    let synced = desk.run(&format!("sync {forge}/{PROJECT} --no-docs"));
+    assert_eq!(synced.code, 0, "{synced:?}");
+    let status = desk.run("auth status").data();
+    assert_eq!(status["forges"].as_array().unwrap().len(), 1, "{status}");
+    assert_eq!(
+        (&status["forges"][0]["name"], &status["forges"][0]["store"]),
+        (&"work".into(), &"file".into())
+    );
+    desk.run("auth logout work").data();
+    assert!(!std::fs::read_to_string(file(&desk)).unwrap().contains(TOKEN));
+
+    // And the other way round: the name that it was kept under is enough.
+    piped(&desk, "auth login work", TOKEN).data();
+    std::fs::remove_file(desk.path("annals.toml")).unwrap();
+    desk.run("auth logout work").data();
+    assert!(!std::fs::read_to_string(file(&desk)).unwrap().contains(TOKEN));
+}
+
+#[test]
+fn a_kept_token_is_used_by_every_command_that_asks_a_forge() {
+    let rule = Rule::new(Fault::Forbidden, "*/issues/12", When::First(1));
+    let (desk, forge) = (Desk::empty(), private_forge_with(FaultPlan::none().with(rule)));
+    configure(&desk, "work", &forge);
+    piped(&desk, "auth login work", TOKEN).data();
+    desk.run(&format!("projects add {forge}/{PROJECT}")).data();
+    assert_eq!(desk.run("sync").code, 0);
+
+    let failed = desk.run(&format!("sync -p {PROJECT} --issue 12"));
+    assert_eq!(failed.code_of_error(), "forbidden", "{failed:?}");
+    let error = failed.error();
+    let run = error["details"]["run_id"].as_str().unwrap();
+    let retried = desk.run(&format!("sync-runs --run-id {run} --retry-failed")).data();
+    assert_eq!(retried["status"], "done", "{retried}");
+    assert!(retried["requests"].as_u64().unwrap() > 0, "{retried}");
+
+    let verified = desk.run("verify --sample 5").data();
+    assert!(verified["requests"].as_u64().unwrap() > 0, "{verified}");
+    assert_eq!(verified["findings"], serde_json::json!([]));
+}
+
+#[test]
+fn a_blank_variable_hides_no_other() {
+    let (desk, forge) = (Desk::empty(), private_forge());
+    configure(&desk, "work", &forge);
+    let mut text = std::fs::read_to_string(desk.path("annals.toml")).unwrap();
+    text.push_str("token_env = \"WORK\"\n");
+    std::fs::write(desk.path("annals.toml"), text).unwrap();
+    let mut command = desk.annals(["sync", &format!("{forge}/{PROJECT}"), "--no-docs"]);
+    command.env("WORK", " ").env("ANNALS_TOKEN_WORK", TOKEN);
+    let ended = Ended::of(command.output().unwrap());
+    assert_eq!(ended.code, 0, "{ended:?}");
 }
 
 #[test]
@@ -116,7 +220,15 @@ fn a_token_that_the_forge_refuses_is_not_kept() {
         "usage",
         "which forge?"
     );
-    assert_eq!(piped(&desk, "auth login not/a-host", TOKEN).code_of_error(), "network");
+    // Nobody listens there.
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = format!("auth login http://{closed}");
+    assert_eq!(piped(&desk, &nobody, TOKEN).code_of_error(), "network");
+    // What may be a token is no host to look for.
+    for word in ["Zq3x9PpLw0aB", "own-Zq3x9PpLw0aB.01.0w1x9a"] {
+        let ended = piped(&desk, &format!("auth login {word}"), TOKEN);
+        assert_eq!(ended.code_of_error(), "usage", "{ended:?}");
+    }
     assert!(!file(&desk).exists());
 }
 
@@ -130,7 +242,7 @@ fn credentials_file_mode_enforced() {
     let beside = std::fs::read_dir(file(&desk).parent().unwrap()).unwrap();
     assert_eq!(beside.count(), 1, "nothing is left behind");
 
-    let project = format!("{forge}/annals-sample/tidewater");
+    let project = format!("{forge}/{PROJECT}");
     for open in [0o640, 0o604, 0o644, 0o666] {
         std::fs::set_permissions(file(&desk), std::fs::Permissions::from_mode(open)).unwrap();
         for line in [
@@ -157,6 +269,15 @@ fn credentials_file_mode_enforced() {
     std::fs::write(file(&desk), format!("[forges.a]\ntoken = {TOKEN}")).unwrap();
     let broken = desk.run("auth status");
     assert_eq!(broken.code_of_error(), "config_invalid");
+    assert!(!broken.stderr.contains(TOKEN), "{broken:?}");
+    std::fs::write(file(&desk), format!("[forges.a]\ntoken = \"{TOKEN}\"")).unwrap();
+    let broken = desk.run(&format!("auth login {forge}"));
+    assert_eq!(broken.code_of_error(), "config_invalid");
+    let advice = broken.error()["suggestion"].as_str().unwrap().to_owned();
+    assert!(
+        advice.contains("credentials.toml: add base_url") && advice.contains("[forges.a]"),
+        "{advice}"
+    );
     assert!(!broken.stderr.contains(TOKEN), "{broken:?}");
 }
 

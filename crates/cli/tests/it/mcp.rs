@@ -116,6 +116,8 @@ fn a_client_shakes_hands_lists_calls_and_leaves() {
         assert!(names.contains(&name), "{names:?}");
     }
     for tool in tools.as_array().unwrap() {
+        let fits = |name: &String| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        assert!(tool["inputSchema"]["properties"].as_object().unwrap().keys().all(fits));
         assert_eq!(
             (&tool["annotations"]["readOnlyHint"], &tool["inputSchema"]["type"]),
             (&true.into(), &"object".into())
@@ -154,7 +156,7 @@ fn a_client_without_a_handshake_says_its_revision_each_time() {
     let error = client.ask("tools/list", &other)["error"].clone();
     assert_eq!(
         (&error["code"], &error["data"]["supported"]),
-        (&(-32022).into(), &json!(["2026-07-28"]))
+        (&(-32022).into(), &json!(["2026-07-28", "2025-11-25", "2025-06-18"]))
     );
     assert_eq!(client.ask("server/discover", &json!({}))["error"]["code"], -32602);
 }
@@ -190,6 +192,33 @@ fn mcp_results_equal_robot() {
             "mrs -n 3 --offset 2 -p tidewater",
         ),
         ("annals_projects", json!({}), "projects"),
+        (
+            "annals_file_history",
+            json!({"path": "src/index/swap.rs", "discussions": true}),
+            "file-history src/index/swap.rs --discussions",
+        ),
+        ("annals_timeline", json!({"limit": 20}), "timeline -n 20"),
+        (
+            "annals_timeline",
+            json!({"ref": "mr 4", "kind": ["state", "label"]}),
+            "timeline mr 4 --kind state,label",
+        ),
+        ("annals_notes", json!({"mr": 4}), "notes --mr 4"),
+        (
+            "annals_who",
+            json!({"path_query_ref": "cutover race"}),
+            "who cutover race",
+        ),
+        (
+            "annals_related",
+            json!({"ref": "mr 4", "limit": 5}),
+            "related mr 4 -n 5",
+        ),
+        (
+            "annals_count",
+            json!({"kind": "issues", "by": "label"}),
+            "count issues --by label",
+        ),
     ] {
         let result = client.call(tool, &arguments);
         assert_eq!(result["isError"], false, "{tool}: {result}");
@@ -202,6 +231,47 @@ fn mcp_results_equal_robot() {
         let text: Value = serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap();
         assert_eq!(&text, content, "the same as text");
     }
+}
+
+/// Whatever is called, the file stays as it is to the byte.
+#[test]
+fn no_tool_writes() {
+    let desk = Desk::with_mirror();
+    let before = std::fs::read(desk.path("annals.db")).unwrap();
+    let mut client = Client::start(&desk, "");
+    let tools = client.ask("tools/list", &json!({}))["result"]["tools"].clone();
+    for tool in tools.as_array().unwrap() {
+        let name = tool["name"].as_str().unwrap();
+        let mut arguments = serde_json::Map::new();
+        for required in tool["inputSchema"]["required"].as_array().into_iter().flatten() {
+            let required = required.as_str().unwrap();
+            let value = match required {
+                "ref" => "mr 4",
+                "query" | "path_query_ref" => "cutover race",
+                "path" => "src/index/swap.rs",
+                other => panic!("{name} needs {other}: give it one here"),
+            };
+            arguments.insert(required.to_owned(), value.into());
+        }
+        let result = client.call(name, &Value::Object(arguments));
+        // A mirror that is not fresh is an error to whoever asks for its health.
+        let is_fine = name == "annals_health" || result["isError"] == false;
+        assert!(is_fine, "{name}: {}", result["content"]);
+    }
+    assert_eq!(client.end().1, 0);
+    assert!(
+        std::fs::read(desk.path("annals.db")).unwrap() == before,
+        "it was written"
+    );
+    // Nor does a word of an argument become a command that writes.
+    let mut client = Client::start(&desk, "");
+    let added = client.call("annals_projects", &json!({"add": "https://forge.example/group/app"}));
+    assert_eq!(added["isError"], true, "{added}");
+    assert_eq!(client.end().1, 0);
+    assert!(
+        std::fs::read(desk.path("annals.db")).unwrap() == before,
+        "it was written"
+    );
 }
 
 #[test]
@@ -253,6 +323,35 @@ fn a_result_is_never_longer_than_it_may_be() {
         offset = content["meta"]["next_offset"].clone();
     }
     assert_eq!(seen, 40);
+}
+
+#[test]
+fn what_is_too_long_for_one_answer_is_read_with_a_cursor() {
+    let desk = Desk::with_mirror();
+    // Each byte is told twice, and a quotation mark is escaped in both.
+    desk.sql("UPDATE issues SET body = replace(printf('%.90000c', 'x'), 'x', 'ä\"') WHERE iid = 12");
+    let mut client = Client::start(&desk, "");
+    let whole = desk.run("show 12 --discussions").data();
+    let (mut body, mut answers, mut cursor) = (String::new(), 0, Value::Null);
+    loop {
+        let arguments = json!({"ref": "12", "discussions": true, "cursor": cursor});
+        let result = client.call("annals_show", &arguments);
+        assert_eq!(result["isError"], false, "{}", result["content"]);
+        assert!(result.to_string().len() <= 64 * 1024);
+        let content = &result["structuredContent"];
+        body.push_str(content["data"]["entity"]["body"].as_str().unwrap_or_default());
+        answers += 1;
+        cursor = content["meta"]["cursor"].clone();
+        if cursor.is_null() {
+            break;
+        }
+        assert!(answers < 100, "it never ends");
+    }
+    assert!(answers > 2, "{answers}");
+    assert!(whole["entity"]["body"] == body.as_str(), "the text is whole");
+    let stale = client.call("annals_show", &json!({"ref": "12", "cursor": "5.10"}));
+    assert_eq!(stale["isError"], true, "{stale}");
+    assert_eq!(client.end().1, 0);
 }
 
 #[test]

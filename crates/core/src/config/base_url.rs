@@ -1,6 +1,7 @@
 //! The address of a forge, in the one spelling that is stored and compared.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 /// An http or https address: scheme and host in lower case, default port dropped, path kept, no
@@ -25,6 +26,18 @@ impl BaseUrl {
     pub fn authority(&self) -> &str {
         let rest = self.0.split_once("://").map_or("", |(_, rest)| rest);
         rest.split('/').next().unwrap_or_default()
+    }
+
+    /// Whether nobody on the way can read what is sent there: https, or this machine itself.
+    #[must_use]
+    pub fn is_confidential(&self) -> bool {
+        let authority = self.authority();
+        let host = match authority.strip_prefix('[') {
+            Some(rest) => rest.split(']').next(),
+            None => authority.split(':').next(),
+        };
+        let is_here = |host: &str| host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        self.0.starts_with("https://") || host.is_some_and(is_here)
     }
 }
 
@@ -90,6 +103,7 @@ impl fmt::Display for BaseUrl {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -135,6 +149,26 @@ mod tests {
             "https://gitlab.com\n",
         ] {
             assert_eq!(text.parse::<BaseUrl>(), Err(BadBaseUrl), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_this_machine_is_confidential_without_tls() {
+        for (text, confidential) in [
+            ("https://gitlab.com", true),
+            ("http://localhost:8080", true),
+            ("http://127.0.0.2/git", true),
+            ("http://[::1]:8080", true),
+            ("http://gitlab.com", false),
+            ("http://localhost.example", false),
+            ("http://127.0.0.1.example", false),
+            ("http://192.168.0.7", false),
+        ] {
+            assert_eq!(
+                text.parse::<BaseUrl>().unwrap().is_confidential(),
+                confidential,
+                "{text}"
+            );
         }
     }
 

@@ -94,6 +94,36 @@ fn works_in_units(kind: BackendKind) -> ! {
 }
 
 #[test]
+fn an_interrupt_in_the_background_is_for_somebody_else() {
+    if let Some((kind, _)) = role() {
+        let runtimes = runtimes(kind, PATIENT);
+        runtimes.leave_foreground();
+        say_when_draining(&runtimes);
+        say("left");
+        assert_eq!(told(), "go");
+        say("here");
+        exit(0);
+    }
+    let start = |kind| {
+        let name = "signals::an_interrupt_in_the_background_is_for_somebody_else";
+        let child = Child::start(name, kind, "waits");
+        child.hear("left");
+        child
+    };
+    for &kind in BackendKind::compiled() {
+        let mut child = start(kind);
+        child.signal(Signal::INT);
+        child.tell("go");
+        child.hear("here");
+        assert_eq!(child.end(), (Some(0), vec![]), "{kind}");
+        // There is nothing left to drain, so one is enough.
+        let child = start(kind);
+        child.signal(Signal::TERM);
+        assert_eq!(child.end(), (Some(143), vec![]), "{kind}");
+    }
+}
+
+#[test]
 fn second_signal_works_with_all_workers_stuck() {
     if let Some((kind, _)) = role() {
         gets_stuck(kind);

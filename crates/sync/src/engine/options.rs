@@ -8,6 +8,7 @@ use annals_core::{ProjectId, Secret, UnixMs};
 use annals_db::ids::RunOrigin;
 use annals_net_adapter::Cx;
 
+use crate::forge::ForgeError;
 use crate::forge::budget::DEFAULT_BYTES;
 use crate::hosts::Hosts;
 use crate::target::{ProjectUrl, TargetError};
@@ -92,8 +93,8 @@ pub struct SyncOptions {
     pub settings: SyncSettings,
     /// `[forges.*]`.
     pub forges: BTreeMap<String, ForgeSettings>,
-    /// Tokens by the names of forges, from the credentials file; an environment variable wins.
-    pub credentials: BTreeMap<String, Secret>,
+    /// Tokens by the addresses of the forges they are for, from the credentials file; an environment variable wins.
+    pub credentials: BTreeMap<BaseUrl, Secret>,
     /// The hosts of this process.
     pub hosts: Hosts,
     /// How long to wait for a project's lock; zero fails at once.
@@ -136,10 +137,11 @@ impl SyncOptions {
         }
     }
 
-    /// Takes the address of a project apart, with the help of the configured forges.
+    /// Takes the address of a project apart, with the help of the forges that are configured or have a token.
     pub(crate) fn project_url(&self, text: &str, known: &[String]) -> Result<ProjectUrl, TargetError> {
-        let configured = self.forges.values().map(|forge| forge.base_url.as_str());
-        ProjectUrl::parse(text, configured.chain(known.iter().map(String::as_str)))
+        let configured = self.forges.values().map(|forge| &forge.base_url);
+        let named = configured.chain(self.credentials.keys()).map(BaseUrl::as_str);
+        ProjectUrl::parse(text, named.chain(known.iter().map(String::as_str)))
     }
 
     /// The settings of the forge at `base_url`: those of the configuration, else the defaults under
@@ -160,16 +162,36 @@ impl SyncOptions {
 }
 
 impl SyncOptions {
-    /// The token of a forge and the variables it may come from, the first that is set winning.
-    pub(crate) fn token_of(&self, cx: &Cx, name: &str, settings: &ForgeSettings) -> (Option<Secret>, Vec<String>) {
+    /// The token of a forge and the variables it may come from, the first that says something winning; then the kept one.
+    ///
+    /// # Errors
+    /// [`ForgeError::TokenUnusable`] for one that would be sent in clear text without anybody having configured that: the
+    /// variable of a forge that is not configured is named after its host, whatever the scheme.
+    pub(crate) fn token_of(
+        &self,
+        cx: &Cx,
+        name: &str,
+        settings: &ForgeSettings,
+    ) -> Result<(Option<Secret>, Vec<String>), ForgeError> {
         let variables: Vec<String> = settings
             .token_env
             .iter()
             .cloned()
             .chain([token_variable(name)])
             .collect();
-        let found = variables.iter().find_map(|variable| cx.env(variable)).map(str::trim);
-        let token = found.filter(|token| !token.is_empty()).map(Secret::new);
-        (token.or_else(|| self.credentials.get(name).cloned()), variables)
+        // One that is set but blank says nothing, as everywhere.
+        let of_variable = |variable: &String| cx.env(variable).map(str::trim).filter(|token| !token.is_empty());
+        let token = variables.iter().find_map(of_variable).map(Secret::new);
+        // By the address and not by the name: another forge may have the name by now, or the same host without TLS.
+        let kept = || self.credentials.get(&settings.base_url).cloned();
+        let base_url = &settings.base_url;
+        let is_configured = || self.forges.values().any(|forge| forge.base_url == *base_url);
+        if token.is_some() && !base_url.is_confidential() && !is_configured() {
+            return Err(ForgeError::TokenUnusable {
+                host: base_url.authority().to_owned(),
+                why: "everybody on the way could read it; use https, or put the http address into the configuration",
+            });
+        }
+        Ok((token.or_else(kept), variables))
     }
 }

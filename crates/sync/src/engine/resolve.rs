@@ -219,7 +219,7 @@ pub fn client(
         return Err(Error::ForgeDisabled { name });
     }
     let host = options.hosts.of(cx, &settings, options.settings.max_wait)?;
-    let (token, token_variables) = options.token_of(cx, &name, &settings);
+    let (token, token_variables) = options.token_of(cx, &name, &settings)?;
     let options = GitLabOptions {
         base_url: base_url.as_str().to_owned(),
         token,

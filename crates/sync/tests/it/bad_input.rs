@@ -535,9 +535,8 @@ async fn bad_input_token_that_is_none(cx: Cx) {
     for token in ["two\nlines", "grün", "glcbt-64_token-of-a-job"] {
         let mirror = Mirror::of(&cx, Canned::issues(&[issue(1, 1)])).await;
         let mut options = mirror.options();
-        options
-            .credentials
-            .insert("canned".to_owned(), annals_core::Secret::new(token));
+        let forge = "https://forge.example".parse().unwrap();
+        options.credentials.insert(forge, annals_core::Secret::new(token));
         let target = vec![Target::Url("https://forge.example/g/p".to_owned())];
         let error = annals_sync::sync(&cx, &mirror.db, target, options, Progress::silent())
             .await

@@ -319,7 +319,9 @@ async fn unauthorised_stops_only_its_host(cx: Cx) {
     for (_, settings) in options_for(&locked.sim).forges {
         options.forges.insert("locked".to_owned(), settings);
     }
-    options.credentials.insert("locked".to_owned(), Secret::new("wrong"));
+    options
+        .credentials
+        .insert(locked.sim.url().parse().unwrap(), Secret::new("wrong"));
     options.settings.jobs = 1;
     let targets = vec![
         Target::Url(locked.sim.project_url()),

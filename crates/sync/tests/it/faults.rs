@@ -88,7 +88,7 @@ async fn one_fault(cx: &Cx, fault: Fault, pattern: &'static str, keyset: Keyset)
     world
         .options
         .credentials
-        .insert("sim".to_owned(), Secret::new("glpat-anything"));
+        .insert(world.sim.url().parse().unwrap(), Secret::new("glpat-anything"));
     let (first, told) = world.sync_told(cx).await;
     assert_eq!(
         world.sim.stats().faults.get(fault.name()),

@@ -420,7 +420,10 @@ async fn bulk_update_1000_rows_in_one_second(cx: Cx) {
 async fn only_get_and_graphql_post_leave_the_process(cx: Cx) {
     let mut world = World::new(&cx, State::generated(GenSpec::new(16))).await;
     let token = annals_core::Secret::new("glpat-anything");
-    world.options.credentials.insert("sim".to_owned(), token);
+    world
+        .options
+        .credentials
+        .insert(world.sim.url().parse().unwrap(), token);
     world.sync(&cx).await.unwrap();
     world.sim.with_state(|state| state.add_note(Key::issue(1), 0, "more"));
     world.sync(&cx).await.unwrap();

@@ -111,7 +111,10 @@ async fn full_pass_interrupted_then_continued(cx: Cx) {
 async fn a_full_pass_sends_no_validators_and_sweeps(cx: Cx) {
     let mut world = World::new(&cx, sized(82, 6, 3)).await;
     let token = annals_core::Secret::new("glpat-anything");
-    world.options.credentials.insert("sim".to_owned(), token);
+    world
+        .options
+        .credentials
+        .insert(world.sim.url().parse().unwrap(), token);
     world.sync(&cx).await.unwrap();
     world.sim.clear_log();
     let before = world.raw_dump(&cx).await;

@@ -46,9 +46,10 @@ async fn world(cx: &Cx, state: State) -> World {
 }
 
 fn let_in(options: &mut SyncOptions) {
-    options
-        .credentials
-        .insert("sim".to_owned(), Secret::new("glpat-anything"));
+    let forges: Vec<_> = options.forges.values().map(|forge| forge.base_url.clone()).collect();
+    for base_url in forges {
+        options.credentials.insert(base_url, Secret::new("glpat-anything"));
+    }
 }
 
 fn now(options: &SyncOptions) -> SyncOptions {
