@@ -220,7 +220,7 @@ impl Args {
             embedding: if self.surgical.no_embed {
                 Embedding::Leave
             } else {
-                Embedding::With(session.config().embed.clone())
+                Embedding::of(&session.config().embed)
             },
             credentials: credentials::load(&session.env)?.tokens(),
             ..SyncOptions::new(session.config(), Hosts::new())
