@@ -240,6 +240,7 @@ pub async fn finish(cx: &Cx, run: &Arc<Run>, mut ends: Ends) -> Result<SyncResul
             "revisions": result.revisions,
             "skipped_stale": result.skipped_stale,
             "documents_regenerated": result.documents_regenerated,
+            "documents_embedded": result.documents_embedded,
             "jobs_done": ends.jobs.done,
         }),
         error_code: result.error_code,
