@@ -90,6 +90,11 @@ pub async fn owed(
         Ok(()) => sweep(cx, db, &set).await,
         failed => failed,
     };
+    if ended.is_ok() {
+        // Others may have been at work too.
+        let counted = set.clone();
+        total.remaining = db.read(cx, move |conn| counted.owes(conn)).await?;
+    }
     total.set = Some(set);
     ended
 }
