@@ -9,6 +9,7 @@ use crate::support::{issue, labels};
 use annals_core::{CancelKind, CancelReason, Code, Coded, Outcome, TaskError};
 use annals_db::content::IssueIn;
 use annals_net_adapter::{Cx, RegionSpec, on_every_host};
+use annals_search::answer::Mode;
 use annals_search::embed::{self, Again, BoxFuture, EmbedError, Embedded, Embedder, EmbedderId, Plan};
 use annals_search::vector::unit;
 use annals_testkit::embedder::{DIMS, Fault, vector};
@@ -583,7 +584,7 @@ async fn a_set_of_another_width_is_still_asked(cx: Cx) {
     world.sim.plan([Fault::OtherDimensions]);
     let mode = annals_core::config::SearchMode::Semantic;
     let found = world.search(&cx, mode, "crash").await.unwrap();
-    assert_eq!((found.mode.as_str(), found.total), ("semantic", 3));
+    assert_eq!((found.mode, found.total), (Mode::Semantic, 3));
     let asked = world.sim.asked();
     assert_eq!(asked.len(), 2);
     assert_eq!(asked[0].others.get("dimensions"), None);
