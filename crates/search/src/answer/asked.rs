@@ -111,12 +111,7 @@ enum Found {
 }
 
 /// The vector of a text, made by whoever made those of the documents.
-async fn vector_of(
-    cx: &Cx,
-    db: &Db,
-    settings: &EmbedSettings,
-    text: &str,
-) -> Result<Found, Error> {
+async fn vector_of(cx: &Cx, db: &Db, settings: &EmbedSettings, text: &str) -> Result<Found, Error> {
     if settings.provider == EmbedProvider::None {
         return Err(EmbedError::Off.into());
     }
@@ -166,7 +161,7 @@ const UNLIKE: &str = "it is no vector like those of the documents";
 async fn one(cx: &Cx, embedder: &Arc<dyn Embedder>, set: &EmbeddingSet, text: &str) -> Result<Vec<f32>, EmbedError> {
     let made = embedder.embed(cx, &[text]).await?;
     let vector = made.first().filter(|vector| vector.len() == set.dims);
-    vector.and_then(|vector| unit(vector)).ok_or(EmbedError::Malformed {
-        what: UNLIKE,
-    })
+    vector
+        .and_then(|vector| unit(vector))
+        .ok_or(EmbedError::Malformed { what: UNLIKE })
 }

@@ -166,7 +166,10 @@ impl Service {
         if let Some(reason) = error.cancel_reason() {
             return Err(Stop::Cancelled(reason.clone()).into());
         }
-        if matches!(error.kind, NetworkErrorKind::ReadTimeout | NetworkErrorKind::TotalTimeout) {
+        if matches!(
+            error.kind,
+            NetworkErrorKind::ReadTimeout | NetworkErrorKind::TotalTimeout
+        ) {
             return Ok(Try::Failed(EmbedError::TimedOut {
                 at: self.at.clone(),
                 waited: self.timeout,

@@ -84,7 +84,7 @@ pub async fn owed(
         set = other;
         (total.failed, total.failure) = (0, None);
         let mut work = Work::begin(cx, db, embedder, &set, total).await?;
-        ended = work.all(cx, &mut set, plan, tell).await;
+        ended = Box::pin(work.all(cx, &mut set, plan, tell)).await;
     }
     let ended = match ended {
         Ok(()) => sweep(cx, db, &set).await,
@@ -235,7 +235,9 @@ impl<'w> Work<'w> {
         if dims == set.dims {
             return Ok(None);
         }
-        Ok(Some(self.db.write(cx, move |tx| EmbeddingSet::begin(tx, &id, dims)).await?))
+        Ok(Some(
+            self.db.write(cx, move |tx| EmbeddingSet::begin(tx, &id, dims)).await?,
+        ))
     }
 
     async fn all(

@@ -103,9 +103,11 @@ impl Place {
         let project = if folded == self.path_folded {
             Some(self.project)
         } else {
-            conn.prepare_cached("SELECT id FROM projects WHERE forge_id = ?1 AND path_folded = ?2 AND state = 'active'")?
-                .query_row(params![self.forge, folded], |row| row.get(0))
-                .optional()?
+            conn.prepare_cached(
+                "SELECT id FROM projects WHERE forge_id = ?1 AND path_folded = ?2 AND state = 'active'",
+            )?
+            .query_row(params![self.forge, folded], |row| row.get(0))
+            .optional()?
         };
         let Some(project) = project else { return Ok(None) };
         let sql = match said.target {

@@ -402,12 +402,7 @@ impl Surgery {
         self.record(cx, rows.collect()).await
     }
 
-    async fn record_embedded(
-        &self,
-        cx: &Cx,
-        of: &BTreeSet<EntityRef>,
-        report: Option<&Report>,
-    ) -> Result<(), Error> {
+    async fn record_embedded(&self, cx: &Cx, of: &BTreeSet<EntityRef>, report: Option<&Report>) -> Result<(), Error> {
         let rows = of.iter().map(|of| match report {
             Some(report) => failed(*of, EntityStage::Embed, report),
             None => line(*of, EntityStage::Embed, EntityStatus::Ok),

@@ -175,7 +175,11 @@ impl Walk {
             if !asked.starts_with(&name) {
                 return Vec::new();
             }
-            assert!((1..=steps.len()).contains(&at), "{REPLAY}={asked}: there are {} steps", steps.len());
+            assert!(
+                (1..=steps.len()).contains(&at),
+                "{REPLAY}={asked}: there are {} steps",
+                steps.len()
+            );
             return vec![at];
         }
         let asked: Option<usize> = std::env::var("ANNALS_DISK_STRIDE")

@@ -125,7 +125,11 @@ async fn documents_of_concurrent_sync_not_embedded_by_us(cx: Cx) {
         };
         control::begin_run(tx, &row, &alive)?;
         let holder = "annals-server".to_owned();
-        let request = LockRequest { project, run_id, holder };
+        let request = LockRequest {
+            project,
+            run_id,
+            holder,
+        };
         Ok(matches!(control::acquire(tx, &request, &alive)?, Acquired::Yes(_)))
     });
     assert!(held.await.unwrap());
