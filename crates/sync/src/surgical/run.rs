@@ -242,7 +242,7 @@ async fn embed(cx: &Cx, surgery: &Arc<Surgery>, ends: &mut Ends) -> Result<(), E
         Err(error) if stop_of(&error).is_some() => return Err(error),
         Err(error) => Some(error.report()),
     };
-    let of: BTreeSet<EntityRef> = ends.written().chain(surgery.unembedded.iter().copied()).collect();
+    let of: BTreeSet<EntityRef> = ends.not_stale().chain(surgery.unembedded.iter().copied()).collect();
     surgery.record_embedded(cx, &of, report.as_ref()).await?;
     if let Some(report) = report {
         ends.fail(engine::embed::PART, report);
