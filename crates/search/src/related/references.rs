@@ -216,3 +216,16 @@ impl Said {
         })
     }
 }
+
+/// How strong a reference is, and what it says of the other entity.
+fn wording(kind: &str, is_named: bool) -> (usize, &'static str) {
+    match (kind, is_named) {
+        ("closes", true) => (0, "is closed by this one"),
+        ("closes", false) => (0, "closes this one"),
+        ("duplicates", true) => (1, "this one is a duplicate of it"),
+        ("duplicates", false) => (1, "is a duplicate of this one"),
+        ("relates", _) => (2, "is linked to this one"),
+        (_, true) => (3, "is mentioned here"),
+        (_, false) => (3, "mentions this one"),
+    }
+}
