@@ -34,16 +34,18 @@ CREATE TABLE embedding_owed (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX embedding_owed_by_document ON embedding_owed (document_id);
 
-CREATE TRIGGER documents_new_owe_vectors AFTER INSERT ON documents BEGIN
+CREATE TRIGGER documents_new_owe_vectors AFTER INSERT ON documents
+WHEN new.flags & 2 = 0 BEGIN
     INSERT INTO embedding_owed (set_id, document_id) SELECT id, new.id FROM embedding_sets WHERE true
         ON CONFLICT DO NOTHING;
 END;
 CREATE TRIGGER documents_changed_owe_vectors AFTER UPDATE OF content_hash ON documents
-WHEN new.content_hash IS NOT old.content_hash BEGIN
+WHEN new.content_hash IS NOT old.content_hash AND new.flags & 2 = 0 BEGIN
     INSERT INTO embedding_owed (set_id, document_id) SELECT id, new.id FROM embedding_sets WHERE true
         ON CONFLICT DO UPDATE SET attempts = 0;
 END;
--- Flag 2: the text was removed on purpose, so nothing that was made of it may stay.
+-- Flag 2: the text was removed on purpose, so nothing that was made of it may stay, and nothing is to be made of what is
+-- left. One statement may empty the text and set the flag; triggers have no order, so each asks for the flag.
 CREATE TRIGGER documents_purged_lose_vectors AFTER UPDATE OF flags ON documents
 WHEN new.flags & 2 <> 0 BEGIN
     DELETE FROM embeddings WHERE document_id = new.id;

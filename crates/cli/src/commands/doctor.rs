@@ -1,7 +1,8 @@
 //! `annals doctor`: what is wrong here, and what to do about it.
 
-use annals_core::{Code, Report};
+use annals_core::{Code, Coded, Report};
 use annals_net_adapter::Cx;
+use annals_search::embed::{self, Patience};
 use serde::Serialize;
 
 use super::{Needs, Run, checks};
@@ -92,6 +93,7 @@ impl Run for Args {
         let (mirror, mirrored) = checks::mirror(cx, session).await;
         all.extend(mirror);
         all.extend(checks::forges(session, &mirrored));
+        all.extend(embedder(cx, session).await?);
         all.push(checks::git(session));
         for check in &mut all {
             check.action = check.action.take().map(|action| session.given.command(&action));
@@ -128,6 +130,34 @@ impl Run for Args {
         }
         Err(report.into())
     }
+}
+
+/// Whether the embedder answers, where a server is configured. It is sent one word that is nobody's.
+async fn embedder(cx: &Cx, session: &Session) -> Result<Option<Check>, Error> {
+    let settings = &session.config().embed;
+    let answered = match embed::embedder(cx, settings, Patience::Interactive) {
+        Ok(Some(embedder)) if embed::is_configured(settings) => embedder.embed(cx, &["annals"]).await,
+        Ok(_) => return Ok(None),
+        Err(error) => Err(error),
+    };
+    let check = match answered {
+        Ok(vectors) => {
+            let model = settings.model.as_deref().unwrap_or_default();
+            let dims = vectors.first().map_or(0, Vec::len);
+            let detail = format!("{} {model} answers, with {dims} numbers", settings.provider);
+            Check::new("embedder", Status::Ok, detail)
+        }
+        Err(error) if error.stop().is_some() => return Err(Error::of(&error)),
+        Err(error) => {
+            let report = error.report();
+            let check = Check::new("embedder", Status::Fail, report.message);
+            match report.suggestion {
+                Some(help) => check.hint(help),
+                None => check,
+            }
+        }
+    };
+    Ok(Some(check))
 }
 
 impl Show for Data {

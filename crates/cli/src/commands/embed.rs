@@ -15,9 +15,10 @@ use crate::session::Session;
 /// Make vectors of documents, for searching by likeness
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Every sync ends with this. The command is for what a sync left, because of --no-embed or because the \
-                        embedder was away, and for another model in the configuration. Interrupted, it goes on where it \
-                        was."
+    after_help = "Where [embed] names a server, every sync ends with this; by default a sync only keeps up the vectors that \
+                        this command has begun. It is also for what a sync left, because of --no-embed or because the \
+                        embedder was away, and for another model. Interrupted, it goes on where it was, with --full too; \
+                        what -n leaves stays owed."
 )]
 pub struct Args {
     /// Also what has vectors already

@@ -1,18 +1,19 @@
 //! `annals related REF`: what an issue or merge request has to do with others.
 
+use annals_core::config::EmbedProvider;
 use annals_core::{EntityKind, Report};
 use annals_db::ReadConn;
 use annals_db::read::{self, ProjectName, Visibility};
 use annals_net_adapter::Cx;
 use annals_search::related::{Related, Subject, related};
-use annals_search::vector::Exact;
+use annals_search::vector::{EmbeddingSet, Exact};
 use serde::Serialize;
 
 use super::place::{self, Reference};
 use super::{Run, Tool, show};
 use crate::error::Error;
 use crate::output::page::{counted, one_line, title};
-use crate::output::{Page, Reply, Shape, Show, Style};
+use crate::output::{Meta, Page, Reply, Shape, Show, Style};
 use crate::session::Session;
 
 /// How many unless something else is said.
@@ -81,16 +82,23 @@ impl Run for Args {
                 }))),
             }
         });
-        Ok(found.await.map_err(|error| session.about_mirror(&error))??.into())
+        let (data, has_vectors) = found.await.map_err(|error| session.about_mirror(&error))??;
+        let mut meta = Meta::default();
+        if !has_vectors && session.config().embed.provider != EmbedProvider::None {
+            let warning = "texts were not compared, because no document has a vector; `annals embed` makes them";
+            meta.warnings.push(warning.to_owned());
+        }
+        Ok(Reply::Data(data, meta))
     }
 }
 
+/// What is related, and whether there are vectors that texts could be compared by.
 fn find(
     conn: &ReadConn<'_>,
     project: &ProjectName,
     reference: &Reference,
     limit: usize,
-) -> Result<Result<Data, Report>, annals_db::Error> {
+) -> Result<Result<(Data, bool), Report>, annals_db::Error> {
     let all = Visibility::all();
     let kind = reference.kind.unwrap_or(EntityKind::Issue);
     let Some(entity) = read::entity(conn, &all, kind, project.id, reference.iid)? else {
@@ -102,7 +110,7 @@ fn find(
         iid: reference.iid,
     };
     let items = related(conn, &Exact, &all, subject, limit)?;
-    Ok(Ok(Data { items }))
+    Ok(Ok((Data { items }, EmbeddingSet::active(conn)?.is_some())))
 }
 
 impl Show for Data {

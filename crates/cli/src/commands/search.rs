@@ -1,12 +1,13 @@
 //! `annals search QUERY`: what the mirror knows about it.
 
+use annals_core::config::SearchMode;
 use annals_core::text::nearest;
 use annals_core::{Code, EntityKind, Iid, ProjectId, Report, UnixMs};
 use annals_db::ReadConn;
 use annals_db::read::{self, Certainty, Visibility};
 use annals_net_adapter::Cx;
 use annals_search::Way;
-use annals_search::answer::{Facet, FacetCounts, Hit, SearchRequest, SearchResults};
+use annals_search::answer::{Facet, FacetCounts, Hit, Mode, SearchRequest, SearchResults};
 use serde::Serialize;
 
 use super::{AsOf, Run, Tool, list, place};
@@ -125,7 +126,12 @@ impl Run for Args {
             // What was has no vectors: it is searched by words.
             Some(at) => Box::pin(annals_search::run_as_of(cx, &db, &request, at)).await,
         };
-        let results = found.map_err(|error| by_words(session.about_search(&error), &request.query))?;
+        let mut results = found.map_err(|error| by_words(session.about_search(&error), &request.query))?;
+        let asks_for_vectors = matches!(session.config().search.mode, SearchMode::Semantic | SearchMode::Hybrid);
+        if as_of.is_some() && asks_for_vectors {
+            let warning = "searched by words only: of what was there are no vectors";
+            results.warnings.push(warning.to_owned());
+        }
         let derived = match as_of {
             None => 0,
             Some(at) => {
@@ -229,8 +235,11 @@ impl Show for Data {
             page.line(page.paint(Style::Attention, &line));
         }
         if let Some(unembedded) = self.results.stale.unembedded.filter(|owed| *owed > 0) {
-            let line =
-                format!("{unembedded} documents are found by their words only; `annals embed` makes their vectors");
+            let found = match self.results.mode {
+                Mode::Semantic => "not found, or by an older text",
+                Mode::Hybrid | Mode::Lexical => "found by their words only",
+            };
+            let line = format!("{unembedded} documents are {found}; `annals embed` makes their vectors");
             page.line(page.paint(Style::Attention, &line));
         }
         for (facet, counts) in &self.results.facets {

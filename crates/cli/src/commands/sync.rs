@@ -224,7 +224,7 @@ impl Args {
             embedding: if self.surgical.no_embed {
                 Embedding::Leave
             } else {
-                Embedding::With(session.config().embed.clone())
+                Embedding::of(&session.config().embed)
             },
             ..session.sync_options()?
         })

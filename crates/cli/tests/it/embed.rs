@@ -158,3 +158,24 @@ fn without_an_embedder_there_is_nothing_to_do() {
     assert_eq!(empty.run("embed --db none.db").code, 17);
     assert!(!empty.path("none.db").exists(), "no file is made for nothing");
 }
+
+#[test]
+fn doctor_asks_the_embedder_that_is_configured() {
+    let desk = desk_with(&embedder(Manners::default()), "meaning");
+    let check = |desk: &Desk| {
+        let ended = desk.run("doctor");
+        let checks = match ended.code {
+            0 => ended.data()["checks"].clone(),
+            _ => ended.error()["details"]["checks"].clone(),
+        };
+        let checks = checks.as_array().unwrap();
+        checks.iter().find(|check| check["name"] == "embedder").cloned()
+    };
+    let answers = check(&desk).unwrap();
+    assert_eq!(answers["status"], "ok", "{answers}");
+    configure(&desk, &nowhere(), "meaning");
+    let away = check(&desk).unwrap();
+    assert_eq!(away["status"], "fail");
+    assert!(away["hint"].as_str().unwrap().contains("embed.base_url"), "{away}");
+    assert_eq!(check(&Desk::with_mirror()), None, "nobody is asked where none is configured");
+}

@@ -30,3 +30,19 @@ fn what_is_not_there_has_no_relations() {
     assert_eq!(desk.run_words(["related", "nonsense"]).code, 2);
     assert_eq!(desk.run_words(["related", "#12", "-n", "0"]).code, 2);
 }
+
+#[test]
+fn without_vectors_it_says_what_is_missing() {
+    let desk = Desk::with_mirror();
+    let with = desk.run_words(["related", "#12"]).envelope();
+    assert_eq!(with["meta"]["warnings"], serde_json::json!([]));
+    let conn = rusqlite::Connection::open(desk.path("annals.db")).unwrap();
+    conn.execute_batch("DELETE FROM embedding_owed; DELETE FROM embeddings; DELETE FROM embedding_sets")
+        .unwrap();
+    drop(conn);
+    let without = desk.run_words(["related", "#12"]).envelope();
+    let warning = without["meta"]["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("annals embed"), "{warning}");
+    let kinds = without["data"]["items"].to_string();
+    assert!(!kinds.contains("a similar text"), "{kinds}");
+}

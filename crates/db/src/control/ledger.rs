@@ -88,19 +88,21 @@ pub fn asked(conn: &Connection, run_id: &RunId) -> Result<Option<Asked>, Error> 
     Ok(found)
 }
 
-/// The entities whose last stage failed, by type, then number. Stages are entered in their order, so
+/// The entities whose last stage failed, with that stage, by type, then number. Stages are entered in their order, so
 /// the newest row of an entity is its last stage.
 ///
 /// # Errors
 /// A failure of the file.
-pub fn failed_entities(conn: &Connection, run_id: &RunId) -> Result<Vec<(EntityKind, Iid)>, Error> {
+pub fn failed_entities(conn: &Connection, run_id: &RunId) -> Result<Vec<(EntityKind, Iid, EntityStage)>, Error> {
     let mut select = conn.prepare_cached(
-        "SELECT e.entity_type, e.iid FROM sync_run_entities e
+        "SELECT e.entity_type, e.iid, e.stage FROM sync_run_entities e
          WHERE e.run_id = ?1 AND e.status = 'failed' AND NOT EXISTS (SELECT 1 FROM sync_run_entities later
              WHERE later.run_id = e.run_id AND later.entity_type = e.entity_type AND later.iid = e.iid
                AND later.id > e.id)
          ORDER BY e.entity_type, e.iid",
     )?;
-    let rows = select.query_map(params![run_id.as_str()], |row| Ok((kind_at(row, 0)?, Iid(row.get(1)?))))?;
+    let rows = select.query_map(params![run_id.as_str()], |row| {
+        Ok((kind_at(row, 0)?, Iid(row.get(1)?), row.get(2)?))
+    })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -197,7 +197,7 @@ pub(super) const QUERIES: [(&str, &str); 28] = [
     ),
     (
         "embedding",
-        "SELECT d.doc_key, s.provider, s.model, s.dims, s.chunking, s.active, e.chunk, e.content_hash
+        "SELECT d.doc_key, s.provider, s.model, s.dims, s.chunking, s.active, e.chunk, e.content_hash, e.vector
          FROM embeddings e JOIN documents d ON d.id = e.document_id JOIN embedding_sets s ON s.id = e.set_id
          ORDER BY 1, 2, 3, 4, 5, 7",
     ),

@@ -24,8 +24,8 @@ pub struct Way {
     pub embed: EmbedSettings,
 }
 
-/// Answers `request` the way that was asked for. What needs vectors and was not asked for by name is done by words where
-/// there are none, with a warning.
+/// Answers `request` the way that was asked for. Where there are no vectors it is done by words, with a warning; where they
+/// are and the embedder is away, too, unless likeness alone was asked for by name.
 ///
 /// # Errors
 /// As [`run`]; and [`Error::Embed`] where semantic search was asked for by name and the embedder is away.
@@ -50,15 +50,18 @@ pub async fn run_as(cx: &Cx, db: &Db, request: &SearchRequest, way: &Way) -> Res
         return run(cx, db, request).await;
     }
     let (set, vector) = match vector_of(cx, db, &way.embed, &text).await {
-        Ok(Some(found)) => found,
-        Ok(None) => {
-            return by_words(
-                cx,
-                db,
-                request,
-                "no document has a vector yet: `annals embed` makes them",
-            )
-            .await;
+        Ok(Found::Vector(set, vector)) => (set, vector),
+        Ok(Found::NoSet) => {
+            let warning = "searched by words only: no document has a vector yet; `annals embed` makes them";
+            return by_words(cx, db, request, warning).await;
+        }
+        Ok(Found::NotOurs(set)) => {
+            let warning = format!(
+                "searched by words only: the vectors here are those of {} {}, which is not configured; `annals embed` \
+                 makes new ones",
+                set.provider, set.model
+            );
+            return by_words(cx, db, request, &warning).await;
         }
         Err(Error::Embed(error)) if mode == Mode::Hybrid && error.stop().is_none() => {
             let report = error.report();
@@ -80,7 +83,15 @@ pub async fn run_as(cx: &Cx, db: &Db, request: &SearchRequest, way: &Way) -> Res
         };
         answer_semantically(conn, with, &parsed, &request)
     });
-    Ok(found.await?)
+    let mut results = found.await?;
+    if mode == Mode::Semantic
+        && let Some(owed) = results.stale.unembedded.filter(|owed| *owed > 0)
+    {
+        results.warnings.push(format!(
+            "{owed} documents have no vectors yet, or older ones, and were searched as such; `annals embed` makes them"
+        ));
+    }
+    Ok(results)
 }
 
 async fn by_words(cx: &Cx, db: &Db, request: &SearchRequest, warning: &str) -> Result<SearchResults, Error> {
@@ -89,13 +100,18 @@ async fn by_words(cx: &Cx, db: &Db, request: &SearchRequest, warning: &str) -> R
     Ok(results)
 }
 
-/// The vector of a text and the set that it can be compared with; none while no document has a vector.
-async fn vector_of(
-    cx: &Cx,
-    db: &Db,
-    settings: &EmbedSettings,
-    text: &str,
-) -> Result<Option<(EmbeddingSet, Vec<f32>)>, Error> {
+/// What there is to compare with.
+enum Found {
+    /// The vector of the text, and the set of those it can be compared with.
+    Vector(EmbeddingSet, Vec<f32>),
+    /// No document has a vector.
+    NoSet,
+    /// The documents have vectors of an embedder that cannot be asked.
+    NotOurs(EmbeddingSet),
+}
+
+/// The vector of a text, made by whoever made those of the documents.
+async fn vector_of(cx: &Cx, db: &Db, settings: &EmbedSettings, text: &str) -> Result<Found, Error> {
     if settings.provider == EmbedProvider::None {
         return Err(EmbedError::Off.into());
     }
@@ -108,23 +124,44 @@ async fn vector_of(
             Ok((EmbeddingSet::active(conn)?, EmbeddingSet::of(conn, &id)?))
         })
         .await?;
-    let Some(active) = active else { return Ok(None) };
+    let Some(active) = active else {
+        return Ok(Found::NoSet);
+    };
     // While another set is being made, the old one answers, if what made it can still be asked.
     if let Some(old) = embedder_for(cx, settings, &active, Patience::Interactive)? {
-        match (one(cx, &old, &active, text).await, &own) {
+        let mut made = one(cx, &old, &active, text).await;
+        // The same model gives another width now, because `dims` was taken away: it still gives the old one to who asks.
+        if settings.dims.is_none()
+            && active.provider == EmbedProvider::OpenAi
+            && matches!(&made, Err(EmbedError::Malformed { what }) if *what == UNLIKE)
+        {
+            let as_then = EmbedSettings {
+                dims: Some(active.dims),
+                ..settings.clone()
+            };
+            if let Some(old) = embedder_for(cx, &as_then, &active, Patience::Interactive)? {
+                made = one(cx, &old, &active, text).await;
+            }
+        }
+        match (made, &own) {
             (Err(_), Some(own)) if own.id != active.id => {}
-            (made, _) => return Ok(Some((active, made?))),
+            (made, _) => return Ok(Found::Vector(active, made?)),
         }
     }
-    let Some(own) = own else { return Ok(None) };
+    let Some(own) = own else {
+        return Ok(Found::NotOurs(active));
+    };
     let vector = one(cx, &configured, &own, text).await?;
-    Ok(Some((own, vector)))
+    Ok(Found::Vector(own, vector))
 }
+
+/// What is wrong with a vector that cannot be compared with those of the documents.
+const UNLIKE: &str = "it is no vector like those of the documents";
 
 async fn one(cx: &Cx, embedder: &Arc<dyn Embedder>, set: &EmbeddingSet, text: &str) -> Result<Vec<f32>, EmbedError> {
     let made = embedder.embed(cx, &[text]).await?;
     let vector = made.first().filter(|vector| vector.len() == set.dims);
-    vector.and_then(|vector| unit(vector)).ok_or(EmbedError::Malformed {
-        what: "it is no vector like those of the documents",
-    })
+    vector
+        .and_then(|vector| unit(vector))
+        .ok_or(EmbedError::Malformed { what: UNLIKE })
 }

@@ -47,7 +47,7 @@ impl Stale {
         })
     }
 
-    /// With what a set of vectors still owes, of what the reader may see.
+    /// With what a set of vectors still owes, of what the reader may see. What is embedded only once more has vectors.
     pub(super) fn with_vectors(
         self,
         conn: &Connection,
@@ -58,6 +58,8 @@ impl Stale {
         let hidden = Flags::PURGED.with(Flags::CONFIDENTIAL, !visibility.shows_confidential());
         let sql = "SELECT count(*) FROM embedding_owed o JOIN documents d ON d.id = o.document_id
                     WHERE o.set_id = ?1 AND d.flags & ?2 = 0
+                      AND (o.anew = 0 OR NOT EXISTS (SELECT 1 FROM embeddings e
+                                                      WHERE e.document_id = o.document_id AND e.set_id = o.set_id))
                       AND (?3 IS NULL OR d.project_id IN (SELECT value FROM json_each(?3)))";
         let owed = conn
             .prepare_cached(sql)?

@@ -16,6 +16,14 @@ pub enum EmbedError {
         /// What happened.
         why: String,
     },
+    /// It does not answer in time; with less to do at once it may.
+    #[error("the embedder at {at} did not answer within {} s", .waited.as_secs())]
+    TimedOut {
+        /// Host and port.
+        at: String,
+        /// How long was waited.
+        waited: Duration,
+    },
     /// It asks for more patience than we have.
     #[error("the embedder at {at} asks to wait {} s", .retry_after.as_secs())]
     RateLimited {
@@ -88,6 +96,7 @@ impl EmbedError {
         match self {
             Self::TooLong | Self::Refused { .. } | Self::Malformed { .. } => true,
             Self::Unavailable { .. }
+            | Self::TimedOut { .. }
             | Self::RateLimited { .. }
             | Self::AuthRejected { .. }
             | Self::TokenMissing { .. }
@@ -104,6 +113,7 @@ impl EmbedError {
         match self {
             Self::Stopped(stop) => Some(stop),
             Self::Unavailable { .. }
+            | Self::TimedOut { .. }
             | Self::RateLimited { .. }
             | Self::AuthRejected { .. }
             | Self::TokenMissing { .. }
@@ -120,7 +130,7 @@ impl EmbedError {
 impl Coded for EmbedError {
     fn code(&self) -> Code {
         match self {
-            Self::Unavailable { .. } => Code::EmbedderUnavailable,
+            Self::Unavailable { .. } | Self::TimedOut { .. } => Code::EmbedderUnavailable,
             Self::RateLimited { .. } => Code::RateLimited,
             Self::AuthRejected { .. } => Code::AuthRejected,
             Self::TokenMissing { .. } => Code::TokenMissing,
@@ -137,6 +147,9 @@ impl Coded for EmbedError {
         match self {
             Self::Unavailable { at, .. } => report
                 .with_suggestion("start the embedder, or correct embed.base_url")
+                .with_detail("host", at.as_str()),
+            Self::TimedOut { at, .. } => report
+                .with_suggestion("give it more time with embed.timeout_s, or less at once with embed.batch")
                 .with_detail("host", at.as_str()),
             Self::RateLimited { at, retry_after } => Report {
                 actions: vec!["annals embed".to_owned()],

@@ -10,7 +10,7 @@ use std::time::Duration;
 use annals_core::backoff::Backoff;
 use annals_core::config::{BaseUrl, EmbedSettings};
 use annals_core::time::retry_after::{BLIND_WAIT, parse_http_date, retry_after};
-use annals_core::{Secret, TaskError};
+use annals_core::{NetworkErrorKind, Secret, TaskError};
 use annals_net_adapter::http::{HttpClient, HttpConfig, HttpError, ReqBody, ReqOpts, http_client};
 use annals_net_adapter::net::{TlsClient, TlsRoots};
 use annals_net_adapter::{Cx, Stop};
@@ -80,14 +80,15 @@ impl Service {
         })
     }
 
-    /// Sends `body`; the bytes of a good answer.
+    /// Sends `body`, which holds so many `texts`; the bytes of a good answer. What was not answered in time is sent again
+    /// only where it cannot be sent in smaller parts.
     ///
     /// # Errors
     /// [`EmbedError`]; the server was then asked as often as patience goes.
     ///
     /// # Cancel safety
     /// It has no effect but requests that were sent.
-    pub async fn post(&self, cx: &Cx, model: &str, body: &Value) -> Result<Vec<u8>, EmbedError> {
+    pub async fn post(&self, cx: &Cx, model: &str, texts: usize, body: &Value) -> Result<Vec<u8>, EmbedError> {
         let bytes = body.to_string();
         let (mut failures, mut waits) = (0, 0);
         loop {
@@ -107,7 +108,8 @@ impl Service {
                 }
                 Try::Failed(error) => {
                     failures += 1;
-                    if self.patience == Patience::Interactive || failures >= MAX_TRIES {
+                    let divisible = texts > 1 && matches!(error, EmbedError::TimedOut { .. });
+                    if self.patience == Patience::Interactive || divisible || failures >= MAX_TRIES {
                         return Err(error);
                     }
                     tracing::info!(%error, "trying again");
@@ -163,6 +165,15 @@ impl Service {
     fn failed(&self, error: &HttpError) -> Result<Try, EmbedError> {
         if let Some(reason) = error.cancel_reason() {
             return Err(Stop::Cancelled(reason.clone()).into());
+        }
+        if matches!(
+            error.kind,
+            NetworkErrorKind::ReadTimeout | NetworkErrorKind::TotalTimeout
+        ) {
+            return Ok(Try::Failed(EmbedError::TimedOut {
+                at: self.at.clone(),
+                waited: self.timeout,
+            }));
         }
         let away = self.away(format!("{} {}", error.kind, error.phase));
         if error.kind.is_transient() {

@@ -34,7 +34,7 @@ pub use hashing::Hashing;
 pub use http::Patience;
 pub use ollama::Ollama;
 pub use openai::OpenAi;
-pub use work::{Again, Embedded, Plan, documents, owe_all, owed};
+pub use work::{Again, Embedded, Plan, documents, given_up, owe_all, owed};
 
 /// A future that a trait object can return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -28,7 +28,7 @@ impl Ollama {
     async fn ask(&self, cx: &Cx, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
         // A text that is cut in silence would get the vector of its beginning.
         let body = json!({ "model": self.id.model, "input": texts, "truncate": false });
-        let answer = self.service.post(cx, &self.id.model, &body).await;
+        let answer = self.service.post(cx, &self.id.model, texts.len(), &body).await;
         let answer = answer.map_err(|error| match error {
             EmbedError::ModelMissing { at, model, .. } => EmbedError::ModelMissing {
                 at,

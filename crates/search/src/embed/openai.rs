@@ -37,7 +37,7 @@ impl OpenAi {
         if let (Some(dims), Some(members)) = (self.asked, body.as_object_mut()) {
             members.insert("dimensions".to_owned(), dims.into());
         }
-        let answer = self.service.post(cx, &self.id.model, &body).await?;
+        let answer = self.service.post(cx, &self.id.model, texts.len(), &body).await?;
         let answer: Answer = serde_json::from_slice(&answer).map_err(|_| not_vectors())?;
         in_order(answer.data, texts.len())
     }

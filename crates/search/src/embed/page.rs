@@ -12,7 +12,7 @@ use crate::vector::{EmbeddingSet, Made, Outcome};
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// After so many failures a document waits until somebody asks for it, or its text changes.
-const TRIES: i64 = 3;
+pub(super) const TRIES: i64 = 3;
 
 /// Which of the owed documents.
 #[derive(Debug, Clone)]

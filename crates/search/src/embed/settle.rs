@@ -20,7 +20,8 @@ pub(super) async fn settle(
     pieces: &[&str],
 ) -> Result<Vec<Settled>, EmbedError> {
     let mut settled = Vec::with_capacity(pieces.len());
-    for batch in pieces.chunks(embedder.identity().batch.get()) {
+    let mut batches: VecDeque<&[&str]> = pieces.chunks(embedder.identity().batch.get()).collect();
+    while let Some(batch) = batches.pop_front() {
         match embedder.embed(cx, batch).await {
             Ok(vectors) if vectors.len() == batch.len() => {
                 settled.extend(
@@ -28,6 +29,12 @@ pub(super) async fn settle(
                         .iter()
                         .map(|vector| usable(vector, dims).map(|vector| vec![vector])),
                 );
+            }
+            // What it cannot do in time it may do with less at once.
+            Err(EmbedError::TimedOut { .. }) if batch.len() > 1 => {
+                let (first, second) = batch.split_at(batch.len() / 2);
+                batches.push_front(second);
+                batches.push_front(first);
             }
             // Who of them it was, only asking one by one can tell.
             Err(error) if !error.is_about_texts() => return Err(error),
@@ -70,9 +77,12 @@ async fn alone(cx: &Cx, embedder: &dyn Embedder, dims: usize, piece: &str) -> Re
     Ok(Ok(vectors))
 }
 
+/// What is wrong with a vector that does not fit to those of its set.
+pub(super) const OTHER_WIDTH: &str = "a vector has another number of dimensions than the others";
+
 fn usable(vector: &[f32], dims: usize) -> Result<Vec<f32>, EmbedError> {
     let what = if vector.len() != dims {
-        "a vector has another number of dimensions than the others"
+        OTHER_WIDTH
     } else if let Some(vector) = unit(vector) {
         return Ok(vector);
     } else {

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use annals_core::Outcome;
 use annals_db::Db;
 use annals_net_adapter::{Cx, Started, map_bounded};
-use rusqlite::params;
+use rusqlite::{Connection, params};
 use serde::Serialize;
 
 use super::page::{self, Owed, Pick};
+use super::settle::OTHER_WIDTH;
 use super::{EmbedError, Embedder};
 use crate::Error;
 use crate::vector::{self, EmbeddingSet, Made};
@@ -78,31 +79,48 @@ pub async fn owed(
         return Ok(());
     };
     let mut work = Work::begin(cx, db, embedder, &set, total).await?;
-    let ended = work.all(cx, &mut set, plan, tell).await;
+    let mut ended = work.all(cx, &mut set, plan, tell).await;
+    if let Some(other) = work.of_another_width(cx, &set).await? {
+        set = other;
+        (total.failed, total.failure) = (0, None);
+        let mut work = Work::begin(cx, db, embedder, &set, total).await?;
+        ended = Box::pin(work.all(cx, &mut set, plan, tell)).await;
+    }
     let ended = match ended {
         Ok(()) => sweep(cx, db, &set).await,
         failed => failed,
     };
+    if ended.is_ok() {
+        // Others may have been at work too.
+        let counted = set.clone();
+        total.remaining = db.read(cx, move |conn| counted.owes(conn)).await?;
+    }
     total.set = Some(set);
     ended
 }
 
-/// Embeds exactly these documents, as far as they are owed. All others stay as they are.
+/// Embeds exactly these documents, as far as they are owed. All others stay as they are. `total` says what was done, also
+/// where it ends early.
 ///
 /// # Errors
 /// As [`owed`].
 ///
 /// # Cancel safety
 /// As [`owed`].
-pub async fn documents(cx: &Cx, db: &Db, embedder: &Arc<dyn Embedder>, ids: &[i64]) -> Result<Embedded, Error> {
-    let mut total = Embedded::default();
+pub async fn documents(
+    cx: &Cx,
+    db: &Db,
+    embedder: &Arc<dyn Embedder>,
+    ids: &[i64],
+    total: &mut Embedded,
+) -> Result<(), Error> {
     if ids.is_empty() {
-        return Ok(total);
+        return Ok(());
     }
     let Some(mut set) = set_for(cx, db, embedder).await? else {
-        return Ok(total);
+        return Ok(());
     };
-    let mut work = Work::begin(cx, db, embedder, &set, &mut total).await?;
+    let mut work = Work::begin(cx, db, embedder, &set, total).await?;
     let mut ids = ids.to_vec();
     ids.sort_unstable();
     for these in ids.chunks(IDS) {
@@ -114,10 +132,11 @@ pub async fn documents(cx: &Cx, db: &Db, embedder: &Arc<dyn Embedder>, ids: &[i6
             .await?;
     }
     total.set = Some(set);
-    Ok(total)
+    Ok(())
 }
 
-/// Owes every document again, whatever its vectors were made of.
+/// Owes every document again, whatever its vectors were made of. Where that was done before and is not over yet, it goes on
+/// with what is left.
 ///
 /// # Errors
 /// As [`owed`].
@@ -129,6 +148,11 @@ pub async fn owe_all(cx: &Cx, db: &Db, embedder: &Arc<dyn Embedder>) -> Result<(
         return Ok(());
     };
     db.write(cx, move |tx| {
+        // One that was refused waits for its next chance and keeps nobody from beginning again.
+        let goes_on = "SELECT 1 FROM embedding_owed WHERE set_id = ?1 AND anew = 1 AND attempts = 0 LIMIT 1";
+        if tx.prepare_cached(goes_on)?.exists(params![set.id])? {
+            return Ok(());
+        }
         tx.prepare_cached(
             "INSERT INTO embedding_owed (set_id, document_id, anew) SELECT ?1, id, 1 FROM documents WHERE flags & 2 = 0
              ON CONFLICT DO UPDATE SET attempts = 0, anew = 1",
@@ -138,6 +162,17 @@ pub async fn owe_all(cx: &Cx, db: &Db, embedder: &Arc<dyn Embedder>) -> Result<(
     })
     .await?;
     Ok(())
+}
+
+/// How many documents were refused so often that only who asks for them has them tried again.
+///
+/// # Errors
+/// A failure of the file.
+pub fn given_up(conn: &Connection, set: &EmbeddingSet) -> Result<u64, annals_db::Error> {
+    let sql = "SELECT count(*) FROM embedding_owed WHERE set_id = ?1 AND attempts >= ?2";
+    Ok(conn
+        .prepare_cached(sql)?
+        .query_row(params![set.id, page::TRIES], |row| row.get(0))?)
 }
 
 /// The set of this embedder, begun if it is new; none while there is nothing to embed.
@@ -156,13 +191,17 @@ async fn set_for(cx: &Cx, db: &Db, embedder: &Arc<dyn Embedder>) -> Result<Optio
     }
     let dims = match id.dims {
         Some(dims) => dims,
-        // Only the model knows.
-        None => embedder.embed(cx, &["annals"]).await?.first().map_or(0, Vec::len),
+        None => width(cx, embedder).await?,
     };
-    if dims == 0 {
-        return Err(super::openai::wrong_count().into());
-    }
     Ok(Some(db.write(cx, move |tx| EmbeddingSet::begin(tx, &id, dims)).await?))
+}
+
+/// How many numbers a vector has where only the model knows.
+async fn width(cx: &Cx, embedder: &Arc<dyn Embedder>) -> Result<usize, EmbedError> {
+    match embedder.embed(cx, &["annals"]).await?.first().map_or(0, Vec::len) {
+        0 => Err(super::openai::wrong_count()),
+        dims => Ok(dims),
+    }
 }
 
 /// One loop over what is owed.
@@ -183,6 +222,22 @@ impl<'w> Work<'w> {
         let counted = set.clone();
         total.remaining = db.read(cx, move |conn| counted.owes(conn)).await?;
         Ok(Self { db, embedder, total })
+    }
+
+    /// The set to begin because the model, whose name has stayed, gives vectors of another width than those of `set`.
+    async fn of_another_width(&self, cx: &Cx, set: &EmbeddingSet) -> Result<Option<EmbeddingSet>, Error> {
+        let id = self.embedder.identity().clone();
+        let refused = matches!(&self.total.failure, Some(EmbedError::Malformed { what }) if *what == OTHER_WIDTH);
+        if id.dims.is_some() || !refused {
+            return Ok(None);
+        }
+        let dims = width(cx, self.embedder).await?;
+        if dims == set.dims {
+            return Ok(None);
+        }
+        Ok(Some(
+            self.db.write(cx, move |tx| EmbeddingSet::begin(tx, &id, dims)).await?,
+        ))
     }
 
     async fn all(

@@ -1,4 +1,5 @@
-//! The four kinds of evidence. Each is a list of entities, the best first and without one twice, with the reason in words.
+//! Evidence. Each kind is a list of entities, the best first and without one twice, with the reason in words. References
+//! have a file of their own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +14,7 @@ use crate::query::Query;
 use crate::vector::{Ask, EmbeddingSet, VectorIndex, of_document};
 
 /// How many entities one kind of evidence may name.
-const MOST: usize = 50;
+pub(super) const MOST: usize = 50;
 
 /// A file that more merge requests change than this, or a label that more wear, says nothing about any two of them.
 const RARE: usize = 50;
@@ -23,89 +24,6 @@ const PATHS: usize = 500;
 
 /// How many paths and labels a reason names.
 const NAMED: usize = 3;
-
-/// Those that name the subject or are named by it: closing first, mentioning last; of equals the newest.
-pub(super) fn references(
-    conn: &Connection,
-    visibility: &Visibility,
-    subject: Subject,
-) -> Result<Vec<Found>, annals_db::Error> {
-    // `?1` kind and `?2` row of the subject, `?3` its project, `?4` its number, `?5` the highest flag of notes shown.
-    let sql = "
-        WITH here AS (SELECT f.id AS forge, p.path, p.path_folded FROM projects p JOIN forges f ON f.id = p.forge_id
-                       WHERE p.id = ?3),
-        notes_of AS (SELECT n.id, x.issue_id, x.mr_id FROM notes n JOIN discussions x ON x.id = n.discussion_id
-                      WHERE n.gone_at IS NULL AND n.internal <= ?5),
-        said AS (
-            SELECT r.kind, r.target_path, r.target_kind, r.target_iid FROM entity_references r
-             WHERE r.source_kind = ?1 AND r.source_id = ?2
-            UNION
-            SELECT r.kind, r.target_path, r.target_kind, r.target_iid FROM entity_references r JOIN notes_of n
-                ON r.source_kind = 'note' AND r.source_id = n.id
-             WHERE CASE ?1 WHEN 'issue' THEN n.issue_id ELSE n.mr_id END = ?2)
-        SELECT s.kind, 'out', i.id, NULL FROM said s JOIN here JOIN projects p ON p.forge_id = here.forge
-               AND (p.path = s.target_path OR p.path_folded = lower(s.target_path))
-          JOIN issues i ON i.project_id = p.id AND i.iid = s.target_iid WHERE s.target_kind = 'issue'
-        UNION
-        SELECT s.kind, 'out', NULL, m.id FROM said s JOIN here JOIN projects p ON p.forge_id = here.forge
-               AND (p.path = s.target_path OR p.path_folded = lower(s.target_path))
-          JOIN merge_requests m ON m.project_id = p.id AND m.iid = s.target_iid WHERE s.target_kind = 'merge_request'
-        UNION
-        SELECT r.kind, 'in',
-               CASE r.source_kind WHEN 'issue' THEN r.source_id WHEN 'note' THEN n.issue_id END,
-               CASE r.source_kind WHEN 'merge_request' THEN r.source_id WHEN 'note' THEN n.mr_id END
-          FROM here JOIN entity_references r
-               ON r.target_path IN (SELECT here.path UNION SELECT here.path_folded
-                                    UNION SELECT path_folded FROM project_paths WHERE project_id = ?3)
-              AND r.target_kind = ?1 AND r.target_iid = ?4
-          JOIN projects p ON p.id = r.project_id AND p.forge_id = here.forge
-          LEFT JOIN notes_of n ON r.source_kind = 'note' AND n.id = r.source_id";
-    let mut statement = conn.prepare_cached(sql)?;
-    let values = params![
-        subject.id.kind.as_str(),
-        subject.id.row,
-        subject.project.0,
-        subject.iid.0,
-        visibility.highest_flag()
-    ];
-    let read = |row: &Row<'_>| {
-        let (issue, mr): (Option<i64>, Option<i64>) = (row.get(2)?, row.get(3)?);
-        let id = match (issue, mr) {
-            (Some(issue), _) => Some((EntityKind::Issue, issue)),
-            (None, mr) => mr.map(|mr| (EntityKind::MergeRequest, mr)),
-        };
-        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, id))
-    };
-    let mut best: BTreeMap<Key, (usize, &'static str)> = BTreeMap::new();
-    for row in statement.query_map(values, read)? {
-        let (kind, direction, Some(id)) = row? else { continue };
-        let (rank, words) = wording(&kind, direction == "out");
-        let known = best.entry(id).or_insert((rank, words));
-        if rank < known.0 {
-            *known = (rank, words);
-        }
-    }
-    let mut list: Vec<_> = best.into_iter().collect();
-    list.sort_by_key(|(id, (rank, _))| (*rank, std::cmp::Reverse(*id)));
-    list.truncate(MOST);
-    Ok(list
-        .into_iter()
-        .map(|(id, (_, words))| (entity(id), words.to_owned()))
-        .collect())
-}
-
-/// How strong a reference is, and what it says of the other entity.
-fn wording(kind: &str, out: bool) -> (usize, &'static str) {
-    match (kind, out) {
-        ("closes", true) => (0, "is closed by this one"),
-        ("closes", false) => (0, "closes this one"),
-        ("duplicates", true) => (1, "this one is a duplicate of it"),
-        ("duplicates", false) => (1, "is a duplicate of this one"),
-        ("relates", _) => (2, "is linked to this one"),
-        (_, true) => (3, "is mentioned here"),
-        (_, false) => (3, "mentions this one"),
-    }
-}
 
 /// Merge requests that change the same files, those with the most and the rarest first.
 pub(super) fn paths(conn: &Connection, subject: Subject) -> Result<Vec<Found>, annals_db::Error> {
@@ -301,6 +219,6 @@ fn own_documents(conn: &Connection, document: i64, subject: Subject) -> Result<B
     Ok(own)
 }
 
-const fn entity((kind, row): Key) -> EntityId {
+pub(super) const fn entity((kind, row): Key) -> EntityId {
     EntityId { kind, row }
 }

@@ -3,9 +3,10 @@
 //! Four kinds of evidence are gathered, each a ranked list of entities: texts that are alike, files that both change,
 //! references from one to the other, labels that hardly anything else wears. The lists are put together by rank, so that
 //! none of them needs to be comparable with another; an entity that several speak for comes first, and each says why it is
-//! there. `evidence` gathers, [`related`] puts together and shows.
+//! there. `references` and `evidence` gather, [`related`] puts together and shows.
 
 mod evidence;
+mod references;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -88,7 +89,7 @@ pub fn related(
     limit: usize,
 ) -> Result<Vec<Related>, annals_db::Error> {
     let lists = [
-        (Evidence::Reference, evidence::references(conn, visibility, subject)?),
+        (Evidence::Reference, references::references(conn, visibility, subject)?),
         (Evidence::Paths, evidence::paths(conn, subject)?),
         (Evidence::Text, evidence::texts(conn, vectors, visibility, subject)?),
         (Evidence::Label, evidence::labels(conn, subject)?),

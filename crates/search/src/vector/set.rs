@@ -110,10 +110,14 @@ impl EmbeddingSet {
             .query_row(params![self.id], |row| row.get(0))?)
     }
 
-    /// Lets it answer once it covers enough. Whether it does.
+    /// Lets it answer once it covers enough. Whether it does; one that another process has taken away never does.
     pub(crate) fn take_over(&mut self, tx: &WriteTx<'_>) -> Result<bool, annals_db::Error> {
         if self.active {
             return Ok(true);
+        }
+        let is_here = "SELECT 1 FROM embedding_sets WHERE id = ?1";
+        if !tx.prepare_cached(is_here)?.exists(params![self.id])? {
+            return Ok(false);
         }
         let documents: u64 = tx
             .prepare_cached("SELECT count(*) FROM documents")?

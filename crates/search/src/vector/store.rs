@@ -28,11 +28,14 @@ pub(crate) enum Outcome {
 }
 
 /// Replaces the vectors of a document and settles what it owes. Whether anything was written: a document that changed
-/// since it was read stays owed.
+/// since it was read stays owed, and one that somebody else has embedded meanwhile has what it needs.
 pub(crate) fn record(tx: &WriteTx<'_>, set: &EmbeddingSet, made: &Made) -> Result<bool, annals_db::Error> {
     let now: Option<Vec<u8>> = tx
-        .prepare_cached("SELECT content_hash FROM documents WHERE id = ?1")?
-        .query_row(params![made.id], |row| row.get(0))
+        .prepare_cached(
+            "SELECT d.content_hash FROM embedding_owed o JOIN documents d ON d.id = o.document_id
+              WHERE o.set_id = ?1 AND o.document_id = ?2",
+        )?
+        .query_row(params![set.id, made.id], |row| row.get(0))
         .optional()?;
     if now.as_ref() != Some(&made.read_hash) {
         return Ok(false);

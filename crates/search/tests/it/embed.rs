@@ -1,6 +1,7 @@
 //! Documents and an embedder between them and their vectors: what goes well, and what does not.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::support::world::World;
@@ -8,9 +9,10 @@ use crate::support::{issue, labels};
 use annals_core::{CancelKind, CancelReason, Code, Coded, Outcome, TaskError};
 use annals_db::content::IssueIn;
 use annals_net_adapter::{Cx, RegionSpec, on_every_host};
-use annals_search::embed;
+use annals_search::answer::Mode;
+use annals_search::embed::{self, Again, BoxFuture, EmbedError, Embedded, Embedder, EmbedderId, Plan};
 use annals_search::vector::unit;
-use annals_testkit::embedder::{Fault, vector};
+use annals_testkit::embedder::{DIMS, Fault, vector};
 
 on_every_host!(
     edit_one_regeneration_one_embedding,
@@ -32,6 +34,12 @@ on_every_host!(
     a_key_is_wanted_and_none_is_set,
     model_change_requeues_all,
     full_embeds_what_has_vectors_already,
+    full_goes_on_where_it_was,
+    what_is_too_slow_is_sent_in_halves,
+    what_was_embedded_before_the_end_is_counted,
+    what_another_has_embedded_is_not_written_again,
+    another_width_of_the_same_model_is_another_set,
+    a_set_of_another_width_is_still_asked,
     a_cancelled_run_leaves_whole_documents,
 );
 
@@ -92,11 +100,17 @@ async fn exactly_the_asked_documents_are_embedded(cx: Cx) {
         .await
         .unwrap();
     let embedder = world.embedder(&cx);
-    let done = embed::documents(&cx, &world.db, &embedder, &ids).await.unwrap();
+    let mut done = Embedded::default();
+    embed::documents(&cx, &world.db, &embedder, &ids, &mut done)
+        .await
+        .unwrap();
     assert_eq!((done.embedded, done.remaining), (2, 4));
     let kept: Vec<i64> = world.vectors(&cx).await.into_iter().map(|vector| vector.0).collect();
     assert_eq!(kept, [2, 5]);
-    let nothing = embed::documents(&cx, &world.db, &embedder, &[]).await.unwrap();
+    let mut nothing = Embedded::default();
+    embed::documents(&cx, &world.db, &embedder, &[], &mut nothing)
+        .await
+        .unwrap();
     assert_eq!(nothing.embedded, 0);
     world.close(&cx).await;
 }
@@ -431,6 +445,150 @@ async fn full_embeds_what_has_vectors_already(cx: Cx) {
         (2, 0),
         "what was left of it is still to be done"
     );
+    world.close(&cx).await;
+}
+
+async fn full_goes_on_where_it_was(cx: Cx) {
+    let world = World::openai(&cx).await;
+    world.store(&cx, issues(5)).await;
+    world.embed(&cx).await.unwrap();
+    let before = world.vectors(&cx).await;
+    assert_eq!(before.len(), 5);
+    // A document that has vectors is found by them while they are made once more.
+    let mode = annals_core::config::SearchMode::Semantic;
+    for (left, expected) in [(3, 2), (1, 2), (0, 1)] {
+        embed::owe_all(&cx, &world.db, &world.embedder(&cx)).await.unwrap();
+        let some = world.embed_some(&cx, Some(2)).await.unwrap();
+        assert_eq!((some.embedded, some.remaining), (expected, left));
+        let found = world.search(&cx, mode, "crash").await.unwrap();
+        assert_eq!((found.stale.unembedded, found.warnings.len()), (Some(0), 0));
+    }
+    world.close(&cx).await;
+}
+
+async fn what_is_too_slow_is_sent_in_halves(cx: Cx) {
+    let mut world = World::openai(&cx).await;
+    world.settings.dims = Some(DIMS);
+    world.settings.timeout = Duration::from_secs(2);
+    world.store(&cx, issues(4)).await;
+    world.sim.plan([Fault::Silence]);
+    assert_eq!(world.embed(&cx).await.unwrap().embedded, 4);
+    let sizes: Vec<usize> = world.sim.asked().iter().map(|asked| asked.texts.len()).collect();
+    assert_eq!(sizes, [4, 2, 2]);
+    // A single text is sent again.
+    world.store(&cx, vec![issue(1, "new", "")]).await;
+    world.sim.plan([Fault::Silence]);
+    assert_eq!(world.embed(&cx).await.unwrap().embedded, 1);
+    assert_eq!(world.sim.asked().len(), 2);
+    // And where that does not help, what helps is named.
+    world.store(&cx, vec![issue(1, "newer", "")]).await;
+    world.sim.plan([Fault::Silence, Fault::Silence, Fault::Silence]);
+    let report = world.embed(&cx).await.unwrap_err().report();
+    assert_eq!(report.code, Code::EmbedderUnavailable);
+    let help = report.suggestion.unwrap();
+    assert!(
+        help.contains("embed.timeout_s") && help.contains("embed.batch"),
+        "{help}"
+    );
+    world.close(&cx).await;
+}
+
+async fn what_was_embedded_before_the_end_is_counted(cx: Cx) {
+    let mut world = World::openai(&cx).await;
+    world.settings.dims = Some(DIMS);
+    world.settings.batch = 1;
+    world.settings.concurrency = 1;
+    world.store(&cx, issues(3)).await;
+    let ids = [1, 2, 3];
+    let fails = [Fault::Status(500), Fault::Status(500), Fault::Status(500)];
+    world.sim.plan([Fault::Reversed].into_iter().chain(fails));
+    let mut total = Embedded::default();
+    let ended = embed::documents(&cx, &world.db, &world.embedder(&cx), &ids, &mut total).await;
+    assert_eq!(ended.unwrap_err().code(), Code::EmbedderUnavailable);
+    assert_eq!(total.embedded, 1);
+    world.close(&cx).await;
+}
+
+/// An embedder that is overtaken: before it answers for the first time, somebody else has embedded everything.
+#[derive(Debug)]
+struct Overtaken {
+    by: Arc<dyn Embedder>,
+    db: annals_db::Db,
+    was: AtomicBool,
+}
+
+const ALL: Plan = Plan {
+    limit: None,
+    again: Again::Always,
+};
+
+impl Embedder for Overtaken {
+    fn identity(&self) -> &EmbedderId {
+        self.by.identity()
+    }
+
+    fn embed<'a>(&'a self, cx: &'a Cx, texts: &'a [&'a str]) -> BoxFuture<'a, Result<Vec<Vec<f32>>, EmbedError>> {
+        Box::pin(async move {
+            if !self.was.swap(true, Ordering::Relaxed) {
+                let mut total = Embedded::default();
+                embed::owed(cx, &self.db, &self.by, ALL, &mut total, &|_| {})
+                    .await
+                    .unwrap();
+                assert_eq!(total.embedded, 3);
+            }
+            self.by.embed(cx, texts).await
+        })
+    }
+}
+
+async fn what_another_has_embedded_is_not_written_again(cx: Cx) {
+    let mut world = World::openai(&cx).await;
+    world.settings.dims = Some(DIMS);
+    world.store(&cx, issues(3)).await;
+    let slow: Arc<dyn Embedder> = Arc::new(Overtaken {
+        by: world.embedder(&cx),
+        db: world.db.clone(),
+        was: AtomicBool::new(false),
+    });
+    let mut total = Embedded::default();
+    embed::owed(&cx, &world.db, &slow, ALL, &mut total, &|_| {})
+        .await
+        .unwrap();
+    assert_eq!((total.embedded, total.failed, total.remaining), (0, 0, 0));
+    assert_eq!(world.vectors(&cx).await.len(), 3);
+    world.close(&cx).await;
+}
+
+async fn another_width_of_the_same_model_is_another_set(cx: Cx) {
+    let world = World::openai(&cx).await;
+    world.store(&cx, issues(3)).await;
+    assert_eq!(world.embed(&cx).await.unwrap().set.unwrap().dims, DIMS);
+    // The model was replaced under its name: one document shows it, the next request asks how wide it is, and all are made.
+    world.store(&cx, vec![issue(2, "new", "slow")]).await;
+    world.sim.plan(vec![Fault::OtherDimensions; 3]);
+    let done = world.embed(&cx).await.unwrap();
+    assert_eq!((done.embedded, done.failed, done.remaining), (3, 0, 0));
+    assert_eq!(done.set.unwrap().dims, DIMS + 1);
+    assert_eq!(world.number(&cx, "SELECT count(*) FROM embedding_sets").await, 1);
+    world.close(&cx).await;
+}
+
+async fn a_set_of_another_width_is_still_asked(cx: Cx) {
+    let mut world = World::openai(&cx).await;
+    world.settings.dims = Some(DIMS);
+    world.store(&cx, issues(3)).await;
+    world.embed(&cx).await.unwrap();
+    world.settings.dims = None;
+    world.sim.asked();
+    // Without `dims` the model gives all it has; asked for as many as then, as many.
+    world.sim.plan([Fault::OtherDimensions]);
+    let mode = annals_core::config::SearchMode::Semantic;
+    let found = world.search(&cx, mode, "crash").await.unwrap();
+    assert_eq!((found.mode, found.total), (Mode::Semantic, 3));
+    let asked = world.sim.asked();
+    assert_eq!(asked.len(), 2);
+    assert_eq!(asked[0].others.get("dimensions"), None);
+    assert_eq!(asked[1].others["dimensions"], DIMS);
     world.close(&cx).await;
 }
 

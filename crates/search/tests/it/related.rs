@@ -1,6 +1,6 @@
 //! What has to do with an entity, and why.
 
-use crate::support::{Mirror, issue, labels, merge_request};
+use crate::support::{Mirror, bob, discussion, issue, labels, merge_request, note};
 use annals_core::{EntityKind, Iid};
 use annals_db::Visibility;
 use annals_db::ids::EntityId;
@@ -116,6 +116,72 @@ fn related_reasons_and_order() {
         "{:?}",
         told(&found)
     );
+}
+
+/// Issue 1 names, in a note, an issue of another project that has its path from a dead one; !2 names issue 1 in a note, and
+/// issue 3, which is confidential, does in its text.
+fn in_notes() -> Mirror {
+    let mirror = Mirror::new();
+    let one = mirror.issue(&issue(1, "One", ""));
+    let two = mirror.merge_request(&merge_request(2, "Two", ""));
+    let three = mirror.issue(&issue(3, "Three", ""));
+    mirror.discuss(one, vec![discussion("d-1", vec![note("n-1", bob(), "see there")])]);
+    mirror.discuss(two, vec![discussion("d-2", vec![note("n-2", bob(), "see here")])]);
+    let dead = mirror.add_project("group/dead", "300");
+    let other = mirror.add_project("group/other", "301");
+    mirror.write(|tx| {
+        for (project, native) in [(dead, 40), (other, 41)] {
+            let mut seven = issue(7, "Seven", "");
+            seven.native_id = annals_core::NativeId(native.to_string());
+            annals_db::content::upsert_issue(tx, project, &seven)?;
+        }
+        tx.execute_batch("UPDATE issues SET confidential = 1 WHERE title = 'Three'")?;
+        tx.execute(
+            "UPDATE projects SET path = 'group/other', path_folded = 'group/other', state = 'missing' WHERE id = ?1",
+            params![dead.0],
+        )?;
+        tx.execute(
+            "INSERT INTO entity_references (project_id, source_kind, source_id, kind, target_path, target_kind, target_iid)
+             SELECT ?1, 'note', id, 'mentions', 'Group/Other', 'issue', 7 FROM notes WHERE native_id = 'n-1'
+             UNION ALL
+             SELECT ?1, 'note', id, 'mentions', 'group/app', 'issue', 1 FROM notes WHERE native_id = 'n-2'
+             UNION ALL SELECT ?1, 'issue', ?2, 'relates', 'group/app', 'issue', 1",
+            params![mirror.project.0, three.row],
+        )?;
+        Ok(())
+    });
+    mirror.drain();
+    mirror
+}
+
+#[test]
+fn what_notes_and_other_projects_say_is_a_reference() {
+    let mirror = in_notes();
+    let mut found = told(&ask(&mirror, EntityKind::Issue, 1, &Visibility::all()));
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            "!2: mentions this one",
+            "#3: is linked to this one",
+            "group/other#7: is mentioned here",
+        ],
+        "the dead project lends nothing"
+    );
+    assert_eq!(
+        told(&ask(&mirror, EntityKind::MergeRequest, 2, &Visibility::all())),
+        ["#1: is mentioned here"]
+    );
+    let mut shown = told(&ask(&mirror, EntityKind::Issue, 1, &Visibility::without_confidential()));
+    shown.sort();
+    assert_eq!(shown, ["!2: mentions this one", "group/other#7: is mentioned here"]);
+    // What an internal note says is for those who may read it, and what is gone is said no more.
+    for hide in ["internal = 1", "gone_at = 1"] {
+        let mirror = in_notes();
+        mirror.write(|tx| Ok(tx.execute_batch(&format!("UPDATE notes SET {hide}"))?));
+        let shown = told(&ask(&mirror, EntityKind::Issue, 1, &Visibility::without_confidential()));
+        assert_eq!(shown, Vec::<String>::new(), "{hide}");
+    }
 }
 
 #[test]

@@ -50,8 +50,23 @@ pub enum Documents {
 pub enum Embedding {
     /// It does, with this embedder.
     With(EmbedSettings),
+    /// It does if this embedder has made vectors of the file before: they are kept up to date, and none are begun.
+    Begun(EmbedSettings),
     /// It does not; vectors stay owed.
     Leave,
+}
+
+impl Embedding {
+    /// What a sync that was told nothing does: searches go by vectors without being asked to where a model that knows
+    /// meanings is configured, so only there are they worth their room to everybody (ADR 0016).
+    #[must_use]
+    pub fn of(settings: &EmbedSettings) -> Self {
+        if annals_search::embed::is_configured(settings) {
+            Self::With(settings.clone())
+        } else {
+            Self::Begun(settings.clone())
+        }
+    }
 }
 
 /// What of the streams is read.
@@ -128,7 +143,7 @@ impl SyncOptions {
             hosts,
             lock_wait: Duration::ZERO,
             documents: Documents::Make,
-            embedding: Embedding::With(config.embed.clone()),
+            embedding: Embedding::of(&config.embed),
             reading: Reading::New,
             since: None,
             sweep: SweepWhen::Due,

@@ -271,6 +271,10 @@ impl Ends {
     }
 }
 
+fn is_of_embedding(failure: &Failure) -> bool {
+    failure.part.as_deref() == Some(embed::PART)
+}
+
 /// Shows every few seconds that the run lives, with or without a lock.
 ///
 /// # Errors
@@ -389,7 +393,10 @@ async fn finish(cx: &Cx, run: &Arc<Run>, ends: Ends) -> Result<SyncResult, Error
         (Some(reason), _) => (RunStatus::Cancelled, Some(reason.code())),
         (None, []) => (RunStatus::Done, None),
         (None, _) if locked_out => (RunStatus::Failed, Some(Code::SyncInProgress)),
-        (None, _) if result.stored_something() => (RunStatus::Partial, Some(Code::Partial)),
+        // Vectors are made of a mirror that is up to date: that they are late does not undo it.
+        (None, failures) if result.stored_something() || failures.iter().all(is_of_embedding) => {
+            (RunStatus::Partial, Some(Code::Partial))
+        }
         (None, failures) => (RunStatus::Failed, Some(one_code(failures))),
     };
     let end = RunEnd {

@@ -90,9 +90,10 @@ impl Ends {
         });
     }
 
-    /// The targets that were written with news.
-    pub fn written(&self) -> impl Iterator<Item = EntityRef> + '_ {
-        self.written.iter().copied()
+    /// The targets that went through the stages: also where only a set of theirs has news.
+    pub fn not_stale(&self) -> impl Iterator<Item = EntityRef> + '_ {
+        let all = self.targets.iter().copied();
+        all.filter(|of| !self.stale.contains(of))
     }
 
     /// Notes that the one transaction is in.
@@ -240,6 +241,7 @@ pub async fn finish(cx: &Cx, run: &Arc<Run>, mut ends: Ends) -> Result<SyncResul
             "revisions": result.revisions,
             "skipped_stale": result.skipped_stale,
             "documents_regenerated": result.documents_regenerated,
+            "documents_embedded": result.documents_embedded,
             "jobs_done": ends.jobs.done,
         }),
         error_code: result.error_code,

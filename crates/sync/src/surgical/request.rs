@@ -115,6 +115,7 @@ impl SurgicalOptions {
 pub(super) struct Kept {
     pub extent: Extent,
     pub documents: Documents,
+    pub embeds: bool,
     pub events: bool,
 }
 
@@ -126,6 +127,7 @@ impl Kept {
             "targets": targets,
             "preflight_only": self.extent == Extent::PreflightOnly,
             "docs": self.documents == Documents::Make,
+            "embed": self.embeds,
             "events": self.events,
         })
     }
@@ -144,6 +146,7 @@ impl Kept {
             } else {
                 Documents::Leave
             },
+            embeds: says("embed", true),
             events: says("events", true),
         }
     }
@@ -215,10 +218,11 @@ mod tests {
     fn what_a_row_keeps_is_read_again() {
         for extent in [Extent::Whole, Extent::PreflightOnly] {
             for documents in [Documents::Make, Documents::Leave] {
-                for events in [true, false] {
+                for (embeds, events) in [(true, true), (true, false), (false, true), (false, false)] {
                     let kept = Kept {
                         extent,
                         documents,
+                        embeds,
                         events,
                     };
                     assert_eq!(Kept::read(&kept.write(Some("g/p"), &[EntityRef::issue(1)])), kept);

@@ -3,13 +3,13 @@
 use annals_core::RunId;
 use annals_db::Db;
 use annals_db::control::{self, ledger};
-use annals_db::ids::{RunOrigin, RunStatus};
+use annals_db::ids::{EntityStage, RunOrigin, RunStatus};
 use annals_net_adapter::Cx;
 
 use super::request::{Kept, SurgicalOptions};
 use super::run::{Task, drive};
 use crate::engine::resolve;
-use crate::engine::{EntityRef, SyncResult};
+use crate::engine::{Embedding, EntityRef, SyncResult};
 use crate::error::Error;
 use crate::progress::Progress;
 
@@ -51,19 +51,28 @@ pub async fn retry_failed(
         Some(id) => db.read(cx, move |conn| resolve::by_id(conn, id)).await?,
         None => None,
     };
-    let targets: Vec<EntityRef> = failed
-        .into_iter()
-        .map(|(entity_type, iid)| EntityRef { entity_type, iid })
-        .collect();
+    let (mut targets, mut unembedded) = (Vec::new(), Vec::new());
+    for (entity_type, iid, stage) in failed {
+        let of = EntityRef { entity_type, iid };
+        targets.push(of);
+        // Such a target is as the forge has it, so nothing of it will be made anew, and its vectors are owed all the same.
+        if stage == EntityStage::Embed {
+            unembedded.push(of);
+        }
+    }
     let kept = Kept::read(&asked.requested);
     let mut options = options;
     options.sync.origin = RunOrigin::Retry;
     options.sync.documents = kept.documents;
+    if !kept.embeds {
+        options.sync.embedding = Embedding::Leave;
+    }
     options.sync.settings.events &= kept.events;
     let task = Task {
         known,
         targets,
         extent: kept.extent,
+        unembedded,
         parent: Some(parent),
     };
     drive(cx, started, db, task, options, progress).await

@@ -1,5 +1,6 @@
 //! The stages of a surgical run, from its row in the ledger to its result.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use annals_core::{CancelKind, CancelReason, Code, Outcome, Report, RunId};
@@ -8,6 +9,7 @@ use annals_db::control::ledger::put_entity;
 use annals_db::control::{EntityRow, NewRun};
 use annals_db::ids::{EntityStage, EntityStatus, RunMode};
 use annals_net_adapter::{Cx, RegionSpec, Started};
+use annals_search::embed::Embedded;
 
 use super::ending::{self, Ends};
 use super::failure::TargetFailure;
@@ -49,6 +51,7 @@ pub async fn surgical(
         known: Some(known),
         targets: request.targets,
         extent: request.extent,
+        unembedded: Vec::new(),
         parent: None,
     };
     drive(cx, started, db, task, options, progress).await
@@ -69,6 +72,8 @@ pub(super) struct Task {
     pub known: Option<KnownProject>,
     pub targets: Vec<EntityRef>,
     pub extent: Extent,
+    /// Targets whose documents another run has made and could not embed.
+    pub unembedded: Vec<EntityRef>,
     pub parent: Option<RunId>,
 }
 
@@ -79,6 +84,8 @@ pub struct Surgery {
     pub known: KnownProject,
     pub targets: Vec<EntityRef>,
     pub extent: Extent,
+    /// Targets whose documents get their vectors also where nothing is new.
+    pub unembedded: Vec<EntityRef>,
     pub events: Events,
     pub preflight_bytes: u64,
 }
@@ -102,6 +109,7 @@ pub(super) async fn drive(
     let kept = Kept {
         extent: task.extent,
         documents: sync.documents,
+        embeds: sync.embedding != Embedding::Leave,
         events: sync.settings.events,
     };
     let run = Run::new(cx, db, sync, progress, 1)?;
@@ -129,6 +137,7 @@ pub(super) async fn drive(
                 known,
                 targets: task.targets,
                 extent: task.extent,
+                unembedded: task.unembedded,
                 events,
                 preflight_bytes,
             });
@@ -200,34 +209,45 @@ async fn stages(cx: &Cx, surgery: &Arc<Surgery>, ends: &mut Ends) -> Result<(), 
     Ok(())
 }
 
-/// Vectors for exactly the documents that were made here. Nothing of content hangs on them, so a failure is listed, and
-/// what was not embedded stays owed.
+/// Vectors for exactly the documents that were made here, and in a retry for those that the run before could not embed.
+/// Nothing of content hangs on them, so a failure is listed, and what was not embedded stays owed.
 async fn embed(cx: &Cx, surgery: &Arc<Surgery>, ends: &mut Ends) -> Result<(), Error> {
-    if ends.made.regenerated.is_empty() || surgery.run.options.embedding == Embedding::Leave {
+    let mut ids = ends.made.regenerated.clone();
+    if !surgery.unembedded.is_empty() {
+        let (project, of) = (surgery.known.id, surgery.unembedded.clone());
+        ids.extend(
+            surgery
+                .run
+                .db
+                .read(cx, move |conn| documents::of_entities(conn, project, &of))
+                .await?,
+        );
+    }
+    if ids.is_empty() {
         return Ok(());
     }
     let _started = cx.may_start()?;
-    surgery.phase(cx, "embed").await?;
-    let done = engine::embed::exactly(cx, &surgery.run, &ends.made.regenerated).await;
-    let written: Vec<EntityRef> = ends.written().collect();
-    match done {
-        Ok(embedded) => {
-            let failure = embedded.failure.as_ref().map(annals_core::Coded::report);
-            ends.embedded = embedded.embedded;
-            surgery.record_embedded(cx, &written, failure.as_ref()).await?;
-            if let Some(report) = failure {
-                ends.fail("embed", report);
-            }
-            Ok(())
+    let mut total = Embedded::default();
+    let done = match engine::embed::embedder_of(cx, &surgery.run).await {
+        Ok(None) => return Ok(()),
+        Ok(Some(embedder)) => {
+            surgery.phase(cx, "embed").await?;
+            engine::embed::exactly(cx, &surgery.run, &embedder, &ids, &mut total).await
         }
-        Err(error) if stop_of(&error).is_some() => Err(error),
-        Err(error) => {
-            let report = error.report();
-            surgery.record_embedded(cx, &written, Some(&report)).await?;
-            ends.fail("embed", report);
-            Ok(())
-        }
+        Err(error) => Err(error),
+    };
+    ends.embedded = total.embedded;
+    let report = match done {
+        Ok(()) => total.failure.as_ref().map(annals_core::Coded::report),
+        Err(error) if stop_of(&error).is_some() => return Err(error),
+        Err(error) => Some(error.report()),
+    };
+    let of: BTreeSet<EntityRef> = ends.not_stale().chain(surgery.unembedded.iter().copied()).collect();
+    surgery.record_embedded(cx, &of, report.as_ref()).await?;
+    if let Some(report) = report {
+        ends.fail(engine::embed::PART, report);
     }
+    Ok(())
 }
 
 /// Everything that writes content.
@@ -382,8 +402,8 @@ impl Surgery {
         self.record(cx, rows.collect()).await
     }
 
-    async fn record_embedded(&self, cx: &Cx, written: &[EntityRef], report: Option<&Report>) -> Result<(), Error> {
-        let rows = written.iter().map(|of| match report {
+    async fn record_embedded(&self, cx: &Cx, of: &BTreeSet<EntityRef>, report: Option<&Report>) -> Result<(), Error> {
+        let rows = of.iter().map(|of| match report {
             Some(report) => failed(*of, EntityStage::Embed, report),
             None => line(*of, EntityStage::Embed, EntityStatus::Ok),
         });

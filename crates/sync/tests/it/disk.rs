@@ -169,8 +169,18 @@ impl Walk {
     fn chosen(&self, steps: &[Step]) -> Vec<usize> {
         let name = format!("{:?}:{}:", self.lasting, self.failure.name()).to_lowercase();
         if let Ok(asked) = std::env::var(REPLAY) {
-            let at = asked.strip_prefix(&name).and_then(|at| at.parse().ok());
-            return Vec::from_iter(at);
+            let number = asked.rsplit(':').next().and_then(|at| at.parse().ok());
+            let at: usize = number.unwrap_or_else(|| panic!("{REPLAY}={asked} names no step"));
+            assert!(asked.split(':').count() == 3, "{REPLAY}={asked} names no step");
+            if !asked.starts_with(&name) {
+                return Vec::new();
+            }
+            assert!(
+                (1..=steps.len()).contains(&at),
+                "{REPLAY}={asked}: there are {} steps",
+                steps.len()
+            );
+            return vec![at];
         }
         let asked: Option<usize> = std::env::var("ANNALS_DISK_STRIDE")
             .ok()

@@ -19,10 +19,13 @@ use annals_testkit::forge::{SimOptions, Simulator};
 on_every_host!(
     a_run_ends_with_vectors_for_what_it_changed,
     an_embedder_that_is_away_is_a_failure_of_the_run,
+    an_embedder_that_is_away_leaves_an_unchanged_mirror_partial,
     no_embed_leaves_vectors_owed,
+    vectors_by_spelling_are_kept_up_and_not_begun,
+    documents_that_were_given_up_are_told,
 );
 
-fn through(sim: &EmbedderSim) -> Embedding {
+pub fn through(sim: &EmbedderSim) -> Embedding {
     Embedding::With(EmbedSettings {
         provider: EmbedProvider::OpenAi,
         base_url: Some(sim.openai().parse().unwrap()),
@@ -81,6 +84,76 @@ async fn an_embedder_that_is_away_is_a_failure_of_the_run(cx: Cx) {
     let healed = world.sync(&cx).await.unwrap();
     assert!(healed.documents_embedded > 10);
     assert_eq!(world.number(&cx, OWED).await, 0);
+    world.close(&cx).await;
+    let _report = embedder.stop().await;
+}
+
+async fn an_embedder_that_is_away_leaves_an_unchanged_mirror_partial(cx: Cx) {
+    let mut world = World::new(&cx, small(65)).await;
+    let embedder = EmbedderSim::start(&cx).await.unwrap();
+    world.options.embedding = Embedding::Leave;
+    world.sync(&cx).await.unwrap();
+    world.options.embedding = through(&embedder);
+    embedder.plan([Fault::Status(500), Fault::Status(500), Fault::Status(500)]);
+    let Err(Error::Incomplete(incomplete)) = world.sync(&cx).await else {
+        panic!("the failure is told");
+    };
+    assert_eq!(
+        (incomplete.code, incomplete.result.documents_regenerated),
+        (Code::Partial, 0)
+    );
+    assert_eq!(incomplete.failures[0].part.as_deref(), Some("embed"));
+    world.close(&cx).await;
+    let _report = embedder.stop().await;
+}
+
+async fn vectors_by_spelling_are_kept_up_and_not_begun(cx: Cx) {
+    let mut world = World::new(&cx, small(66)).await;
+    let by_default = Embedding::of(&EmbedSettings::default());
+    world.options.embedding = by_default.clone();
+    let (first, events) = world.sync_told(&cx).await;
+    assert_eq!(first.unwrap().documents_embedded, 0);
+    assert!(
+        !events
+            .iter()
+            .any(|event| matches!(event, Event::PhaseStarted { phase: "embed", .. }))
+    );
+    assert_eq!(world.number(&cx, "SELECT count(*) FROM embedding_sets").await, 0);
+    // Somebody begins them.
+    world.options.embedding = Embedding::With(EmbedSettings::default());
+    assert!(world.sync(&cx).await.unwrap().documents_embedded > 10);
+    world.options.embedding = by_default;
+    world
+        .sim
+        .with_state(|state| state.retitle(annals_testkit::forge::Key::issue(1), "another title"));
+    assert!(world.sync(&cx).await.unwrap().documents_embedded > 0);
+    assert_eq!(world.number(&cx, OWED).await, 0);
+    world.close(&cx).await;
+}
+
+async fn documents_that_were_given_up_are_told(cx: Cx) {
+    let mut world = World::new(&cx, small(67)).await;
+    let embedder = EmbedderSim::start(&cx).await.unwrap();
+    world.options.embedding = through(&embedder);
+    world.sync(&cx).await.unwrap();
+    world.sim.with_state(|state| {
+        state.retitle(annals_testkit::forge::Key::issue(1), "poison");
+    });
+    embedder.with_manners(|manners| manners.poison = Some("poison".to_owned()));
+    for _ in 0..3 {
+        assert!(world.sync(&cx).await.is_err(), "a refusal is told when it happens");
+    }
+    embedder.asked();
+    let (given_up, events) = world.sync_told(&cx).await;
+    assert_eq!(given_up.unwrap().status, RunStatus::Done);
+    assert!(embedder.asked().is_empty(), "nobody asks any more");
+    assert!(
+        events.iter().any(|event| matches!(
+            event,
+            Event::Warning { code: Code::EmbeddingFailed, message, .. } if message.contains("annals embed")
+        )),
+        "{events:?}"
+    );
     world.close(&cx).await;
     let _report = embedder.stop().await;
 }

@@ -112,6 +112,11 @@ fn assert_is_model(path: &Path, state: &State, why: &str) {
     }
     let owed: i64 = conn.query_row(sql::OWED, (id,), |row| row.get(0)).unwrap();
     assert_eq!(owed, 0, "{why}: something is still owed");
+    // Not owed and not there would be lost.
+    let bare = "SELECT count(*) FROM documents d WHERE trim(d.title || d.body) <> ''
+                AND NOT EXISTS (SELECT 1 FROM embeddings e WHERE e.document_id = d.id)";
+    let bare: i64 = conn.query_row(bare, (), |row| row.get(0)).unwrap();
+    assert_eq!(bare, 0, "{why}: documents without vectors");
     assert_let_go(path, why);
 }
 

@@ -14,6 +14,7 @@ use std::cell::Cell;
 use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use rusqlite::ffi::{self, sqlite3_file, sqlite3_int64, sqlite3_io_methods, sqlite3_vfs};
@@ -47,12 +48,13 @@ thread_local! {
 
 /// Makes the shim the default VFS, once.
 pub fn install() -> std::io::Result<()> {
-    let mut result = ffi::SQLITE_OK;
+    // Kept beside it: whoever asks again hears how it went.
+    static RESULT: AtomicI32 = AtomicI32::new(ffi::SQLITE_OK);
     ORDINARY.get_or_init(|| {
         // SAFETY: asking for the default VFS also initialises SQLite.
         let ordinary = unsafe { ffi::sqlite3_vfs_find(std::ptr::null()) };
         if ordinary.is_null() {
-            result = ffi::SQLITE_ERROR;
+            RESULT.store(ffi::SQLITE_ERROR, Ordering::Release);
             return Ordinary(ordinary);
         }
         // SAFETY: it is there and stays. What is not replaced here does not look at its first argument beyond the
@@ -69,13 +71,13 @@ pub fn install() -> std::io::Result<()> {
             ..unsafe { *ordinary }
         };
         // SAFETY: a registered VFS must live as long as the process, so it is leaked.
-        result = unsafe { ffi::sqlite3_vfs_register(Box::leak(Box::new(shim)), 1) };
+        let registered = unsafe { ffi::sqlite3_vfs_register(Box::leak(Box::new(shim)), 1) };
+        RESULT.store(registered, Ordering::Release);
         Ordinary(ordinary)
     });
-    if result == ffi::SQLITE_OK {
-        Ok(())
-    } else {
-        Err(std::io::Error::other(format!("SQLite refuses the shim: {result}")))
+    match RESULT.load(Ordering::Acquire) {
+        ffi::SQLITE_OK => Ok(()),
+        result => Err(std::io::Error::other(format!("SQLite refuses the shim: {result}"))),
     }
 }
 

@@ -13,12 +13,12 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use annals_core::config::{Config, ForgeKind, ForgeSettings};
+use annals_core::config::{Config, EmbedSettings, ForgeKind, ForgeSettings};
 use annals_core::{ProjectId, UnixMs};
 use annals_db::control::{Alive, ProcessId};
 use annals_db::{Db, OpenOptions, dump};
 use annals_net_adapter::Cx;
-use annals_sync::{Error, Event, Hosts, Progress, SyncOptions, SyncResult, Target};
+use annals_sync::{Embedding, Error, Event, Hosts, Progress, SyncOptions, SyncResult, Target};
 use annals_testkit::forge::model::{self, sql};
 use annals_testkit::forge::{FaultPlan, GenSpec, SimOptions, Simulator, State, Viewer};
 
@@ -178,6 +178,8 @@ pub fn options_for(sim: &Simulator) -> SyncOptions {
     config.forges.insert("sim".to_owned(), settings);
     let mut options = SyncOptions::new(&config, Hosts::new());
     options.lock_wait = Duration::ZERO;
+    // Whatever the default: every run here ends with its last phase.
+    options.embedding = Embedding::With(EmbedSettings::default());
     options
 }
 

@@ -12,7 +12,7 @@ use crate::common::World;
 on_every_host!(
     surgical_docs_scope_ignores_preexisting_dirty_rows_for_same_entity,
     dirty_scope_correct_on_drained_queue,
-    unrelated_dirty_rows_survive,
+    unrelated_dirty_rows_and_unembedded_documents_survive,
     documents_can_be_left_out,
 );
 
@@ -67,7 +67,7 @@ async fn dirty_scope_correct_on_drained_queue(cx: Cx) {
     world.close(&cx).await;
 }
 
-async fn unrelated_dirty_rows_survive(cx: Cx) {
+async fn unrelated_dirty_rows_and_unembedded_documents_survive(cx: Cx) {
     let world = edited(&cx, 403).await;
     for iid in [5, 6, 2] {
         mark(&cx, &world, iid).await;
@@ -77,8 +77,26 @@ async fn unrelated_dirty_rows_survive(cx: Cx) {
     let spoil = "UPDATE documents SET title = 'spoilt' WHERE kind = 'issue'
                  AND source_id = (SELECT id FROM issues WHERE iid = 5)";
     super::plant(&cx, &world, spoil).await;
-    run(&cx, &world, &super::THREE).await.unwrap();
+    // A document that somebody else will embed, and that has no vector yet.
+    super::plant(
+        &cx,
+        &world,
+        "UPDATE documents SET content_hash = x'00' WHERE kind = 'issue'
+            AND source_id = (SELECT id FROM issues WHERE iid = 6);
+         DELETE FROM embeddings WHERE document_id IN (SELECT document_id FROM embedding_owed)",
+    )
+    .await;
+    let (owed, vectors) = (
+        "SELECT document_id, attempts, anew FROM embedding_owed",
+        "SELECT count(*) FROM embeddings WHERE document_id IN (SELECT document_id FROM embedding_owed)",
+    );
+    let unembedded = rows(&cx, &world, owed).await;
+    assert_eq!((unembedded.len(), world.number(&cx, vectors).await), (1, 0));
+    let result = run(&cx, &world, &super::THREE).await.unwrap();
+    assert!(result.documents_embedded > 0);
     assert_eq!(rows(&cx, &world, QUEUE).await, before);
+    assert_eq!(rows(&cx, &world, owed).await, unembedded);
+    assert_eq!(world.number(&cx, vectors).await, 0);
     assert_eq!(
         world
             .number(&cx, "SELECT count(*) FROM documents WHERE title = 'spoilt'")

@@ -166,7 +166,7 @@ async fn ledger_survives_rollback(cx: Cx) {
 }
 
 /// Whoever knows of no other process of `host` that runs.
-fn of(host: &str, pid: i64) -> Alive {
+pub fn of(host: &str, pid: i64) -> Alive {
     let me = ProcessId {
         host: host.to_owned(),
         pid,

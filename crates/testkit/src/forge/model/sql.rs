@@ -8,11 +8,12 @@ use super::Section;
 /// Finds the local id to bind, from the forge's id of the project as text.
 pub const PROJECT: &str = "SELECT id FROM projects WHERE native_id = ?1";
 
-/// Counts what is still owed, quarantined or waiting to be indexed: a finished mirror has 0. Binds as the queries do.
+/// Counts what is still owed, quarantined, or waiting to be indexed or embedded: a finished mirror has 0. Binds as the queries do.
 pub const OWED: &str = "SELECT
     (SELECT count(*) FROM dependent_jobs WHERE project_id = ?1 AND status <> 'done')
   + (SELECT count(*) FROM quarantine WHERE project_id = ?1 AND resolved_at IS NULL)
-  + (SELECT count(*) FROM dirty_sources)";
+  + (SELECT count(*) FROM dirty_sources)
+  + (SELECT count(*) FROM embedding_owed)";
 
 /// The query that writes the lines of a section.
 #[must_use]
