@@ -4,13 +4,15 @@
 //! mend; and [`Drift`](Finding::Drift), something derived that no longer follows from what it was derived from.
 //!
 //! [`file`] asks SQLite; [`blobs`] hashes every payload again; [`revisions`] walks the history of every subject;
-//! [`rows`] compares entities with their newest revision; [`owed`] looks at cursors, jobs and intervals.
+//! [`rows`] compares entities with their newest revision; [`owed`] looks at cursors, jobs and intervals; [`vectors`]
+//! measures vectors.
 
 pub mod blobs;
 pub mod file;
 pub mod owed;
 pub mod revisions;
 pub mod rows;
+pub mod vectors;
 
 use annals_core::{EntityKind, Iid, ProjectId};
 
@@ -30,7 +32,9 @@ pub struct Defect {
 }
 
 impl Defect {
-    fn corrupt(what: impl Into<String>) -> Self {
+    /// Bytes that are not what was written.
+    #[must_use]
+    pub fn corrupt(what: impl Into<String>) -> Self {
         Self {
             finding: Finding::Corrupt,
             project: None,
@@ -39,7 +43,9 @@ impl Defect {
         }
     }
 
-    fn drift(what: impl Into<String>) -> Self {
+    /// Something derived that no longer follows from what it was derived from.
+    #[must_use]
+    pub fn drift(what: impl Into<String>) -> Self {
         Self {
             finding: Finding::Drift,
             ..Self::corrupt(what)

@@ -11,13 +11,16 @@ const NAMED: usize = 100;
 
 /// Each asks for a project and for what is wrong there.
 const CHECKS: [&str; 5] = [
-    // A cursor that passed every row would skip what is between them.
+    // A cursor that passed every row would skip what is between them. What was put aside has no row, and the cursor
+    // passed it.
     "SELECT c.project_id, 'the cursor of ' || c.stream || ' is ahead of its newest row'
      FROM cursors c
      WHERE c.at > coalesce(CASE c.stream
          WHEN 'issues' THEN (SELECT max(updated_at) FROM issues e WHERE e.project_id = c.project_id)
          WHEN 'merge_requests' THEN (SELECT max(updated_at) FROM merge_requests e WHERE e.project_id = c.project_id)
-         ELSE c.at END, -1)",
+         ELSE c.at END, -1)
+       AND NOT EXISTS (SELECT 1 FROM quarantine q
+                       WHERE q.project_id = c.project_id AND q.stream = c.stream AND q.resolved_at IS NULL)",
     "SELECT j.project_id, 'job ' || j.id || ' is still open for a run that has ended'
      FROM dependent_jobs j LEFT JOIN sync_runs r ON r.run_id = j.scope_run_id
      WHERE j.scope_run_id IS NOT NULL AND j.status IN ('pending', 'claimed')
