@@ -90,9 +90,9 @@ impl Ends {
         });
     }
 
-    /// The targets that were written with news.
-    pub fn written(&self) -> impl Iterator<Item = EntityRef> + '_ {
-        self.written.iter().copied()
+    /// The targets that were not left as stale, whether or not their own rows had news: their sets were stored.
+    pub fn stored(&self) -> impl Iterator<Item = EntityRef> + '_ {
+        self.targets.iter().copied().filter(|of| !self.stale.contains(of))
     }
 
     /// Notes that the one transaction is in.

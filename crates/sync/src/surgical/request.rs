@@ -116,6 +116,7 @@ pub(super) struct Kept {
     pub extent: Extent,
     pub documents: Documents,
     pub events: bool,
+    pub embeds: bool,
 }
 
 impl Kept {
@@ -127,6 +128,7 @@ impl Kept {
             "preflight_only": self.extent == Extent::PreflightOnly,
             "docs": self.documents == Documents::Make,
             "events": self.events,
+            "embed": self.embeds,
         })
     }
 
@@ -145,6 +147,7 @@ impl Kept {
                 Documents::Leave
             },
             events: says("events", true),
+            embeds: says("embed", true),
         }
     }
 }
@@ -215,11 +218,12 @@ mod tests {
     fn what_a_row_keeps_is_read_again() {
         for extent in [Extent::Whole, Extent::PreflightOnly] {
             for documents in [Documents::Make, Documents::Leave] {
-                for events in [true, false] {
+                for (events, embeds) in [(true, true), (true, false), (false, true), (false, false)] {
                     let kept = Kept {
                         extent,
                         documents,
                         events,
+                        embeds,
                     };
                     assert_eq!(Kept::read(&kept.write(Some("g/p"), &[EntityRef::issue(1)])), kept);
                 }
@@ -227,5 +231,6 @@ mod tests {
         }
         let default = Kept::read(&Value::Null);
         assert_eq!((default.extent, default.documents), (Extent::Whole, Documents::Make));
+        assert!(default.events && default.embeds);
     }
 }
