@@ -7,6 +7,7 @@ mod documents;
 mod ingest;
 mod preflight;
 mod retry;
+mod stopped;
 
 use std::num::NonZeroUsize;
 
