@@ -46,7 +46,11 @@ fn verify_exit_19_json_shape_and_repair() {
     let desk = desk();
     desk.sql("UPDATE issues SET updated_at = updated_at - 1000 WHERE iid = 12");
     let ended = desk.run("verify --sample 10");
-    assert_eq!((ended.code, ended.code_of_error().as_str()), (19, "check_failed"), "{ended:?}");
+    assert_eq!(
+        (ended.code, ended.code_of_error().as_str()),
+        (19, "check_failed"),
+        "{ended:?}"
+    );
     let details = ended.error()["details"].clone();
     let mut names = BTreeSet::new();
     leaves(&details, "", &mut names);
@@ -69,16 +73,28 @@ fn verify_exit_19_json_shape_and_repair() {
     ];
     assert_eq!(names, expected.into_iter().map(str::to_owned).collect(), "{details}");
     let findings = details["findings"].as_array().unwrap();
-    let stale = findings.iter().find(|finding| finding["finding"] == "stale_here").unwrap();
+    let stale = findings
+        .iter()
+        .find(|finding| finding["finding"] == "stale_here")
+        .unwrap();
     assert_eq!(
-        (&stale["project"], &stale["entity_type"], &stale["iid"], &stale["repaired"]),
+        (
+            &stale["project"],
+            &stale["entity_type"],
+            &stale["iid"],
+            &stale["repaired"]
+        ),
         (&json!(PROJECT), &json!("issue"), &json!(12), &json!(false)),
         "{details}"
     );
     // A person sees what was found, and the same end.
     let human = desk.run("verify --sample 10 --human");
     assert_eq!(human.code, 19, "{human:?}");
-    assert!(human.stdout.contains("stale_here") && human.stdout.contains("#12"), "{}", human.stdout);
+    assert!(
+        human.stdout.contains("stale_here") && human.stdout.contains("#12"),
+        "{}",
+        human.stdout
+    );
     // The ledger has it too, and the repair mends it.
     let run = details["run_id"].as_str().unwrap();
     let kept = desk.run(&format!("sync-runs --run-id {run}")).data();
@@ -104,7 +120,11 @@ fn verify_local_needs_no_network() {
     );
     desk.sql("UPDATE blobs SET data = x'00' WHERE hash = (SELECT min(hash) FROM blobs)");
     let ended = desk.run("verify --local");
-    assert_eq!((ended.code, ended.code_of_error().as_str()), (19, "check_failed"), "{ended:?}");
+    assert_eq!(
+        (ended.code, ended.code_of_error().as_str()),
+        (19, "check_failed"),
+        "{ended:?}"
+    );
     let details = ended.error()["details"].clone();
     assert_eq!(details["findings"][0]["finding"], "corrupt", "{details}");
     assert_eq!(details["requests"], 0);

@@ -125,10 +125,7 @@ pub(super) fn is_held(
         (None, None) => true,
         (Some(held), Some(new)) => {
             let own_key = held.doc_key == new.doc_key || held.doc_key == format!("{}~{}", new.doc_key, source.id);
-            own_key
-                && held.hash == hash(&new.text)
-                && held.has_columns_of(new)
-                && has_text(conn, held.id, &new.text)?
+            own_key && held.hash == hash(&new.text) && held.has_columns_of(new) && has_text(conn, held.id, &new.text)?
         }
         (Some(_), None) | (None, Some(_)) => false,
     })

@@ -460,7 +460,10 @@ fn a_spoilt_text_is_found_whatever_its_hash_says_and_made_anew() {
         assert_eq!(drifted(), [], "what is owed is no drift");
         assert_eq!(mirror.drain().changed, 1, "{column}");
         assert_eq!(drifted(), [], "{column}");
-        assert_eq!(mirror.text("SELECT body FROM documents WHERE source_id = 1", &[]), "as it was");
+        assert_eq!(
+            mirror.text("SELECT body FROM documents WHERE source_id = 1", &[]),
+            "as it was"
+        );
     }
 }
 
@@ -480,7 +483,10 @@ fn the_index_has_the_documents_and_nothing_else() {
         kind: SourceKind::Issue,
         id: 2,
     };
-    assert_eq!((found.unindexed.as_slice(), found.strays.as_slice()), ([lost].as_slice(), [4711].as_slice()));
+    assert_eq!(
+        (found.unindexed.as_slice(), found.strays.as_slice()),
+        ([lost].as_slice(), [4711].as_slice())
+    );
     assert_eq!(mirror.search("word").total, 1);
     mirror.write(|tx| {
         owe_anew(tx, &found.unindexed)?;

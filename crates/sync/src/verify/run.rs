@@ -117,12 +117,7 @@ async fn body(cx: &Cx, run: &Arc<Verification>, known: Vec<KnownProject>) -> (Fo
     (found, compared.err())
 }
 
-async fn levels(
-    cx: &Cx,
-    run: &Arc<Verification>,
-    known: Vec<KnownProject>,
-    found: &mut Found,
-) -> Result<(), Error> {
+async fn levels(cx: &Cx, run: &Arc<Verification>, known: Vec<KnownProject>, found: &mut Found) -> Result<(), Error> {
     let began = cx.unix_ms();
     let mut sides = Vec::new();
     if run.options.reach == Reach::Forge {
@@ -163,8 +158,8 @@ async fn levels(
         let again = Box::pin(look_again(cx, run, &sides, &found.findings)).await?;
         for finding in &mut found.findings {
             // Damage that cannot be seen any more was not mended here, but covered.
-            finding.repaired = finding.finding != Finding::Corrupt
-                && !again.iter().any(|left| left.is_about_the_same(finding));
+            finding.repaired =
+                finding.finding != Finding::Corrupt && !again.iter().any(|left| left.is_about_the_same(finding));
         }
     }
     Ok(())

@@ -432,13 +432,17 @@ async fn verify_repair_mends_the_others_of_a_batch(cx: Cx) {
     };
     let result = look(&cx, &world, options).await;
     // Beside those of the entities there may be one of the cursor, which is of no entity.
-    let left = result.findings.iter().filter(|finding| !finding.repaired && finding.iid.is_some());
+    let left = result
+        .findings
+        .iter()
+        .filter(|finding| !finding.repaired && finding.iid.is_some());
     let left: Vec<_> = left.map(named).collect();
     assert_eq!(
         left,
         [(Finding::StaleHere, Some(EntityKind::Issue), Some(5), String::new())]
     );
-    let runs = "SELECT group_concat(status) FROM (SELECT status FROM sync_runs WHERE mode = 'surgical' ORDER BY status)";
+    let runs =
+        "SELECT group_concat(status) FROM (SELECT status FROM sync_runs WHERE mode = 'surgical' ORDER BY status)";
     assert_eq!(world.text(&cx, runs).await.as_deref(), Some("done,failed"));
     world.close(&cx).await;
 }
@@ -451,12 +455,7 @@ async fn verify_keeps_its_findings_when_the_forge_fails(cx: Cx) {
         "UPDATE blobs SET data = x'00' WHERE hash = (SELECT min(hash) FROM blobs)",
     )
     .await;
-    tamper(
-        &cx,
-        &world,
-        "UPDATE issues SET iid = iid + 1000 WHERE iid = 7",
-    )
-    .await;
+    tamper(&cx, &world, "UPDATE issues SET iid = iid + 1000 WHERE iid = 7").await;
     // The index can still be read, and then the token is refused.
     let plan = FaultPlan::none().with(Rule::new(Fault::Unauthorized, "*/issues/5", When::Always));
     world.sim.set_faults(plan);
@@ -466,7 +465,10 @@ async fn verify_keeps_its_findings_when_the_forge_fails(cx: Cx) {
     };
     assert_eq!(cause.code().as_str(), "auth_rejected");
     let found: BTreeSet<_> = result.findings.iter().map(|finding| finding.finding).collect();
-    assert!(found.contains(&Finding::Corrupt) && found.contains(&Finding::MissingHere), "{found:?}");
+    assert!(
+        found.contains(&Finding::Corrupt) && found.contains(&Finding::MissingHere),
+        "{found:?}"
+    );
     assert_eq!(result.bound, None);
     let report = Error::Unverified { cause, result }.report();
     assert_eq!(report.code.as_str(), "auth_rejected");
@@ -498,7 +500,11 @@ async fn verify_leaves_out_what_alone_cannot_be_had(cx: Cx) {
         [(Finding::Differs, Some(EntityKind::Issue), Some(4), "title".to_owned())],
         "the others were compared all the same"
     );
-    let left_out: Vec<_> = result.levels.iter().map(|level| (level.level, level.left_out)).collect();
+    let left_out: Vec<_> = result
+        .levels
+        .iter()
+        .map(|level| (level.level, level.left_out))
+        .collect();
     assert_eq!(
         left_out,
         [
@@ -536,9 +542,9 @@ async fn verify_compares_beside_damage(cx: Cx) {
     .await;
     tamper(&cx, &world, "UPDATE issues SET revision_id = NULL WHERE iid = 6").await;
     assert!(world.sim.with_state(|state| {
-        [4, 5].iter().all(|iid| {
-            state.edit_quietly(Key::issue(*iid), |issue| issue.head.title = "Other".to_owned())
-        })
+        [4, 5]
+            .iter()
+            .all(|iid| state.edit_quietly(Key::issue(*iid), |issue| issue.head.title = "Other".to_owned()))
     }));
     let result = look(&cx, &world, thorough(&world)).await;
     let found: BTreeSet<_> = result.findings.iter().map(named).collect();
@@ -568,9 +574,14 @@ async fn verify_names_damaged_pages(cx: Cx) {
     let path = world.place.path.clone();
     let (root, size): (u64, u64) = {
         let conn = rusqlite::Connection::open(&path).unwrap();
-        conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())).unwrap();
+        conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))
+            .unwrap();
         let root: i64 = conn
-            .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'revisions'", (), |row| row.get(0))
+            .query_row(
+                "SELECT rootpage FROM sqlite_schema WHERE name = 'revisions'",
+                (),
+                |row| row.get(0),
+            )
             .unwrap();
         let size: i64 = conn.query_row("PRAGMA page_size", (), |row| row.get(0)).unwrap();
         (root.unsigned_abs(), size.unsigned_abs())
@@ -592,11 +603,15 @@ async fn verify_names_damaged_pages(cx: Cx) {
         .map(|finding| finding.detail.as_str())
         .collect();
     assert!(
-        said.iter().any(|detail| detail.starts_with("the revisions cannot be read to the end")),
+        said.iter()
+            .any(|detail| detail.starts_with("the revisions cannot be read to the end")),
         "{said:?}"
     );
     // Others went on: what SQLite itself says of the pages is told too.
-    assert!(said.iter().any(|detail| !detail.contains("cannot be read to the end")), "{said:?}");
+    assert!(
+        said.iter().any(|detail| !detail.contains("cannot be read to the end")),
+        "{said:?}"
+    );
     let _closed = world.db.close(&cx).await;
     let _report = world.sim.stop().await;
 }

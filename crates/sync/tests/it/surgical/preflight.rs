@@ -65,9 +65,8 @@ async fn a_surgical_run_brings_its_targets_and_tells_its_stages(cx: Cx) {
         .filter(|event| matches!(event, Event::SetStored { .. }))
         .count();
     assert_eq!(sets, 11);
-    let stages = |of: &str| {
-        ["preflight", "ingest", "dependents", "documents", "embed"].map(|stage| format!("{of} {stage} ok"))
-    };
+    let stages =
+        |of: &str| ["preflight", "ingest", "dependents", "documents", "embed"].map(|stage| format!("{of} {stage} ok"));
     let rows = ledger(&cx, &world, &result.run_id).await;
     for of in ["issue 2", "issue 3", "issue 7", "merge_request 1"] {
         assert!(stages(of).iter().all(|stage| rows.contains(stage)), "{rows:?}");

@@ -109,7 +109,10 @@ impl Bench {
         report.clean().unwrap();
         report.outcome.ok().unwrap().unwrap();
         bench.expected.both = bench.heal(&file, "undisturbed");
-        assert_ne!(bench.expected.synced, bench.expected.both, "nothing tells the two apart");
+        assert_ne!(
+            bench.expected.synced, bench.expected.both,
+            "nothing tells the two apart"
+        );
         bench
     }
 
