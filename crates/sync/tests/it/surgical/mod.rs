@@ -4,6 +4,7 @@
 
 mod dependents;
 mod documents;
+mod embed;
 mod ingest;
 mod preflight;
 mod retry;
