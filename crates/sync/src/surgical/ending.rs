@@ -90,8 +90,8 @@ impl Ends {
         });
     }
 
-    /// The targets that were not left as stale, whether or not their own rows had news: their sets were stored.
-    pub fn stored(&self) -> impl Iterator<Item = EntityRef> + '_ {
+    /// The targets that were not left as stale, also those whose sets alone had news.
+    pub fn written(&self) -> impl Iterator<Item = EntityRef> + '_ {
         self.targets.iter().copied().filter(|of| !self.stale.contains(of))
     }
 

@@ -116,7 +116,6 @@ pub(super) struct Kept {
     pub extent: Extent,
     pub documents: Documents,
     pub events: bool,
-    pub embeds: bool,
 }
 
 impl Kept {
@@ -128,7 +127,6 @@ impl Kept {
             "preflight_only": self.extent == Extent::PreflightOnly,
             "docs": self.documents == Documents::Make,
             "events": self.events,
-            "embed": self.embeds,
         })
     }
 
@@ -147,7 +145,6 @@ impl Kept {
                 Documents::Leave
             },
             events: says("events", true),
-            embeds: says("embed", true),
         }
     }
 }
@@ -218,12 +215,11 @@ mod tests {
     fn what_a_row_keeps_is_read_again() {
         for extent in [Extent::Whole, Extent::PreflightOnly] {
             for documents in [Documents::Make, Documents::Leave] {
-                for (events, embeds) in [(true, true), (true, false), (false, true), (false, false)] {
+                for events in [true, false] {
                     let kept = Kept {
                         extent,
                         documents,
                         events,
-                        embeds,
                     };
                     assert_eq!(Kept::read(&kept.write(Some("g/p"), &[EntityRef::issue(1)])), kept);
                 }
@@ -231,6 +227,5 @@ mod tests {
         }
         let default = Kept::read(&Value::Null);
         assert_eq!((default.extent, default.documents), (Extent::Whole, Documents::Make));
-        assert!(default.events && default.embeds);
     }
 }

@@ -9,7 +9,7 @@ use annals_net_adapter::Cx;
 use super::request::{Kept, SurgicalOptions};
 use super::run::{Task, drive};
 use crate::engine::resolve;
-use crate::engine::{Embedding, EntityRef, SyncResult};
+use crate::engine::{EntityRef, SyncResult};
 use crate::error::Error;
 use crate::progress::Progress;
 
@@ -60,9 +60,6 @@ pub async fn retry_failed(
     options.sync.origin = RunOrigin::Retry;
     options.sync.documents = kept.documents;
     options.sync.settings.events &= kept.events;
-    if !kept.embeds {
-        options.sync.embedding = Embedding::Leave;
-    }
     let task = Task {
         known,
         targets,

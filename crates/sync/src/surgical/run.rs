@@ -103,7 +103,6 @@ pub(super) async fn drive(
         extent: task.extent,
         documents: sync.documents,
         events: sync.settings.events,
-        embeds: matches!(sync.embedding, Embedding::With(_)),
     };
     let run = Run::new(cx, db, sync, progress, 1)?;
     let row = NewRun {
@@ -210,12 +209,12 @@ async fn embed(cx: &Cx, surgery: &Arc<Surgery>, ends: &mut Ends) -> Result<(), E
     let _started = cx.may_start()?;
     surgery.phase(cx, "embed").await?;
     let done = engine::embed::exactly(cx, &surgery.run, &ends.made.regenerated).await;
-    let stored: Vec<EntityRef> = ends.stored().collect();
+    let written: Vec<EntityRef> = ends.written().collect();
     match done {
         Ok(embedded) => {
             let failure = embedded.failure.as_ref().map(annals_core::Coded::report);
             ends.embedded = embedded.embedded;
-            surgery.record_embedded(cx, &stored, failure.as_ref()).await?;
+            surgery.record_embedded(cx, &written, failure.as_ref()).await?;
             if let Some(report) = failure {
                 ends.fail("embed", report);
             }
@@ -224,7 +223,7 @@ async fn embed(cx: &Cx, surgery: &Arc<Surgery>, ends: &mut Ends) -> Result<(), E
         Err(error) if stop_of(&error).is_some() => Err(error),
         Err(error) => {
             let report = error.report();
-            surgery.record_embedded(cx, &stored, Some(&report)).await?;
+            surgery.record_embedded(cx, &written, Some(&report)).await?;
             ends.fail("embed", report);
             Ok(())
         }

@@ -4,9 +4,9 @@
 
 mod dependents;
 mod documents;
-mod embed;
 mod ingest;
 mod preflight;
+mod recorded;
 mod retry;
 mod stopped;
 

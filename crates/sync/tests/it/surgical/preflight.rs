@@ -54,7 +54,7 @@ async fn a_surgical_run_brings_its_targets_and_tells_its_stages(cx: Cx) {
             _ => None,
         })
         .collect();
-    assert_eq!(phases, ["preflight", "ingest", "dependents", "documents", "embed"]);
+    assert_eq!(phases, ["preflight", "ingest", "dependents", "documents"]);
     assert!(matches!(told.first(), Some(Event::RunStarted { .. })), "{told:?}");
     assert!(
         matches!(told.last(), Some(Event::RunFinished { status: "done", .. })),
@@ -65,13 +65,12 @@ async fn a_surgical_run_brings_its_targets_and_tells_its_stages(cx: Cx) {
         .filter(|event| matches!(event, Event::SetStored { .. }))
         .count();
     assert_eq!(sets, 11);
-    let stages =
-        |of: &str| ["preflight", "ingest", "dependents", "documents", "embed"].map(|stage| format!("{of} {stage} ok"));
+    let stages = |of: &str| ["preflight", "ingest", "dependents", "documents"].map(|stage| format!("{of} {stage} ok"));
     let rows = ledger(&cx, &world, &result.run_id).await;
     for of in ["issue 2", "issue 3", "issue 7", "merge_request 1"] {
         assert!(stages(of).iter().all(|stage| rows.contains(stage)), "{rows:?}");
     }
-    assert_eq!(rows.len(), 20, "{rows:?}");
+    assert_eq!(rows.len(), 16, "{rows:?}");
     world.assert_whole(&cx, "everything that had changed was named").await;
     assert_eq!(world.number(&cx, "SELECT count(*) FROM dirty_sources").await, 0);
     world.close(&cx).await;
