@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use annals_core::{CancelReason, Code, Outcome, UnixMs};
 use annals_db::Db;
+use annals_db::check::MORE;
 use annals_db::control::{self, NewRun, RunEnd};
 use annals_db::ids::{Finding, RunMode, RunStatus};
 use annals_net_adapter::{CancelKind, Cx, RegionSpec};
@@ -156,10 +157,20 @@ async fn levels(cx: &Cx, run: &Arc<Verification>, known: Vec<KnownProject>, foun
         }
         run.phase(None, "verify again");
         let again = Box::pin(look_again(cx, run, &sides, &found.findings)).await?;
+        let is_cut = again.iter().any(|left| left.detail.ends_with(MORE));
         for finding in &mut found.findings {
             // Damage that cannot be seen any more was not mended here, but covered.
-            finding.repaired =
-                finding.finding != Finding::Corrupt && !again.iter().any(|left| left.is_about_the_same(finding));
+            // Nor is one mended that is only not among the first any more.
+            let is_certain = match finding.finding {
+                Finding::Corrupt => false,
+                Finding::Drift => !is_cut,
+                Finding::MissingHere
+                | Finding::MissingThere
+                | Finding::StaleHere
+                | Finding::Differs
+                | Finding::SetDiffers => true,
+            };
+            finding.repaired = is_certain && !again.iter().any(|left| left.is_about_the_same(finding));
         }
     }
     Ok(())
