@@ -27,8 +27,9 @@ use crate::progress::{Event, Progress};
 ///
 /// # Errors
 /// [`Error::Findings`] when something is wrong and was not mended, with everything that was found;
-/// [`Error::Unverified`] when it could not go on, with what it had found by then; [`Error::Cancelled`]; before it begins, [`Error::Target`], [`Error::UnknownProject`] or
-/// [`Error::AmbiguousProject`]; a failure of a forge or of the file.
+/// [`Error::Unverified`] when it could not go on, with what it had found by then; [`Error::Cancelled`]; before it
+/// begins, [`Error::Target`], [`Error::UnknownProject`] or [`Error::AmbiguousProject`]; a failure of a forge or of the
+/// file.
 ///
 /// # Cancel safety
 /// Nothing is written but the run's own row and what a repair mends, each whole or not at all. The run is recorded
