@@ -93,6 +93,14 @@ pub enum Error {
     /// A verification found what is wrong and was not mended.
     #[error("{} of {} findings are left", .0.left(), .0.findings.len())]
     Findings(Box<VerifyResult>),
+    /// A verification could not go on, and had found something by then.
+    #[error("{cause}; before that {} findings were made", .result.findings.len())]
+    Unverified {
+        /// Why it could not go on.
+        cause: Box<Self>,
+        /// What it had found.
+        result: Box<VerifyResult>,
+    },
     /// The run was asked to stop. What it had stored stays; the next run goes on from there.
     #[error("the sync was cancelled: {reason}")]
     Cancelled {
@@ -199,6 +207,7 @@ impl Error {
             Self::Search(error) => Coded::code(error),
             Self::Incomplete(incomplete) => incomplete.code,
             Self::Findings(_) => Code::CheckFailed,
+            Self::Unverified { cause, .. } => cause.code(),
             Self::Cancelled { reason, .. } => reason.code(),
             Self::Unfinished(_) => Code::Deadline,
             Self::Panicked(message) => message.code(),
@@ -230,6 +239,7 @@ impl Error {
             Self::Search(error) => error.report(),
             Self::Incomplete(incomplete) => self.describe(incomplete),
             Self::Findings(result) => result.describe(Report::new(self.code(), self.to_string())),
+            Self::Unverified { cause, result } => result.describe(cause.report()),
             Self::Cancelled { result, .. } => {
                 let report = Report::new(self.code(), self.to_string());
                 match result {

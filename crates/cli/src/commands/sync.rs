@@ -571,7 +571,10 @@ fn show(result: &SyncResult, page: &mut Page) {
             sum(|stream| stream.written).into(),
             sum(|stream| stream.quarantined).into(),
             project.jobs.done.to_string().into(),
-            (project.jobs.pending + project.jobs.failed).to_string().into(),
+            // What a surgical run left was aborted for it, and is owed again to whoever comes next.
+            (project.jobs.pending + project.jobs.failed + project.jobs.aborted)
+                .to_string()
+                .into(),
         ]);
     }
     if !result.projects.is_empty() {

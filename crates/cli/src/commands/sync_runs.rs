@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use annals_core::{Code, Report, RunId};
+use annals_db::Db;
 use annals_db::ids::RunStatus;
 use annals_db::read::{self, Run as RunRow, RunDetail, Visibility};
 use annals_net_adapter::{Cx, Slice};
@@ -11,6 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::either::Either;
+use super::sync_surgical::Again;
 use super::{Conduct, Run, sync};
 use crate::error::Error;
 use crate::output::page::{counted, one_line};
@@ -140,14 +142,46 @@ impl Run for Args {
 async fn retry(cx: &Cx, session: &Session, parent: RunId) -> Result<Reply<<Args as Run>::Data>, Error> {
     let options = SurgicalOptions::new(session.sync_options()?);
     let db = session.mirror_to_write(cx, session.auto_migrate()).await?;
+    let of = parent.clone();
     let ended = sync::watched(cx, session, &db, &[], async |cx: &Cx, progress| {
-        annals_sync::retry_failed(cx, &db, parent, options, progress).await
+        annals_sync::retry_failed(cx, &db, of, options, progress).await
     });
-    let ended = ended.await;
+    let ended = match ended.await {
+        Err(Error::Told(report)) => Err(next_steps(cx, &db, &parent, *report).await.into()),
+        ended => ended,
+    };
     let closed = db.close(cx).await;
     let (result, warnings) = ended?;
     closed.map_err(|error| session.about_mirror(&error))?;
     Ok(sync::answer(session, result, warnings).map(Either::Right))
+}
+
+/// A failure of a retry because of another sync: the next step is the same retry, and no sync of everything.
+fn behind_another(parent: &RunId, mut report: Report) -> Report {
+    if report.code == Code::SyncInProgress {
+        for action in &mut report.actions {
+            if action.starts_with("annals sync --") {
+                *action = format!("annals sync-runs --run-id {parent} --retry-failed");
+            }
+        }
+    }
+    report
+}
+
+/// The failure of a retry, with next steps that are about what it was about.
+async fn next_steps(cx: &Cx, db: &Db, parent: &RunId, report: Report) -> Report {
+    let report = behind_another(parent, report);
+    let run = report.details.get("run_id").and_then(Value::as_str);
+    let Some(run) = run.map(|id| RunId(id.to_owned())) else {
+        return report;
+    };
+    // The retry has kept what it was asked for. That it cannot be read now is no news beside the failure.
+    let kept = db.read(cx, move |conn| read::run(conn, &Visibility::all(), &run)).await;
+    let kept = kept.ok().flatten();
+    match kept.and_then(|detail| Again::of_kept(&detail.run.requested)) {
+        Some((again, targets)) => again.without_failed(report, &targets),
+        None => report,
+    }
 }
 
 /// Whether a run that has no end has no process either.
@@ -322,5 +356,20 @@ impl One {
             ]);
         }
         table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_retry_behind_another_sync_offers_the_retry() {
+        let held = Report::new(Code::SyncInProgress, "held");
+        assert!(held.actions.iter().any(|action| action.starts_with("annals sync --")));
+        let told = behind_another(&RunId("01a1".to_owned()), held);
+        let retry = "annals sync-runs --run-id 01a1 --retry-failed".to_owned();
+        assert!(told.actions.contains(&retry), "{:?}", told.actions);
+        assert!(!told.actions.iter().any(|action| action.starts_with("annals sync --")));
     }
 }

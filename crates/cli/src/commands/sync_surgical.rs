@@ -141,8 +141,29 @@ pub struct Again {
 }
 
 impl Again {
+    /// How to say again what the row of a run keeps of its request, and what it was about.
+    pub fn of_kept(requested: &Value) -> Option<(Self, Vec<EntityRef>)> {
+        let project = requested.get("project")?.as_str()?.to_owned();
+        let targets = requested.get("targets")?.as_array()?.iter().filter_map(read).collect();
+        let says = |name: &str, default| requested.get(name).and_then(Value::as_bool).unwrap_or(default);
+        let docs = says("docs", true);
+        let flags = [
+            ("--preflight-only", says("preflight_only", false)),
+            ("--no-docs", !docs),
+            // Without documents there is nothing to embed, and the flags go together.
+            ("--no-embed", !docs || !says("embed", true)),
+            ("--no-events", !says("events", true)),
+        ];
+        let flags = flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag);
+        let again = Self {
+            project,
+            flags: flags.collect(),
+        };
+        Some((again, targets))
+    }
+
     /// A failed preflight, with the command for those of its targets that could be had.
-    fn without_failed(&self, mut report: Report, targets: &[EntityRef]) -> Report {
+    pub fn without_failed(&self, mut report: Report, targets: &[EntityRef]) -> Report {
         let failures = report.details.get("failures").and_then(Value::as_array);
         let failed: Vec<EntityRef> = failures.into_iter().flatten().filter_map(read).collect();
         let left = targets.iter().copied().filter(|target| !failed.contains(target));

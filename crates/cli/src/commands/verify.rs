@@ -130,7 +130,11 @@ async fn targets(cx: &Cx, session: &Session) -> Result<Vec<Target>, Error> {
 
 /// The end of a verification that is not clean: a person sees what was found first.
 fn failed(cx: &Cx, session: &Session, forges: &[crate::tokens::Forge], error: &annals_sync::Error) -> Error {
-    if let annals_sync::Error::Findings(result) = error
+    let found = match error {
+        annals_sync::Error::Findings(result) | annals_sync::Error::Unverified { result, .. } => Some(result),
+        _ => None,
+    };
+    if let Some(result) = found
         && session.out.mode == Mode::Human
         && let Err(unseen) = session.out.page(cx, |page| show(result, page))
     {
@@ -141,7 +145,14 @@ fn failed(cx: &Cx, session: &Session, forges: &[crate::tokens::Forge], error: &a
             reason: reason.clone(),
             details: None,
         },
-        None => sync::told(session, forges, error),
+        // What ended it comes first, with what to do about it; what was found is beside it.
+        None => match error {
+            annals_sync::Error::Unverified { cause, result } => match sync::told(session, forges, cause) {
+                Error::Told(report) => result.describe(*report).into(),
+                ended => ended,
+            },
+            _ => sync::told(session, forges, error),
+        },
     }
 }
 

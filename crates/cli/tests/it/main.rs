@@ -35,3 +35,4 @@ mod store;
 mod surgical;
 mod sync;
 mod usage;
+mod verify;

@@ -193,6 +193,10 @@ fn preflight_failure_json_golden_and_exit_6() {
             },
         })
     );
+    // A retry is about those that failed alone, so no target is left to be named without them.
+    let again = desk.run(&format!("sync-runs --run-id {run} --retry-failed")).error();
+    assert_eq!(again["details"]["total"], 2, "{again}");
+    assert_eq!(again["actions"].as_array().unwrap().len(), 1, "{again}");
     // Both next steps run as they stand: the first fails alike, the second works.
     for (action, code) in error["actions"].as_array().unwrap().iter().zip([6, 0]) {
         let words = action.as_str().unwrap().split(' ').skip(1);
@@ -262,4 +266,41 @@ fn a_run_that_is_unknown_or_active_is_not_tried_again() {
         (21, "run_active"),
         "{ended:?}"
     );
+}
+
+#[test]
+fn a_failed_retry_offers_what_could_be_had() {
+    let (desk, _) = desk_of(None);
+    // Two fail, and one of them is there when they are tried again.
+    let ended = surgical(&desk, "--issue 9998 9999 --no-docs --no-embed --no-events");
+    assert_eq!(ended.code, 6, "{ended:?}");
+    let run = ended.error()["details"]["run_id"].as_str().unwrap().to_owned();
+    desk.sql("UPDATE sync_run_entities SET iid = 12 WHERE iid = 9998");
+    let error = desk.run(&format!("sync-runs --run-id {run} --retry-failed")).error();
+    let retry = error["details"]["run_id"].as_str().unwrap();
+    assert_ne!(retry, run);
+    assert_eq!(
+        error["actions"],
+        json!([
+            format!("annals sync-runs --run-id {retry} --retry-failed"),
+            "annals sync -p annals-sample/tidewater --issue 12 --no-docs --no-embed --no-events",
+        ])
+    );
+    let words = error["actions"][1].as_str().unwrap().split(' ').skip(1);
+    let ended = desk.run_words(words);
+    assert_eq!(ended.code, 0, "{ended:?}");
+}
+
+#[test]
+fn what_a_run_left_is_shown_as_owed() {
+    let (desk, _) = desk_of(None);
+    desk.sql(
+        "CREATE TRIGGER planted BEFORE UPDATE ON dependent_jobs WHEN NEW.status = 'done'
+         BEGIN SELECT RAISE(ABORT, 'planted'); END",
+    );
+    let ended = surgical(&desk, "--issue 12 39 --human");
+    assert_ne!(ended.code, 0, "{ended:?}");
+    let row = ended.stdout.lines().find(|line| line.contains(PROJECT)).unwrap();
+    let owed: u64 = row.split_whitespace().next_back().unwrap().parse().unwrap();
+    assert!(owed > 0, "{row}");
 }

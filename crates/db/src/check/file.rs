@@ -2,11 +2,8 @@
 
 use rusqlite::Connection;
 
-use super::Defect;
+use super::{Defect, NAMED, first_of};
 use crate::Error;
-
-/// How many problems of one kind are named; a file with more is as damaged.
-const NAMED: usize = 100;
 
 /// Checks every page, index and constraint.
 ///
@@ -44,5 +41,5 @@ pub fn foreign_keys(conn: &Connection) -> Result<Vec<Defect>, Error> {
             "row{row} of {table} refers to a row of {parent} that is not there"
         )))
     })?;
-    Ok(rows.take(NAMED).collect::<Result<_, _>>()?)
+    first_of("rows without their parent", rows)
 }

@@ -3,12 +3,9 @@
 use annals_core::ProjectId;
 use rusqlite::Connection;
 
-use super::Defect;
+use super::{Defect, first_of};
 use crate::Error;
 use crate::ids::SubjectKind;
-
-/// How many defects of one kind are named.
-const NAMED: usize = 100;
 
 /// Walks every chain.
 ///
@@ -30,7 +27,7 @@ pub fn chains(conn: &Connection) -> Result<Vec<Defect>, Error> {
             "revision {seq} of {kind} {id} does not follow the one before it"
         )))
     })?;
-    Ok(rows.take(NAMED).collect::<Result<_, _>>()?)
+    first_of("revisions", rows)
 }
 
 /// Finds subjects that do not point at their newest revision, or whose newest revision says gone when they are not.
@@ -61,9 +58,8 @@ pub fn newest(conn: &Connection) -> Result<Vec<Defect>, Error> {
             let what = format!("{kind} {id} does not agree with its newest revision");
             Ok(Defect::drift(what).of(Some(ProjectId(project))))
         })?;
-        for defect in rows.take(NAMED) {
-            defects.push(defect?);
-        }
+        let kind = format!("the newest revision of {kind}s");
+        defects.extend(first_of(&kind, rows)?);
     }
     Ok(defects)
 }

@@ -117,7 +117,7 @@ mod tests {
     use crate::read::tables_of;
 
     /// Tables that tell how the mirroring went, not what was mirrored.
-    const CONTROL: [&str; 8] = [
+    const CONTROL: [&str; 9] = [
         "http_validators",
         "store_openers",
         "sweep_seen",
@@ -126,6 +126,7 @@ mod tests {
         "sync_run_entities",
         "sync_run_streams",
         "sync_runs",
+        "verify_findings",
     ];
 
     #[test]

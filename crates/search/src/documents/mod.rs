@@ -5,7 +5,7 @@
 //! documents and index entries, and [`rebuild`] makes all of them anew.
 //!
 //! Read [`render`] for what a document holds, `store` for how it is written, then [`drain`] and [`rebuild`].
-//! [`check_page`] compares what is held with what would be rendered.
+//! [`check_page`] compares what is held with what would be rendered, [`check_index`] the index with what is held.
 
 mod check;
 mod discussion;
@@ -15,7 +15,7 @@ mod rebuild;
 mod render;
 mod store;
 
-pub use check::{Checked, check_page};
+pub use check::{Checked, IndexChecked, check_index, check_page, remove_strays};
 pub use drain::{Drained, DrainedExactly, drain, drain_exactly, drain_page};
-pub use rebuild::{Rebuilt, owe_everything, rebuild};
+pub use rebuild::{Rebuilt, owe_anew, owe_everything, rebuild};
 pub use render::{Flags, Rendered, Source, Text, render};

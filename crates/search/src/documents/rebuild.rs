@@ -1,10 +1,12 @@
 //! Making every document anew, offline, from the rows of the mirror.
 
+use annals_db::work::dirty;
 use annals_db::{Db, WriteTx};
 use annals_net_adapter::Cx;
 use rusqlite::params;
 
 use super::drain::{Drained, drain};
+use super::render::Source;
 use crate::Error;
 use crate::index::{Fts5, TextIndex};
 
@@ -52,6 +54,16 @@ pub fn owe_everything(tx: &WriteTx<'_>, index: &dyn TextIndex) -> Result<(), ann
     )?
     .execute(params![REBUILD, tx.now().0])?;
     Ok(())
+}
+
+/// Owes the documents of these sources and their entries of the text index, whatever they are like now.
+///
+/// # Errors
+/// A failure of the file; `tx` must then be undone.
+pub fn owe_anew(tx: &WriteTx<'_>, sources: &[Source]) -> Result<(), annals_db::Error> {
+    sources
+        .iter()
+        .try_for_each(|source| dirty::mark(tx, source.kind, source.id, REBUILD))
 }
 
 /// Makes every document and the whole text index anew, without the network.

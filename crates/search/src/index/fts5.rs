@@ -22,6 +22,36 @@ const MARK: char = 'λ';
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Fts5;
 
+impl Fts5 {
+    /// The rows of documents that have no entry, but for those whose text was removed on purpose.
+    ///
+    /// # Errors
+    /// A failure of the file.
+    pub(crate) fn unindexed(conn: &Connection) -> Result<Vec<i64>, annals_db::Error> {
+        ids(
+            conn,
+            "SELECT id FROM documents WHERE flags & 2 = 0 AND id NOT IN (SELECT rowid FROM documents_fts) ORDER BY id",
+        )
+    }
+
+    /// Entries that belong to no document.
+    ///
+    /// # Errors
+    /// A failure of the file.
+    pub(crate) fn strays(conn: &Connection) -> Result<Vec<i64>, annals_db::Error> {
+        ids(
+            conn,
+            "SELECT rowid FROM documents_fts WHERE rowid NOT IN (SELECT id FROM documents) ORDER BY rowid",
+        )
+    }
+}
+
+fn ids(conn: &Connection, sql: &str) -> Result<Vec<i64>, annals_db::Error> {
+    let mut select = conn.prepare_cached(sql)?;
+    let ids = select.query_map((), |row| row.get(0))?;
+    Ok(ids.collect::<Result<_, _>>()?)
+}
+
 impl TextIndex for Fts5 {
     fn put(&self, tx: &WriteTx<'_>, id: i64, text: &Text) -> Result<(), annals_db::Error> {
         self.remove(tx, id)?;

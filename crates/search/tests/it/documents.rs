@@ -8,7 +8,9 @@ use annals_db::WriteTx;
 use annals_db::content::{LabelIn, mark_entity_gone, upsert_label};
 use annals_db::ids::{GoneReason, SourceKind, State};
 use annals_db::work::dirty;
-use annals_search::documents::{Flags, Rendered, Source, Text, owe_everything, render};
+use annals_search::documents::{
+    Flags, Rendered, Source, Text, check_index, check_page, owe_anew, owe_everything, remove_strays, render,
+};
 use annals_search::index::{Found, Fts5, Scope, TextIndex};
 use annals_search::query::Term;
 use rusqlite::Connection;
@@ -435,4 +437,62 @@ fn a_drain_takes_more_than_one_page() {
     assert_eq!(first.sources, 200);
     assert_eq!(mirror.drain().sources, 250);
     assert_eq!(mirror.search("many").total, 450);
+}
+
+#[test]
+fn a_spoilt_text_is_found_whatever_its_hash_says_and_made_anew() {
+    let mirror = Mirror::new();
+    mirror.issue(&issue(1, "One", "as it was"));
+    mirror.issue(&issue(2, "Two", ""));
+    mirror.drain();
+    let drifted = || check_page(&mirror.conn, SourceKind::Issue, 0, 100).unwrap().drifted;
+    assert_eq!(drifted(), []);
+    for column in ["title", "body", "meta"] {
+        let spoil = format!("UPDATE documents SET {column} = 'spoilt' WHERE source_id = 1");
+        assert_eq!(mirror.conn.execute(&spoil, []).unwrap(), 1);
+        let found = drifted();
+        let spoilt = Source {
+            kind: SourceKind::Issue,
+            id: 1,
+        };
+        assert_eq!(found, [spoilt], "{column}");
+        mirror.write(|tx| owe_anew(tx, &found));
+        assert_eq!(drifted(), [], "what is owed is no drift");
+        assert_eq!(mirror.drain().changed, 1, "{column}");
+        assert_eq!(drifted(), [], "{column}");
+        assert_eq!(
+            mirror.text("SELECT body FROM documents WHERE source_id = 1", &[]),
+            "as it was"
+        );
+    }
+}
+
+#[test]
+fn the_index_has_the_documents_and_nothing_else() {
+    let mirror = Mirror::new();
+    mirror.issue(&issue(1, "One word", ""));
+    mirror.issue(&issue(2, "Another word", ""));
+    mirror.drain();
+    let clean = check_index(&mirror.conn).unwrap();
+    assert_eq!((clean.documents, clean.unindexed.len(), clean.strays.len()), (2, 0, 0));
+    let spoil = "DELETE FROM documents_fts WHERE rowid = (SELECT id FROM documents WHERE source_id = 2);
+                 INSERT INTO documents_fts (rowid, title, body, meta) VALUES (4711, 'stray', '', '');";
+    mirror.conn.execute_batch(spoil).unwrap();
+    let found = check_index(&mirror.conn).unwrap();
+    let lost = Source {
+        kind: SourceKind::Issue,
+        id: 2,
+    };
+    assert_eq!(
+        (found.unindexed.as_slice(), found.strays.as_slice()),
+        ([lost].as_slice(), [4711].as_slice())
+    );
+    assert_eq!(mirror.search("word").total, 1);
+    mirror.write(|tx| {
+        owe_anew(tx, &found.unindexed)?;
+        remove_strays(tx)
+    });
+    mirror.drain();
+    assert_eq!(check_index(&mirror.conn).unwrap(), clean);
+    assert_eq!(mirror.search("word").total, 2);
 }

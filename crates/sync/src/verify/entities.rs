@@ -17,7 +17,7 @@ use crate::engine::writer;
 use crate::error::Error;
 use crate::forge::budget::ByteBudget;
 use crate::forge::meter::Meter;
-use crate::forge::{Answer, Forge, SetKey, Via};
+use crate::forge::{Answer, Forge, ForgeError, SetKey, Via};
 
 /// Entities fetched at once; the host's own limits are below.
 const AT_ONCE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
@@ -40,48 +40,58 @@ pub struct Comparison {
     pub sample: LevelResult,
     pub deep: LevelResult,
     pub findings: Vec<Named>,
+    /// What stood in the way of the rest: the forge, the file, or a request to stop.
+    pub ended_by: Option<Error>,
 }
 
-/// Fetches and compares entities.
-///
-/// # Errors
-/// The forge's, if it stands in the way of everything; a failure of the file.
+impl Comparison {
+    fn new() -> Self {
+        Self {
+            sample: LevelResult::new(Level::Sample),
+            deep: LevelResult::new(Level::Deep),
+            findings: Vec::new(),
+            ended_by: None,
+        }
+    }
+}
+
+/// Fetches and compares entities. What one of them cannot be fetched or read for is no word about the others, and no
+/// finding: it is left out.
 ///
 /// # Cancel safety
 /// Nothing is written; a drain lets what is being fetched finish and starts no other.
-pub async fn compare(cx: &Cx, side: &Arc<Side>, chosen: Vec<Shown>, depth: Depth) -> Result<Comparison, Error> {
-    let mut all = Comparison {
-        sample: LevelResult::new(Level::Sample),
-        deep: LevelResult::new(Level::Deep),
-        findings: Vec::new(),
-    };
+pub async fn compare(cx: &Cx, side: &Arc<Side>, chosen: Vec<Shown>, depth: Depth) -> Comparison {
+    let mut all = Comparison::new();
     let shared = side.clone();
     let outcomes = map_bounded(cx, AT_ONCE, chosen, move |cx, shown| {
         let side = shared.clone();
         async move { Box::pin(one(&cx, &side, shown, depth)).await }
     });
     for outcome in outcomes.await {
-        match outcome {
+        let error = match outcome {
             Outcome::Ok(one) => {
                 all.sample.add(&one.sample);
                 all.deep.add(&one.deep);
                 all.findings.extend(one.findings);
+                continue;
             }
-            Outcome::Err(error) => return Err(error),
-            Outcome::Cancelled(reason) => return Err(annals_core::Cancelled(reason).into()),
-            Outcome::Panicked(message) => return Err(message.into()),
-        }
+            Outcome::Err(error) => error,
+            Outcome::Cancelled(reason) => annals_core::Cancelled(reason).into(),
+            Outcome::Panicked(message) => message.into(),
+        };
+        all.ended_by.get_or_insert(error);
     }
-    Ok(all)
+    all
+}
+
+/// Whether a failure is that of one thing that was asked for. What stands in the way of everything is not.
+pub fn is_of_one(error: &ForgeError) -> bool {
+    error.stop().is_none() && !error.is_outage()
 }
 
 async fn one(cx: &Cx, side: &Side, shown: Shown, depth: Depth) -> Result<Comparison, Error> {
     let _started = cx.may_start()?;
-    let mut result = Comparison {
-        sample: LevelResult::new(Level::Sample),
-        deep: LevelResult::new(Level::Deep),
-        findings: Vec::new(),
-    };
+    let mut result = Comparison::new();
     let named =
         |finding, detail: String| Named::of_entity((side.id, &side.path), (shown.kind, shown.iid), finding, detail);
     result.sample.checked = 1;
@@ -90,7 +100,15 @@ async fn one(cx: &Cx, side: &Side, shown: Shown, depth: Depth) -> Result<Compari
         flight: &flight,
         meter: &side.meter,
     };
-    let row = match side.forge.one(cx, via, &side.native, shown.kind, shown.iid).await? {
+    let answer = match side.forge.one(cx, via, &side.native, shown.kind, shown.iid).await {
+        Ok(answer) => answer,
+        Err(error) if is_of_one(&error) => {
+            result.sample.left_out = 1;
+            return Ok(result);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let row = match answer {
         Answer::New(Ok(row)) => row,
         Answer::New(Err(bad)) => {
             let detail = format!("the forge shows what cannot be read: {}", bad.message);
@@ -120,11 +138,14 @@ async fn one(cx: &Cx, side: &Side, shown: Shown, depth: Depth) -> Result<Compari
         result.sample.left_out = 1;
         return Ok(result);
     }
-    let project = side.id;
-    let compared = side
-        .db
-        .rehearse(cx, move |tx| rehearsal::entity(tx, project, &row))
-        .await?;
+    let (project, at) = (side.id, row.at);
+    let rehearsed = side.db.rehearse(cx, move |tx| rehearsal::entity(tx, project, &row));
+    let compared = match rehearsed.await {
+        Ok(compared) => compared,
+        // The file's own level has named what is damaged.
+        Err(annals_db::Error::Corrupt { .. }) => Compared::Owed,
+        Err(error) => return Err(error.into()),
+    };
     drop(flight);
     match compared {
         Compared::Same => {}
@@ -137,10 +158,12 @@ async fn one(cx: &Cx, side: &Side, shown: Shown, depth: Depth) -> Result<Compari
             result.findings.push(named(Finding::StaleHere, detail));
         }
         Compared::Differs { fields, here, there } => {
-            let finding = named(
-                Finding::Differs,
-                format!("of the same age, but for {}", fields.join(", ")),
-            );
+            let detail = if fields.is_empty() {
+                "of the same age, but not the same".to_owned()
+            } else {
+                format!("of the same age, but for {}", fields.join(", "))
+            };
+            let finding = named(Finding::Differs, detail);
             result.findings.push(Named {
                 fields,
                 local: here,
@@ -152,8 +175,30 @@ async fn one(cx: &Cx, side: &Side, shown: Shown, depth: Depth) -> Result<Compari
     result.sample.findings = result.findings.len() as u64;
     if depth == Depth::Sets && result.findings.is_empty() {
         Box::pin(sets(cx, side, shown, &mut result)).await?;
+        // They were fetched one after another: what was written in between at the forge is no finding.
+        if !result.findings.is_empty() && !is_still(cx, side, shown, at).await? {
+            result.deep.left_out += result.deep.findings;
+            result.deep.findings = 0;
+            result.findings.clear();
+        }
     }
     Ok(result)
+}
+
+/// Whether an entity is at the forge as old as it was.
+async fn is_still(cx: &Cx, side: &Side, shown: Shown, at: Option<UnixMs>) -> Result<bool, Error> {
+    let _started = cx.may_start()?;
+    let flight = side.budget.flight();
+    let via = Via {
+        flight: &flight,
+        meter: &side.meter,
+    };
+    match side.forge.one(cx, via, &side.native, shown.kind, shown.iid).await {
+        Ok(Answer::New(Ok(row))) => Ok(row.at == at),
+        Ok(_) => Ok(false),
+        Err(error) if is_of_one(&error) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn sets(cx: &Cx, side: &Side, shown: Shown, result: &mut Comparison) -> Result<(), Error> {
@@ -171,15 +216,24 @@ async fn sets(cx: &Cx, side: &Side, shown: Shown, result: &mut Comparison) -> Re
             flight: &flight,
             meter: &side.meter,
         };
-        let Answer::New(answer) = side.forge.set(cx, via, &side.native, &key, None).await? else {
-            result.deep.left_out += 1;
-            continue;
+        let answer = match side.forge.set(cx, via, &side.native, &key, None).await {
+            Ok(Answer::New(answer)) => answer,
+            // A set over the limit, say, which a sync does not store either.
+            Err(error) if !is_of_one(&error) => return Err(error.into()),
+            Ok(_) | Err(_) => {
+                result.deep.left_out += 1;
+                continue;
+            }
         };
         let (project, job) = (side.id, *kind);
-        let written = side
+        let rehearsed = side
             .db
-            .rehearse(cx, move |tx| rehearsal::set(tx, project, entity, &answer, job))
-            .await?;
+            .rehearse(cx, move |tx| rehearsal::set(tx, project, entity, &answer, job));
+        let written = match rehearsed.await {
+            Ok(written) => written,
+            Err(annals_db::Error::Corrupt { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
         drop(flight);
         match written {
             Some(0) => {}

@@ -10,7 +10,7 @@ use annals_db::ids::{Finding, Pass};
 use annals_db::work::{cursor, quarantine};
 use annals_net_adapter::{Cx, map_bounded};
 
-use super::entities::Side;
+use super::entities::{Side, is_of_one};
 use super::finding::{Level, LevelResult, Named};
 use super::sample;
 use crate::error::Error;
@@ -24,6 +24,8 @@ const AT_ONCE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
 pub struct Compared {
     pub level: LevelResult,
     pub findings: Vec<Named>,
+    /// What stood in the way of the rest.
+    pub ended_by: Option<Error>,
 }
 
 /// Reads the index of a kind and compares.
@@ -37,7 +39,11 @@ pub async fn compare(cx: &Cx, side: &Arc<Side>, kind: EntityKind) -> Result<Comp
     let mut level = LevelResult::new(Level::Index);
     let mut findings = Vec::new();
     let Some(there) = read(cx, side, kind).await? else {
-        return Ok(Compared { level, findings });
+        return Ok(Compared {
+            level,
+            findings,
+            ended_by: None,
+        });
     };
     level.checked = there.len() as u64;
     let named = |iid, finding, detail: &str| Named::of_entity((side.id, &side.path), (kind, iid), finding, detail);
@@ -61,17 +67,30 @@ pub async fn compare(cx: &Cx, side: &Arc<Side>, kind: EntityKind) -> Result<Comp
         let side = shared.clone();
         async move { Ok::<_, Error>((iid, ask(&cx, &side, kind, iid).await?)) }
     });
+    let mut ended_by = None;
     for outcome in asked.await {
-        match outcome {
-            Outcome::Ok((iid, Some(why))) => findings.push(named(iid, Finding::MissingThere, &why)),
-            Outcome::Ok((_, None)) => {}
-            Outcome::Err(error) => return Err(error),
-            Outcome::Cancelled(reason) => return Err(annals_core::Cancelled(reason).into()),
-            Outcome::Panicked(message) => return Err(message.into()),
-        }
+        let error = match outcome {
+            Outcome::Ok((iid, Asked::Gone(why))) => {
+                findings.push(named(iid, Finding::MissingThere, &why));
+                continue;
+            }
+            Outcome::Ok((_, Asked::LeftOut)) => {
+                level.left_out += 1;
+                continue;
+            }
+            Outcome::Ok((_, Asked::There)) => continue,
+            Outcome::Err(error) => error,
+            Outcome::Cancelled(reason) => annals_core::Cancelled(reason).into(),
+            Outcome::Panicked(message) => message.into(),
+        };
+        ended_by.get_or_insert(error);
     }
     level.findings = findings.len() as u64;
-    Ok(Compared { level, findings })
+    Ok(Compared {
+        level,
+        findings,
+        ended_by,
+    })
 }
 
 /// Everything the index names; none if the forge does not show one.
@@ -153,18 +172,29 @@ async fn here(cx: &Cx, side: &Side, kind: EntityKind, entries: Vec<IndexEntry>) 
     Ok(found.await?)
 }
 
-/// Why an entity that the index does not name is gone; none if it can be read after all.
-async fn ask(cx: &Cx, side: &Side, kind: EntityKind, iid: Iid) -> Result<Option<String>, Error> {
+/// What the forge says of an entity that its index does not name.
+enum Asked {
+    /// It can be read after all.
+    There,
+    /// It is gone, and why.
+    Gone(String),
+    /// It is hidden from this token, or cannot be had just now: nothing can be said.
+    LeftOut,
+}
+
+async fn ask(cx: &Cx, side: &Side, kind: EntityKind, iid: Iid) -> Result<Asked, Error> {
     let _started = cx.may_start()?;
     let flight = side.budget.flight();
     let via = Via {
         flight: &flight,
         meter: &side.meter,
     };
-    Ok(match side.forge.one(cx, via, &side.native, kind, iid).await? {
-        Answer::New(_) | Answer::NotModified => None,
-        Answer::Gone(reason) => Some(format!("the forge answers that it is {reason}")),
-        Answer::Moved(to) => Some(format!("the forge answers that it is {to} now")),
-        Answer::Hidden => Some("the forge does not show it to this token".to_owned()),
+    Ok(match side.forge.one(cx, via, &side.native, kind, iid).await {
+        Ok(Answer::New(_) | Answer::NotModified) => Asked::There,
+        Ok(Answer::Gone(reason)) => Asked::Gone(format!("the forge answers that it is {reason}")),
+        Ok(Answer::Moved(to)) => Asked::Gone(format!("the forge answers that it is {to} now")),
+        Ok(Answer::Hidden) => Asked::LeftOut,
+        Err(error) if is_of_one(&error) => Asked::LeftOut,
+        Err(error) => return Err(error.into()),
     })
 }

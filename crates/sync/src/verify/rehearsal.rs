@@ -29,7 +29,7 @@ pub enum Compared {
     },
     /// It has the same age and other content.
     Differs {
-        /// Which fields.
+        /// Which fields; none where the state that is here is damaged.
         fields: Vec<String>,
         /// The state of the file.
         here: Option<Hash>,
@@ -81,7 +81,12 @@ pub fn entity(tx: &WriteTx<'_>, project: ProjectId, row: &Row) -> Result<Compare
         Change::Changed => {
             let after = newest(tx, entity)?;
             Ok(Compared::Differs {
-                fields: fields(&before.read(tx)?, &after.read(tx)?),
+                fields: match (before.read(tx), after.read(tx)) {
+                    (Ok(before), Ok(after)) => fields(&before, &after),
+                    // That they differ is certain; in what cannot be said where one of them is damaged.
+                    (Err(Error::Corrupt { .. }), _) | (_, Err(Error::Corrupt { .. })) => Vec::new(),
+                    (Err(error), _) | (_, Err(error)) => return Err(error),
+                },
                 here: Some(before.state),
                 there: Some(after.state),
             })

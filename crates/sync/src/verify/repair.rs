@@ -1,4 +1,4 @@
-//! Making findings good: entities through surgical sync, what is gone through a sweep, documents from their rows.
+//! Making findings good: entities through surgical sync, what is gone through a sweep, what is derived from its rows.
 //!
 //! Nothing is believed: what was mended is looked at again by the level that had found it, and counts only if that has
 //! no finding any more. Damage to the file itself is never mended.
@@ -7,16 +7,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use annals_db::Db;
+use annals_db::check::vectors;
 use annals_db::ids::Finding;
-use annals_db::work::dirty;
 use annals_net_adapter::Cx;
-use annals_search::documents::{Source, drain};
+use annals_search::documents::{drain, owe_anew, remove_strays};
 
 use super::entities::Side;
 use super::finding::Named;
+use super::local::Derived;
 use super::options::VerifyOptions;
 use crate::engine::ending::stop_of;
-use crate::engine::{EntityRef, SweepWhen, SyncOptions, Target, sync};
+use crate::engine::{EntityRef, SweepWhen, SyncOptions, SyncResult, Target, sync};
 use crate::error::Error;
 use crate::progress::Progress;
 use crate::surgical::{Extent, Request, SurgicalOptions, surgical};
@@ -24,23 +25,30 @@ use crate::surgical::{Extent, Request, SurgicalOptions, surgical};
 /// The most entities of one surgical run.
 const BATCH: usize = 100;
 
-/// Makes documents that have drifted anew from their rows.
+/// Makes what was derived inside the file, and has drifted, anew: documents, their entries of the text index. Vectors
+/// are owed to whoever embeds next.
 ///
 /// # Errors
 /// A failure of the file, or a cancellation.
 ///
 /// # Cancel safety
 /// They are owed in one transaction; whoever drains next makes what is left.
-pub async fn documents(cx: &Cx, db: &Db, drifted: &[Source]) -> Result<(), Error> {
-    if drifted.is_empty() {
+pub async fn derived(cx: &Cx, db: &Db, derived: Derived) -> Result<(), Error> {
+    let Derived {
+        documents,
+        has_strays,
+        vectors: misfits,
+    } = derived;
+    if documents.is_empty() && misfits.is_empty() && !has_strays {
         return Ok(());
     }
     let _started = cx.may_start()?;
-    let sources = drifted.to_vec();
     let owed = db.write(cx, move |tx| {
-        sources
-            .iter()
-            .try_for_each(|source| dirty::mark(tx, source.kind, source.id, "verify"))
+        owe_anew(tx, &documents)?;
+        if has_strays {
+            remove_strays(tx)?;
+        }
+        misfits.iter().try_for_each(|misfit| vectors::owe_anew(tx, misfit))
     });
     owed.await?;
     drain(cx, db).await?;
@@ -83,11 +91,20 @@ pub async fn entities(
     .collect();
     for batch in broken.chunks(BATCH) {
         let _started = cx.may_start()?;
-        let Ok(request) = Request::new(Target::Id(side.id), batch.iter().copied(), Extent::Whole) else {
-            continue;
+        let mended = Box::pin(together(cx, side, options, batch, progress)).await;
+        // All or none would let one that cannot be had keep all others from being mended.
+        let left: Vec<EntityRef> = match &mended {
+            Err(Error::Preflight(failed)) => {
+                let failed: BTreeSet<EntityRef> = failed.failures.iter().map(|failure| failure.target).collect();
+                batch.iter().copied().filter(|of| !failed.contains(of)).collect()
+            }
+            _ => Vec::new(),
         };
-        let surgery = SurgicalOptions::new(options.sync.clone());
-        go_on(Box::pin(surgical(cx, &side.db, request, surgery, progress.clone())).await)?;
+        go_on(mended)?;
+        if !left.is_empty() {
+            let _started = cx.may_start()?;
+            go_on(Box::pin(together(cx, side, options, &left, progress)).await)?;
+        }
     }
     if !of(&[Finding::MissingThere]).is_empty() {
         let _started = cx.may_start()?;
@@ -98,6 +115,19 @@ pub async fn entities(
         go_on(Box::pin(sync(cx, &side.db, vec![Target::Id(side.id)], options, progress.clone())).await)?;
     }
     Ok(())
+}
+
+/// Stores these entities as the forge has them: all, or none.
+async fn together(
+    cx: &Cx,
+    side: &Side,
+    options: &VerifyOptions,
+    targets: &[EntityRef],
+    progress: &Progress,
+) -> Result<SyncResult, Error> {
+    let request = Request::new(Target::Id(side.id), targets.iter().copied(), Extent::Whole)?;
+    let surgery = SurgicalOptions::new(options.sync.clone());
+    surgical(cx, &side.db, request, surgery, progress.clone()).await
 }
 
 /// What could not be mended stays a finding; only a stop ends the repair.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use annals_core::{CancelReason, Code, Outcome, UnixMs};
 use annals_db::Db;
+use annals_db::check::MORE;
 use annals_db::control::{self, NewRun, RunEnd};
 use annals_db::ids::{Finding, RunMode, RunStatus};
 use annals_net_adapter::{CancelKind, Cx, RegionSpec};
@@ -26,8 +27,9 @@ use crate::progress::{Event, Progress};
 ///
 /// # Errors
 /// [`Error::Findings`] when something is wrong and was not mended, with everything that was found;
-/// [`Error::Cancelled`]; before it begins, [`Error::Target`], [`Error::UnknownProject`] or
-/// [`Error::AmbiguousProject`]; a failure of a forge or of the file.
+/// [`Error::Unverified`] when it could not go on, with what it had found by then; [`Error::Cancelled`]; before it
+/// begins, [`Error::Target`], [`Error::UnknownProject`] or [`Error::AmbiguousProject`]; a failure of a forge or of the
+/// file.
 ///
 /// # Cancel safety
 /// Nothing is written but the run's own row and what a repair mends, each whole or not at all. The run is recorded
@@ -60,15 +62,15 @@ pub async fn verify(
     run::begin(cx, started, &run.run, row).await?;
     let region = cx.region(RegionSpec::collect_all("verify.run"), |cx| {
         let run = run.clone();
-        async move { Box::pin(body(&cx, &run, known)).await }
+        async move { Ok::<_, Error>(Box::pin(body(&cx, &run, known)).await) }
     });
-    let outcome = match region.await.body {
-        Outcome::Ok(result) => Ok(result),
-        Outcome::Err(error) => Err(error),
-        Outcome::Cancelled(reason) => Err(annals_core::Cancelled(reason).into()),
-        Outcome::Panicked(message) => Err(message.into()),
+    let (found, ended_by) = match region.await.body {
+        Outcome::Ok(ended) => ended,
+        Outcome::Err(error) => (Found::default(), Some(error)),
+        Outcome::Cancelled(reason) => (Found::default(), Some(annals_core::Cancelled(reason).into())),
+        Outcome::Panicked(message) => (Found::default(), Some(message.into())),
     };
-    finish(cx, &run, outcome).await
+    finish(cx, &run, found, ended_by).await
 }
 
 /// What every part of a verification shares.
@@ -105,14 +107,19 @@ fn known(resolved: Vec<Resolved>) -> Result<Vec<KnownProject>, Error> {
     known.collect()
 }
 
-async fn body(cx: &Cx, run: &Arc<Verification>, known: Vec<KnownProject>) -> Result<VerifyResult, Error> {
-    let heartbeat = run::heartbeat(cx, &run.run)?;
-    let compared = Box::pin(levels(cx, run, known)).await;
+/// What was found, also where something kept the run from its end.
+async fn body(cx: &Cx, run: &Arc<Verification>, known: Vec<KnownProject>) -> (Found, Option<Error>) {
+    let mut found = Found::default();
+    let heartbeat = match run::heartbeat(cx, &run.run) {
+        Ok(heartbeat) => heartbeat,
+        Err(error) => return (found, Some(error)),
+    };
+    let compared = Box::pin(levels(cx, run, known, &mut found)).await;
     heartbeat.cancel(CancelReason::new(CancelKind::User, "verify.run", cx.now()));
-    compared
+    (found, compared.err())
 }
 
-async fn levels(cx: &Cx, run: &Arc<Verification>, known: Vec<KnownProject>) -> Result<VerifyResult, Error> {
+async fn levels(cx: &Cx, run: &Arc<Verification>, known: Vec<KnownProject>, found: &mut Found) -> Result<(), Error> {
     let began = cx.unix_ms();
     let mut sides = Vec::new();
     if run.options.reach == Reach::Forge {
@@ -131,17 +138,14 @@ async fn levels(cx: &Cx, run: &Arc<Verification>, known: Vec<KnownProject>) -> R
     }
     run.phase(None, "local");
     let local = local::look(cx, &run.run.db).await?;
-    let mut found = Found {
-        levels: vec![local.level],
-        findings: local.findings,
-    };
+    found.add(local.level, local.findings);
     for side in &sides {
         let chosen = chosen(cx, run, side).await?;
-        Box::pin(forge(cx, run, side, chosen, &mut found)).await?;
+        Box::pin(forge(cx, run, side, chosen, found)).await?;
     }
     if run.options.repair == Repair::Mend && !found.findings.is_empty() {
         run.phase(None, "repair");
-        repair::documents(cx, &run.run.db, &local.drifted).await?;
+        repair::derived(cx, &run.run.db, local.derived).await?;
         for side in &sides {
             Box::pin(repair::entities(
                 cx,
@@ -154,14 +158,27 @@ async fn levels(cx: &Cx, run: &Arc<Verification>, known: Vec<KnownProject>) -> R
         }
         run.phase(None, "verify again");
         let again = Box::pin(look_again(cx, run, &sides, &found.findings)).await?;
+        let is_cut = again.iter().any(|left| left.detail.ends_with(MORE));
         for finding in &mut found.findings {
-            finding.repaired = !again.iter().any(|left| left.is_about_the_same(finding));
+            // Damage that cannot be seen any more was not mended here, but covered.
+            // Nor is one mended that is only not among the first any more.
+            let is_certain = match finding.finding {
+                Finding::Corrupt => false,
+                Finding::Drift => !is_cut,
+                Finding::MissingHere
+                | Finding::MissingThere
+                | Finding::StaleHere
+                | Finding::Differs
+                | Finding::SetDiffers => true,
+            };
+            finding.repaired = is_certain && !again.iter().any(|left| left.is_about_the_same(finding));
         }
     }
-    Ok(result(run, found.levels, found.findings))
+    Ok(())
 }
 
 /// What was found so far.
+#[derive(Default)]
 struct Found {
     levels: Vec<LevelResult>,
     findings: Vec<Named>,
@@ -194,9 +211,12 @@ async fn forge(
     for kind in run.options.kinds() {
         let compared = Box::pin(index::compare(cx, side, kind)).await?;
         found.add(compared.level, compared.findings);
+        if let Some(error) = compared.ended_by {
+            return Err(error);
+        }
     }
     run.phase(Some(&side.path), "sample");
-    let compared = Box::pin(entities::compare(cx, side, chosen, run.options.depth)).await?;
+    let compared = Box::pin(entities::compare(cx, side, chosen, run.options.depth)).await;
     let (deep, rest) = compared
         .findings
         .into_iter()
@@ -205,7 +225,7 @@ async fn forge(
     if run.options.depth == Depth::Sets {
         found.add(compared.deep, deep);
     }
-    Ok(())
+    compared.ended_by.map_or(Ok(()), Err)
 }
 
 /// What is still wrong with what was mended.
@@ -216,8 +236,8 @@ async fn look_again(
     findings: &[Named],
 ) -> Result<Vec<Named>, Error> {
     let mut found = Found {
-        levels: Vec::new(),
         findings: local::look(cx, &run.run.db).await?.findings,
+        ..Found::default()
     };
     for side in sides {
         let of = findings.iter().filter(|finding| finding.id == Some(side.id));
@@ -256,7 +276,7 @@ async fn chosen(cx: &Cx, run: &Arc<Verification>, side: &Side) -> Result<Vec<Sho
     Ok(sample::choose(&shown.await?, run.options.sample, run.options.seed))
 }
 
-fn result(run: &Verification, levels: Vec<LevelResult>, findings: Vec<Named>) -> VerifyResult {
+fn result(run: &Verification, Found { levels, findings }: Found) -> VerifyResult {
     let sample = levels.iter().find(|level| level.level == Level::Sample);
     VerifyResult {
         run_id: run.run.run_id.clone(),
@@ -271,29 +291,33 @@ fn result(run: &Verification, levels: Vec<LevelResult>, findings: Vec<Named>) ->
 }
 
 /// Closes the run, however it went.
-async fn finish(cx: &Cx, run: &Arc<Verification>, outcome: Result<VerifyResult, Error>) -> Result<VerifyResult, Error> {
-    let (status, code) = match &outcome {
-        Ok(result) if result.left() == 0 => (RunStatus::Done, None),
-        Ok(_) => (RunStatus::Done, Some(Code::CheckFailed)),
-        Err(error) => match stop_of(error) {
+async fn finish(
+    cx: &Cx,
+    run: &Arc<Verification>,
+    found: Found,
+    ended_by: Option<Error>,
+) -> Result<VerifyResult, Error> {
+    let mut result = result(run, found);
+    if ended_by.is_some() {
+        // What is left of a sample after the one that ended it proves nothing.
+        result.bound = None;
+    }
+    let (status, code) = match &ended_by {
+        None if result.left() == 0 => (RunStatus::Done, None),
+        None => (RunStatus::Done, Some(Code::CheckFailed)),
+        Some(error) => match stop_of(error) {
             Some(stop) => (RunStatus::Cancelled, Some(stop.reason().code())),
             None => (RunStatus::Failed, Some(error.code())),
         },
     };
-    let (rows, counters) = match &outcome {
-        Ok(result) => (
-            result.findings.iter().map(Named::row).collect(),
-            json!({
-                "requests": result.requests,
-                "findings": result.findings.len(),
-                "repaired": result.repaired,
-            }),
-        ),
-        Err(_) => (Vec::new(), json!({ "requests": run.run.meter.requests() })),
-    };
+    let rows: Vec<_> = result.findings.iter().map(Named::row).collect();
     let end = RunEnd {
         status,
-        counters,
+        counters: json!({
+            "requests": result.requests,
+            "findings": result.findings.len(),
+            "repaired": result.repaired,
+        }),
         error_code: code,
         error: None,
     };
@@ -312,11 +336,19 @@ async fn finish(cx: &Cx, run: &Arc<Verification>, outcome: Result<VerifyResult, 
         run_id: run.run.run_id.clone(),
         status: status.as_str(),
     });
-    let result = outcome?;
-    closed?;
-    if result.left() == 0 {
-        Ok(result)
-    } else {
-        Err(Error::Findings(Box::new(result)))
+    match ended_by {
+        Some(error) if stop_of(&error).is_some() || result.findings.is_empty() => Err(error),
+        Some(error) => Err(Error::Unverified {
+            cause: Box::new(error),
+            result: Box::new(result),
+        }),
+        None => {
+            closed?;
+            if result.left() == 0 {
+                Ok(result)
+            } else {
+                Err(Error::Findings(Box::new(result)))
+            }
+        }
     }
 }

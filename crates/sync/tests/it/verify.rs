@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 
 use annals_core::EntityKind;
 use annals_db::ids::Finding;
+use annals_db::{Db, OpenOptions};
 use annals_net_adapter::{Cx, on_every_host};
 use annals_sync::verify::{Depth, Level, Named, Reach, Repair, SampleSize, VerifyOptions, VerifyResult, verify};
 use annals_sync::{Error, Progress};
-use annals_testkit::forge::Key;
+use annals_testkit::forge::{Fault, FaultPlan, Key, Rule, When};
 
-use crate::common::{World, small};
+use crate::common::{World, process, small};
 
 on_every_host!(
     verify_clean_reports_bound,
@@ -27,6 +28,14 @@ on_every_host!(
     verify_ignores_moving_entities,
     verify_exit_19_when_left,
     a_rehearsal_leaves_the_file_as_it_was,
+    verify_repair_makes_derived_data_anew,
+    verify_repair_mends_the_others_of_a_batch,
+    verify_keeps_its_findings_when_the_forge_fails,
+    verify_leaves_out_what_alone_cannot_be_had,
+    verify_says_nothing_of_what_is_hidden,
+    verify_compares_beside_damage,
+    verify_names_damaged_pages,
+    a_cursor_beyond_what_was_put_aside_is_no_drift,
 );
 
 /// Everything, fetched and compared with its sets.
@@ -270,7 +279,23 @@ async fn verify_finds_drift(cx: Cx) {
     for (sql, says) in [
         (
             "UPDATE documents SET state = 'closed' WHERE id = (SELECT min(id) FROM documents WHERE state = 'open')",
-            "the document of",
+            "is not what its rows give",
+        ),
+        (
+            "UPDATE documents SET body = 'spoilt' WHERE id = (SELECT min(id) FROM documents)",
+            "is not what its rows give",
+        ),
+        (
+            "DELETE FROM documents_fts WHERE rowid = (SELECT min(id) FROM documents)",
+            "is not in the text index",
+        ),
+        (
+            "INSERT INTO documents_fts (rowid, title, body, meta) VALUES (4711, 'stray', '', '')",
+            "belong to no document",
+        ),
+        (
+            "UPDATE embeddings SET vector = x'00000000' WHERE id = (SELECT min(id) FROM embeddings)",
+            "has 1 numbers",
         ),
         (
             "UPDATE cursors SET at = at + 1000 WHERE stream = 'issues'",
@@ -359,5 +384,254 @@ async fn a_rehearsal_leaves_the_file_as_it_was(cx: Cx) {
     let before = world.raw_dump(&cx).await;
     look(&cx, &world, thorough(&world)).await;
     assert!(world.raw_dump(&cx).await == before, "a verification wrote content");
+    world.close(&cx).await;
+}
+
+async fn verify_repair_makes_derived_data_anew(cx: Cx) {
+    let world = mirrored(&cx, 84).await;
+    let whole = world.canonical_dump(&cx).await;
+    for sql in [
+        "UPDATE documents SET title = 'spoilt' WHERE id = (SELECT min(id) FROM documents)",
+        "DELETE FROM documents_fts WHERE rowid = (SELECT max(id) FROM documents)",
+        "INSERT INTO documents_fts (rowid, title, body, meta) VALUES (4711, 'stray', '', '')",
+        "UPDATE embeddings SET vector = x'00000000' WHERE id = (SELECT min(id) FROM embeddings)",
+    ] {
+        tamper(&cx, &world, sql).await;
+    }
+    let local = VerifyOptions {
+        reach: Reach::Local,
+        ..thorough(&world)
+    };
+    assert_eq!(look(&cx, &world, local.clone()).await.left(), 4);
+    let repair = VerifyOptions {
+        repair: Repair::Mend,
+        ..local.clone()
+    };
+    let mended = look(&cx, &world, repair).await;
+    assert_eq!((mended.left(), mended.repaired), (0, 4), "{:?}", mended.findings);
+    assert_eq!(look(&cx, &world, local).await.findings, []);
+    // A vector was owed; who embeds next makes it.
+    world.sync(&cx).await.unwrap();
+    assert_eq!(world.canonical_dump(&cx).await, whole);
+    world.close(&cx).await;
+}
+
+async fn verify_repair_mends_the_others_of_a_batch(cx: Cx) {
+    let world = mirrored(&cx, 85).await;
+    tamper(
+        &cx,
+        &world,
+        "UPDATE issues SET updated_at = updated_at - 1000 WHERE iid IN (4, 5)",
+    )
+    .await;
+    let plan = FaultPlan::none().with(Rule::new(Fault::Forbidden, "*/issues/5", When::Always));
+    world.sim.set_faults(plan);
+    let options = VerifyOptions {
+        repair: Repair::Mend,
+        ..thorough(&world)
+    };
+    let result = look(&cx, &world, options).await;
+    // Beside those of the entities there may be one of the cursor, which is of no entity.
+    let left = result
+        .findings
+        .iter()
+        .filter(|finding| !finding.repaired && finding.iid.is_some());
+    let left: Vec<_> = left.map(named).collect();
+    assert_eq!(
+        left,
+        [(Finding::StaleHere, Some(EntityKind::Issue), Some(5), String::new())]
+    );
+    let runs =
+        "SELECT group_concat(status) FROM (SELECT status FROM sync_runs WHERE mode = 'surgical' ORDER BY status)";
+    assert_eq!(world.text(&cx, runs).await.as_deref(), Some("done,failed"));
+    world.close(&cx).await;
+}
+
+async fn verify_keeps_its_findings_when_the_forge_fails(cx: Cx) {
+    let world = mirrored(&cx, 86).await;
+    tamper(
+        &cx,
+        &world,
+        "UPDATE blobs SET data = x'00' WHERE hash = (SELECT min(hash) FROM blobs)",
+    )
+    .await;
+    tamper(&cx, &world, "UPDATE issues SET iid = iid + 1000 WHERE iid = 7").await;
+    // The index can still be read, and then the token is refused.
+    let plan = FaultPlan::none().with(Rule::new(Fault::Unauthorized, "*/issues/5", When::Always));
+    world.sim.set_faults(plan);
+    let ended = verify(&cx, &world.db, Vec::new(), thorough(&world), Progress::silent()).await;
+    let Err(Error::Unverified { cause, result }) = ended else {
+        panic!("{ended:?}");
+    };
+    assert_eq!(cause.code().as_str(), "auth_rejected");
+    let found: BTreeSet<_> = result.findings.iter().map(|finding| finding.finding).collect();
+    assert!(
+        found.contains(&Finding::Corrupt) && found.contains(&Finding::MissingHere),
+        "{found:?}"
+    );
+    assert_eq!(result.bound, None);
+    let report = Error::Unverified { cause, result }.report();
+    assert_eq!(report.code.as_str(), "auth_rejected");
+    assert!(report.details["findings"].as_array().unwrap().len() >= 2, "{report:?}");
+    let kept = "SELECT count(DISTINCT finding) FROM verify_findings WHERE finding IN ('corrupt', 'missing_here')";
+    assert_eq!(world.number(&cx, kept).await, 2, "the ledger has them too");
+    let run = world
+        .text(&cx, "SELECT status || error_code FROM sync_runs WHERE mode = 'verify'")
+        .await;
+    assert_eq!(run.as_deref(), Some("failedauth_rejected"));
+    world.close(&cx).await;
+}
+
+async fn verify_leaves_out_what_alone_cannot_be_had(cx: Cx) {
+    let world = mirrored(&cx, 87).await;
+    let plan = FaultPlan::none()
+        .with(Rule::new(Fault::HtmlPage, "*/issues/6", When::Always))
+        .with(Rule::new(Fault::HtmlPage, "*/issues/5/discussions*", When::Always));
+    world.sim.set_faults(plan);
+    assert!(
+        world
+            .sim
+            .with_state(|state| state.edit_quietly(Key::issue(4), |issue| issue.head.title = "Other".to_owned()))
+    );
+    let result = look(&cx, &world, thorough(&world)).await;
+    let found: Vec<_> = result.findings.iter().map(named).collect();
+    assert_eq!(
+        found,
+        [(Finding::Differs, Some(EntityKind::Issue), Some(4), "title".to_owned())],
+        "the others were compared all the same"
+    );
+    let left_out: Vec<_> = result
+        .levels
+        .iter()
+        .map(|level| (level.level, level.left_out))
+        .collect();
+    assert_eq!(
+        left_out,
+        [
+            (Level::Local, 0),
+            (Level::Index, 0),
+            (Level::Sample, 1),
+            (Level::Deep, 1)
+        ]
+    );
+    world.close(&cx).await;
+}
+
+async fn verify_says_nothing_of_what_is_hidden(cx: Cx) {
+    let world = mirrored(&cx, 88).await;
+    assert!(world.sim.with_state(|state| state.delete(Key::issue(3))));
+    let plan = FaultPlan::none().with(Rule::new(Fault::Forbidden, "*/issues/3", When::Always));
+    world.sim.set_faults(plan);
+    let result = look(&cx, &world, thorough(&world)).await;
+    assert_eq!(result.findings, []);
+    for level in [Level::Index, Level::Sample] {
+        let level = result.levels.iter().find(|one| one.level == level).unwrap();
+        assert_eq!(level.left_out, 1, "{level:?}");
+    }
+    world.close(&cx).await;
+}
+
+async fn verify_compares_beside_damage(cx: Cx) {
+    let world = mirrored(&cx, 89).await;
+    tamper(
+        &cx,
+        &world,
+        "UPDATE blobs SET data = x'00' WHERE hash = (SELECT r.state_hash FROM issues e
+             JOIN revisions r ON r.id = e.revision_id WHERE e.iid = 5)",
+    )
+    .await;
+    tamper(&cx, &world, "UPDATE issues SET revision_id = NULL WHERE iid = 6").await;
+    assert!(world.sim.with_state(|state| {
+        [4, 5]
+            .iter()
+            .all(|iid| state.edit_quietly(Key::issue(*iid), |issue| issue.head.title = "Other".to_owned()))
+    }));
+    let result = look(&cx, &world, thorough(&world)).await;
+    let found: BTreeSet<_> = result.findings.iter().map(named).collect();
+    let issue = Some(EntityKind::Issue);
+    for expected in [
+        (Finding::Corrupt, None, None, String::new()),
+        (Finding::Differs, issue, Some(4), "title".to_owned()),
+        // In what cannot be said any more.
+        (Finding::Differs, issue, Some(5), String::new()),
+    ] {
+        assert!(found.contains(&expected), "{expected:?} is not in {found:?}");
+    }
+    assert!(
+        result
+            .findings
+            .iter()
+            .any(|finding| finding.finding == Finding::Drift && finding.detail.contains("newest revision"))
+    );
+    let sample = result.levels.iter().find(|level| level.level == Level::Sample).unwrap();
+    assert_eq!((sample.checked, sample.left_out), (20, 1), "the one without a revision");
+    world.close(&cx).await;
+}
+
+async fn verify_names_damaged_pages(cx: Cx) {
+    let mut world = mirrored(&cx, 90).await;
+    world.db.close(&cx).await.unwrap();
+    let path = world.place.path.clone();
+    let (root, size): (u64, u64) = {
+        let conn = rusqlite::Connection::open(&path).unwrap();
+        conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))
+            .unwrap();
+        let root: i64 = conn
+            .query_row(
+                "SELECT rootpage FROM sqlite_schema WHERE name = 'revisions'",
+                (),
+                |row| row.get(0),
+            )
+            .unwrap();
+        let size: i64 = conn.query_row("PRAGMA page_size", (), |row| row.get(0)).unwrap();
+        (root.unsigned_abs(), size.unsigned_abs())
+    };
+    let mut bytes = std::fs::read(&path).unwrap();
+    let begin = usize::try_from((root - 1) * size).unwrap();
+    bytes[begin..begin + usize::try_from(size).unwrap()].fill(0);
+    std::fs::write(&path, bytes).unwrap();
+    world.db = Db::open(&cx, &path, OpenOptions::write(process(2))).await.unwrap();
+    let options = VerifyOptions {
+        reach: Reach::Local,
+        ..thorough(&world)
+    };
+    let result = look(&cx, &world, options).await;
+    let said: Vec<_> = result
+        .findings
+        .iter()
+        .filter(|finding| finding.finding == Finding::Corrupt)
+        .map(|finding| finding.detail.as_str())
+        .collect();
+    assert!(
+        said.iter()
+            .any(|detail| detail.starts_with("the revisions cannot be read to the end")),
+        "{said:?}"
+    );
+    // Others went on: what SQLite itself says of the pages is told too.
+    assert!(
+        said.iter().any(|detail| !detail.contains("cannot be read to the end")),
+        "{said:?}"
+    );
+    let _closed = world.db.close(&cx).await;
+    let _report = world.sim.stop().await;
+}
+
+async fn a_cursor_beyond_what_was_put_aside_is_no_drift(cx: Cx) {
+    let world = mirrored(&cx, 91).await;
+    tamper(&cx, &world, "UPDATE cursors SET at = at + 1000 WHERE stream = 'issues'").await;
+    let options = VerifyOptions {
+        reach: Reach::Local,
+        ..thorough(&world)
+    };
+    assert_eq!(look(&cx, &world, options.clone()).await.left(), 1);
+    // The newest row of the list could not be read: it has no row here.
+    tamper(
+        &cx,
+        &world,
+        "INSERT INTO quarantine (project_id, stream, native_ref, code, message, attempts, first_at, last_at)
+         SELECT id, 'issues', '4711', 'transform', 'planted', 0, 0, 0 FROM projects",
+    )
+    .await;
+    assert_eq!(look(&cx, &world, options).await.findings, []);
     world.close(&cx).await;
 }

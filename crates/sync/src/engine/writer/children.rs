@@ -46,9 +46,7 @@ pub fn replace_commits(
             Some((row, _)) => close(tx, row, at)?,
             None => {}
         }
-        tx.content_seq()?;
-        tx.prepare_cached("INSERT INTO mr_commits (mr_id, commit_id, position, from_at) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![mr.row, commit, position, at.0])?;
+        open(tx, mr, commit, position, at)?;
         written += 1;
     }
     for (row, _) in current.into_values() {
@@ -77,13 +75,23 @@ fn add_commits(
         if known.contains(&commit) {
             continue;
         }
-        tx.content_seq()?;
-        tx.prepare_cached("INSERT INTO mr_commits (mr_id, commit_id, position, from_at) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![mr.row, commit, position, at.0])?;
+        open(tx, mr, commit, position, at)?;
         position += 1;
         written += 1;
     }
     Ok(written)
+}
+
+/// Begins an interval, never before the end of another one at this position: where the time of a list is not known it
+/// is the beginning of all times.
+fn open(tx: &WriteTx<'_>, mr: EntityId, commit: i64, position: i64, at: UnixMs) -> Result<(), Error> {
+    tx.content_seq()?;
+    tx.prepare_cached(
+        "INSERT INTO mr_commits (mr_id, commit_id, position, from_at) VALUES (?1, ?2, ?3, max(?4, coalesce(
+             (SELECT max(to_at) FROM mr_commits WHERE mr_id = ?1 AND position = ?3), ?4)))",
+    )?
+    .execute(params![mr.row, commit, position, at.0])?;
+    Ok(())
 }
 
 fn close(tx: &WriteTx<'_>, row: i64, at: UnixMs) -> Result<(), Error> {
@@ -174,4 +182,51 @@ pub fn replace_closes(
         written += 1;
     }
     Ok(written)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+
+    fn commit(digit: &str) -> CommitIn {
+        CommitIn {
+            oid: digit.repeat(40).parse().unwrap(),
+            title: String::new(),
+            message: String::new(),
+            author_name: None,
+            author_email: None,
+            author_at: None,
+            committer_at: None,
+            parents: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_interval_never_begins_before_the_end_of_another() {
+        let conn = Connection::open_in_memory().unwrap();
+        for step in annals_db::migrate::embedded() {
+            conn.execute_batch(step.sql).unwrap();
+        }
+        // Neither the merge request nor its project is there.
+        conn.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+        let mr = EntityId {
+            kind: EntityKind::MergeRequest,
+            row: 1,
+        };
+        // The second list came with a time that could not be trusted, the third with one from before.
+        for (digit, at) in [("a", 1000), ("b", 0), ("c", 500)] {
+            let commits = [commit(digit)];
+            let write = |tx: &WriteTx<'_>| replace_commits(tx, ProjectId(1), mr, &commits, Absent::Gone, UnixMs(at));
+            WriteTx::run(&conn, UnixMs(9000), write).unwrap();
+        }
+        let mut select = conn
+            .prepare("SELECT from_at, to_at FROM mr_commits ORDER BY id")
+            .unwrap();
+        let rows = select.query_map((), |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        let rows: Vec<(i64, Option<i64>)> = rows.collect::<Result<_, _>>().unwrap();
+        assert_eq!(rows, [(1000, Some(1000)), (1000, Some(1000)), (1000, None)]);
+    }
 }

@@ -7,7 +7,9 @@ mod documents;
 mod embed;
 mod ingest;
 mod preflight;
+mod recorded;
 mod retry;
+mod stopped;
 
 use std::num::NonZeroUsize;
 
