@@ -13,20 +13,21 @@ use rustix::process::Signal;
 
 const SIGINTS: u64 = 50;
 const KILLS: u64 = 200;
+const RESUMED: u64 = 100;
 
 /// Every draw of this file begins here; a failure is replayed with the same number.
 const SEED: u64 = 0x5eed_2026;
 
 /// What a shutdown may take (`[runtime.shutdown]`): 10 s, then 3 s, then 2 s; and a little for a busy machine.
-const BOUND: Duration = Duration::from_secs(20);
+pub(crate) const BOUND: Duration = Duration::from_secs(20);
 
 /// A program with both runtimes is run in four modes, which share the rounds; one with a single runtime does them all.
-fn shared_by() -> u64 {
+pub(crate) fn shared_by() -> u64 {
     RuntimeMode::from_env().map_or(1, |_| 4)
 }
 
 /// A project and the mirror that nobody interrupted.
-struct Size {
+pub(crate) struct Size {
     issues: u32,
     mrs: u32,
     /// Of `[sync]`.
@@ -34,38 +35,36 @@ struct Size {
     reference: OnceLock<Reference>,
 }
 
-struct Reference {
-    dump: String,
-    requests: u64,
+pub(crate) struct Reference {
+    pub(crate) dump: String,
+    pub(crate) requests: u64,
 }
 
 /// Two thousand entities in small pages. Events are left out, because they are most of the requests and all alike.
-static LARGE: Size = Size {
-    issues: 1400,
-    mrs: 600,
-    sync: "page_size = 25
-events = false",
-    reference: OnceLock::new(),
-};
-static SMALL: Size = Size {
-    issues: 40,
-    mrs: 20,
-    sync: "page_size = 10",
-    reference: OnceLock::new(),
-};
+static LARGE: Size = Size::new(1400, 600, "page_size = 25\nevents = false");
+static SMALL: Size = Size::new(40, 20, "page_size = 10");
 
 impl Size {
-    fn forge(&self) -> Forge {
+    pub(crate) const fn new(issues: u32, mrs: u32, sync: &'static str) -> Self {
+        Self {
+            issues,
+            mrs,
+            sync,
+            reference: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn forge(&self) -> Forge {
         Forge::generated(self.issues, self.mrs, &[])
     }
 
-    fn desk(&self, forge: &Forge) -> Desk {
+    pub(crate) fn desk(&self, forge: &Forge) -> Desk {
         let desk = Desk::new();
         desk.configure(&format!("{}\n[sync]\n{}\n", forge.config(), self.sync));
         desk
     }
 
-    fn reference(&self) -> &Reference {
+    pub(crate) fn reference(&self) -> &Reference {
         self.reference.get_or_init(|| {
             let forge = self.forge();
             let desk = self.desk(&forge);
@@ -269,6 +268,12 @@ fn kill_9_at_200_random_instants_then_synced_equals_uninterrupted() {
     for phase in ["dependents", "documents"] {
         assert!(trial.met.contains_key(phase), "no kill in {phase}: {:?}", trial.met);
     }
+}
+
+/// A small project, so that kills land in every phase of a run and in every kind of transaction.
+#[test]
+fn resume_after_100_random_kills_equals_uninterrupted() {
+    Trial::new(&SMALL, 4).many(Signal::KILL, RESUMED);
 }
 
 /// One interruption of a first sync, anywhere in it, then one run to the end.

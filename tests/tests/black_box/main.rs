@@ -9,11 +9,16 @@
     reason = "a test may panic"
 )]
 
+mod alternated;
 mod bad_input;
+mod churn;
 mod demo;
 mod faults;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod interrupted;
 mod locks;
 mod recorded_forge;
 mod runtimes;
 mod serve;
+mod stopped;
