@@ -80,7 +80,6 @@ async fn a_changed_set_is_read_after_it_had_several_pages(cx: Cx) {
     assert_eq!(mirror.texts(&cx, there).await, ["1001", "1002", "1003"]);
 }
 
-#[cfg(feature = "tokio")]
 async fn a_slow_last_write_is_no_request_to_stop(cx: Cx) {
     let mirror = Mirror::new(&cx).await;
     mirror.set("issues", vec![issue(1, "2023-01-01T00:00:00Z")]);
