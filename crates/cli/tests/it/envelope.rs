@@ -70,13 +70,14 @@ const OK: &[(&str, &[&str])] = &[
     ("version", &["version"]),
 ];
 
-/// Commands whose success is no envelope, or is shown in a test of their own: a script, servers, a sync.
-const OK_ELSEWHERE: &[&str] = &["sync", "serve", "mcp", "demo", "completions"];
+/// Commands whose success is no envelope, or is shown in a test of their own: a script, servers, what asks a forge.
+const OK_ELSEWHERE: &[&str] = &["sync", "verify", "serve", "mcp", "demo", "completions"];
 
 /// The same commands in a form that fails, and how.
 const ERRORS: &[(&str, &[&str], &str)] = &[
     ("sync", &["sync", "no/such"], "not_found"),
     ("sync", &["sync", "ftp://forge.example/a/b"], "usage"),
+    ("verify", &["verify", "--db", "no.db"], "not_found"),
     ("sync-runs", &["sync-runs", "--run-id", "0000"], "not_found"),
     ("search", &["search", "after:never"], "query_invalid"),
     ("search", &["search", "x", "--facets", "size"], "usage"),

@@ -13,7 +13,7 @@ const TAKE_AS_OF: &[&str] = &[
     "search cutover --as-of 2024-03-01",
     "count --as-of 2024-03-01",
     "timeline --as-of 2024-03-01",
-    "who 12 --as-of 2024-03-01",
+    "who 1 --as-of 2024-03-01",
     "file-history src/cutover.rs --as-of 2024-03-01",
 ];
 
