@@ -309,9 +309,10 @@ fn a_result_is_never_longer_than_it_may_be() {
     let desk = Desk::with_mirror();
     desk.sql("UPDATE issues SET title = title || printf('%.3000c', 'x')");
     let mut client = Client::start(&desk, "");
-    let (mut seen, mut offset) = (0, json!(0));
+    let (mut seen, mut offset, mut id) = (0, json!(0), 0);
     while !offset.is_null() {
-        client.send(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "annals_issues", "arguments": {"limit": 500, "offset": offset}}}).to_string());
+        id += 1;
+        client.send(&json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": "annals_issues", "arguments": {"limit": 500, "offset": offset}}}).to_string());
         let mut line = String::new();
         client.output.read_line(&mut line).unwrap();
         assert!(line.len() <= 64 * 1024, "{} bytes", line.len());
