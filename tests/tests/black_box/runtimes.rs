@@ -81,6 +81,6 @@ fn a_runtime_that_is_not_compiled_in_is_named_with_those_that_are() {
 #[test]
 fn a_runtime_that_nobody_knows_is_a_mistake_on_the_command_line() {
     let desk = Desk::new();
-    let error = desk.run(&["projects", "--runtime", "tokyo"]).failure(2, "usage");
-    assert_eq!(error["suggestion"], "tokio", "{error}");
+    let error = desk.run(&["projects", "--runtime", "smol"]).failure(2, "usage");
+    assert!(error["message"].as_str().unwrap().contains("smol"), "{error}");
 }

@@ -177,5 +177,9 @@ fn doctor_asks_the_embedder_that_is_configured() {
     let away = check(&desk).unwrap();
     assert_eq!(away["status"], "fail");
     assert!(away["hint"].as_str().unwrap().contains("embed.base_url"), "{away}");
-    assert_eq!(check(&Desk::with_mirror()), None, "nobody is asked where none is configured");
+    assert_eq!(
+        check(&Desk::with_mirror()),
+        None,
+        "nobody is asked where none is configured"
+    );
 }

@@ -619,6 +619,7 @@ async fn the_ledger_tells_what_happened(cx: Cx) {
             "project",
             "streams",
             "dependents",
+            "sweep",
             "done",
             "documents",
             "embed",

@@ -456,14 +456,14 @@ async fn verify_keeps_its_findings_when_the_forge_fails(cx: Cx) {
     )
     .await;
     tamper(&cx, &world, "UPDATE issues SET iid = iid + 1000 WHERE iid = 7").await;
-    // The index can still be read, and then the token is refused.
+    // The index can still be read, and then a token is asked for.
     let plan = FaultPlan::none().with(Rule::new(Fault::Unauthorized, "*/issues/5", When::Always));
     world.sim.set_faults(plan);
     let ended = verify(&cx, &world.db, Vec::new(), thorough(&world), Progress::silent()).await;
     let Err(Error::Unverified { cause, result }) = ended else {
         panic!("{ended:?}");
     };
-    assert_eq!(cause.code().as_str(), "auth_rejected");
+    assert_eq!(cause.code().as_str(), "token_missing");
     let found: BTreeSet<_> = result.findings.iter().map(|finding| finding.finding).collect();
     assert!(
         found.contains(&Finding::Corrupt) && found.contains(&Finding::MissingHere),
