@@ -21,7 +21,7 @@ const SEED: u64 = 0x5eed_2026;
 /// What a shutdown may take (`[runtime.shutdown]`): 10 s, then 3 s, then 2 s; and a little for a busy machine.
 pub(crate) const BOUND: Duration = Duration::from_secs(20);
 
-/// A program with both runtimes is run in four modes, which share the rounds; one with a single runtime does them all.
+/// A program with one runtime does all rounds; one with both, whose code was in those already, a quarter in each mode.
 pub(crate) fn shared_by() -> u64 {
     RuntimeMode::from_env().map_or(1, |_| 4)
 }
