@@ -7,7 +7,6 @@ use annals_net_adapter::{Cx, map_bounded};
 
 use super::due::Stage;
 use super::{AT_ONCE, Ended, Sweeper};
-use crate::engine::options::Deletions;
 use crate::engine::writer::{self, Departed};
 use crate::error::Error;
 use crate::forge::{Answer, EntityRow, ForgeError, ProjectRef, Row, Via};
@@ -26,7 +25,7 @@ impl Sweeper<'_> {
     /// Asks for what the index did not show, and marks what is gone.
     pub(super) async fn judge_absent(&mut self, cx: &Cx) -> Result<Ended, Error> {
         let stage = Stage::of(&self.sweep);
-        let is_accepted = stage == Stage::Accepted || self.project.run.options.deletions == Deletions::Accepted;
+        let is_accepted = self.is_accepted();
         let most = match stage {
             Stage::Suspicious if !is_accepted => SAMPLE,
             _ => usize::MAX,
