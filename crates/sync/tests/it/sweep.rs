@@ -26,6 +26,7 @@ on_every_host!(
     sweep_heals_missed_update,
     sweep_walks_past_what_nobody_can_read,
     sweep_survives_an_entity_that_breaks_the_server,
+    sweep_marks_what_is_gone_beside_many_that_break_the_server,
     sweep_mass_guard,
     sweep_consent_holds_until_all_is_marked,
     sweep_consent_outlives_a_walk_that_is_not_over,
@@ -339,6 +340,36 @@ async fn sweep_survives_an_entity_that_breaks_the_server(cx: Cx) {
     world.sim.set_faults(FaultPlan::none());
     sweep(&cx, &world).await.unwrap();
     assert_eq!(gone(&cx, &world).await, "#3:deleted #5:deleted");
+    world.close(&cx).await;
+}
+
+async fn sweep_marks_what_is_gone_beside_many_that_break_the_server(cx: Cx) {
+    let world = bare(&cx, sized(80, 30, 4)).await;
+    world.sync(&cx).await.unwrap();
+    let broken = [3, 4, 5, 6, 7];
+    world.sim.with_state(|state| {
+        for iid in broken.into_iter().chain([9]) {
+            assert!(state.vanish(Key::issue(iid), Absence::Deleted));
+        }
+    });
+    let rules = broken.map(|iid| Rule::new(Fault::InternalError, &format!("*/issues/{iid}"), When::Always));
+    let plan = rules.into_iter().fold(FaultPlan::none(), FaultPlan::with);
+    world.sim.set_faults(plan);
+    let error = sweep(&cx, &world).await.unwrap_err();
+    assert!(matches!(error, Error::Incomplete(_)), "so many are told: {error}");
+    assert_eq!(gone(&cx, &world).await, "#9:deleted");
+    assert_eq!(world.number(&cx, OPEN).await, 1);
+    // Three of them counted as asked for; the next one is about the two others.
+    world.sim.clear_log();
+    world.sync(&cx).await.unwrap();
+    assert_eq!(world.number(&cx, OPEN).await, 0);
+    assert_eq!(gone(&cx, &world).await, "#9:deleted");
+    world.sim.set_faults(FaultPlan::none());
+    sweep(&cx, &world).await.unwrap();
+    assert_eq!(
+        gone(&cx, &world).await,
+        "#3:deleted #4:deleted #5:deleted #6:deleted #7:deleted #9:deleted"
+    );
     world.close(&cx).await;
 }
 

@@ -21,6 +21,14 @@ const SAMPLE: usize = 25;
 /// Names that a warning lists before it only counts.
 const NAMED: usize = 20;
 
+/// What the forge says of those that were asked for.
+struct Asked {
+    /// How each has departed; nothing if it can be read, or if that cannot be known.
+    verdicts: Vec<(Candidate, Option<Departed>)>,
+    /// Why others have no verdict.
+    broken: Option<Error>,
+}
+
 impl Sweeper<'_> {
     /// Asks for what the index did not show, and marks what is gone.
     pub(super) async fn judge_absent(&mut self, cx: &Cx) -> Result<Ended, Error> {
@@ -37,8 +45,8 @@ impl Sweeper<'_> {
         });
         let (candidates, all, living) = read.await?;
         self.singles -= candidates.len().min(self.singles);
-        let asked = count(candidates.len());
-        let verdicts = self.ask(cx, candidates).await?;
+        let Asked { verdicts, broken } = self.ask(cx, candidates).await?;
+        let asked = count(verdicts.len());
         let (mut departed, mut present) = (Vec::new(), Vec::new());
         for (candidate, verdict) in verdicts {
             match verdict {
@@ -78,6 +86,9 @@ impl Sweeper<'_> {
         if !marks {
             return Ok(Ended::Suspicious(Box::new(self.suspicious(expected, living))));
         }
+        if let Some(error) = broken {
+            return Err(error);
+        }
         if is_over {
             return Ok(Ended::Over);
         }
@@ -92,8 +103,8 @@ impl Sweeper<'_> {
         Ok(Ended::Open)
     }
 
-    /// What became of each: nothing if it can be read.
-    async fn ask(&mut self, cx: &Cx, candidates: Vec<Candidate>) -> Result<Vec<(Candidate, Option<Departed>)>, Error> {
+    /// What became of each. A server that has nothing but errors for too many of them takes no verdict from the others.
+    async fn ask(&mut self, cx: &Cx, candidates: Vec<Candidate>) -> Result<Asked, Error> {
         let (project, kind) = (self.project.clone(), self.of.kind);
         let asked = map_bounded(cx, AT_ONCE, candidates.clone(), move |cx, candidate| {
             let project = project.clone();
@@ -120,21 +131,25 @@ impl Sweeper<'_> {
                 })
             }
         });
-        let mut verdicts = Vec::with_capacity(candidates.len());
+        let (mut verdicts, mut broken) = (Vec::with_capacity(candidates.len()), None);
         for (outcome, candidate) in asked.await.into_iter().zip(candidates) {
             match outcome {
                 Outcome::Ok(verdict) => verdicts.push((candidate, verdict)),
                 // Whatever this is, it is no proof that the entity is gone.
                 Outcome::Err(Error::Forge(error)) => {
-                    self.missed(candidate.iid, error)?;
-                    verdicts.push((candidate, None));
+                    let is_broken = matches!(error, ForgeError::Server { .. });
+                    match self.missed(candidate.iid, error) {
+                        Ok(()) => verdicts.push((candidate, None)),
+                        Err(error) if is_broken => broken = broken.or(Some(error)),
+                        Err(error) => return Err(error),
+                    }
                 }
                 Outcome::Err(error) => return Err(error),
                 Outcome::Cancelled(reason) => return Err(Error::Cancelled { reason, result: None }),
                 Outcome::Panicked(message) => return Err(message.into()),
             }
         }
-        Ok(verdicts)
+        Ok(Asked { verdicts, broken })
     }
 
     /// A project that was hidden or deleted answers alike for everything in it.
