@@ -3,8 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use annals_core::{Iid, Outcome, ProjectId, UnixMs};
-use annals_db::Db;
+use annals_core::{Iid, Outcome, UnixMs};
 use annals_db::ids::{EntityId, Finding, JobType};
 use annals_db::work::job;
 use annals_net_adapter::{Cx, map_bounded};
@@ -13,27 +12,13 @@ use super::finding::{Level, LevelResult, Named};
 use super::options::Depth;
 use super::rehearsal::{self, Compared};
 use super::sample::Shown;
+use super::side::Side;
 use crate::engine::writer;
 use crate::error::Error;
-use crate::forge::budget::ByteBudget;
-use crate::forge::meter::Meter;
-use crate::forge::{Answer, Forge, ForgeError, SetKey, Via};
+use crate::forge::{Answer, SetKey, Via};
 
 /// Entities fetched at once; the host's own limits are below.
 const AT_ONCE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
-
-/// A project that is compared, and how it is reached.
-pub struct Side {
-    pub db: Db,
-    pub forge: Arc<dyn Forge>,
-    pub meter: Meter,
-    pub budget: ByteBudget,
-    pub id: ProjectId,
-    pub path: String,
-    pub native: String,
-    /// When the run began: what moved at the forge after that is no finding.
-    pub began: UnixMs,
-}
 
 /// What comparing came to.
 pub struct Comparison {
@@ -84,11 +69,6 @@ pub async fn compare(cx: &Cx, side: &Arc<Side>, chosen: Vec<Shown>, depth: Depth
     all
 }
 
-/// Whether a failure is that of one thing that was asked for. What stands in the way of everything is not.
-pub fn is_of_one(error: &ForgeError) -> bool {
-    error.stop().is_none() && !error.is_outage()
-}
-
 async fn one(cx: &Cx, side: &Side, shown: Shown, depth: Depth) -> Result<Comparison, Error> {
     let _started = cx.may_start()?;
     let mut result = Comparison::new();
@@ -102,7 +82,7 @@ async fn one(cx: &Cx, side: &Side, shown: Shown, depth: Depth) -> Result<Compari
     };
     let answer = match side.forge.one(cx, via, &side.native, shown.kind, shown.iid).await {
         Ok(answer) => answer,
-        Err(error) if is_of_one(&error) => {
+        Err(error) if side.is_of_one((shown.kind, shown.iid), &error) => {
             result.sample.left_out = 1;
             return Ok(result);
         }
@@ -196,7 +176,7 @@ async fn is_still(cx: &Cx, side: &Side, shown: Shown, at: Option<UnixMs>) -> Res
     match side.forge.one(cx, via, &side.native, shown.kind, shown.iid).await {
         Ok(Answer::New(Ok(row))) => Ok(row.at == at),
         Ok(_) => Ok(false),
-        Err(error) if is_of_one(&error) => Ok(false),
+        Err(error) if side.is_of_one((shown.kind, shown.iid), &error) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
@@ -219,7 +199,7 @@ async fn sets(cx: &Cx, side: &Side, shown: Shown, result: &mut Comparison) -> Re
         let answer = match side.forge.set(cx, via, &side.native, &key, None).await {
             Ok(Answer::New(answer)) => answer,
             // A set over the limit, say, which a sync does not store either.
-            Err(error) if !is_of_one(&error) => return Err(error.into()),
+            Err(error) if !side.is_of_one((shown.kind, shown.iid), &error) => return Err(error.into()),
             Ok(_) | Err(_) => {
                 result.deep.left_out += 1;
                 continue;

@@ -10,9 +10,9 @@ use annals_db::ids::{Finding, Pass};
 use annals_db::work::{cursor, quarantine};
 use annals_net_adapter::{Cx, map_bounded};
 
-use super::entities::{Side, is_of_one};
 use super::finding::{Level, LevelResult, Named};
 use super::sample;
+use super::side::Side;
 use crate::error::Error;
 use crate::forge::paging::LoopGuard;
 use crate::forge::{Answer, IndexAt, IndexEntry, IndexPosition, Stream, Via};
@@ -194,7 +194,7 @@ async fn ask(cx: &Cx, side: &Side, kind: EntityKind, iid: Iid) -> Result<Asked, 
         Ok(Answer::Gone(reason)) => Asked::Gone(format!("the forge answers that it is {reason}")),
         Ok(Answer::Moved(to)) => Asked::Gone(format!("the forge answers that it is {to} now")),
         Ok(Answer::Hidden) => Asked::LeftOut,
-        Err(error) if is_of_one(&error) => Asked::LeftOut,
+        Err(error) if side.is_of_one((kind, iid), &error) => Asked::LeftOut,
         Err(error) => return Err(error.into()),
     })
 }

@@ -12,10 +12,10 @@ use annals_db::ids::Finding;
 use annals_net_adapter::Cx;
 use annals_search::documents::{drain, owe_anew, remove_strays};
 
-use super::entities::Side;
 use super::finding::Named;
 use super::local::Derived;
 use super::options::VerifyOptions;
+use super::side::Side;
 use crate::engine::ending::stop_of;
 use crate::engine::{EntityRef, SweepWhen, SyncOptions, SyncResult, Target, sync};
 use crate::error::Error;

@@ -1,7 +1,7 @@
 //! A verification from its row in the ledger to its result.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use annals_core::{CancelReason, Code, Outcome, UnixMs};
 use annals_db::Db;
@@ -11,11 +11,11 @@ use annals_db::ids::{Finding, RunMode, RunStatus};
 use annals_net_adapter::{CancelKind, Cx, RegionSpec};
 use serde_json::json;
 
-use super::entities::{self, Side};
 use super::finding::{Level, LevelResult, Named, VerifyResult, bound};
 use super::options::{Depth, Reach, Repair, VerifyOptions};
 use super::sample::{self, Shown};
-use super::{index, local, repair};
+use super::side::Side;
+use super::{entities, index, local, repair};
 use crate::engine::Target;
 use crate::engine::ending::{finishing, stop_of};
 use crate::engine::resolve::{self, KnownProject, Resolved};
@@ -133,6 +133,7 @@ async fn levels(cx: &Cx, run: &Arc<Verification>, known: Vec<KnownProject>, foun
                 path: project.path,
                 native: project.native,
                 began,
+                broken: Mutex::default(),
             }));
         }
     }

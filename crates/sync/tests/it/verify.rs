@@ -32,6 +32,8 @@ on_every_host!(
     verify_repair_mends_the_others_of_a_batch,
     verify_keeps_its_findings_when_the_forge_fails,
     verify_leaves_out_what_alone_cannot_be_had,
+    verify_leaves_out_what_breaks_the_server,
+    verify_ends_where_the_server_breaks_at_many,
     verify_says_nothing_of_what_is_hidden,
     verify_compares_beside_damage,
     verify_names_damaged_pages,
@@ -514,6 +516,41 @@ async fn verify_leaves_out_what_alone_cannot_be_had(cx: Cx) {
             (Level::Deep, 1)
         ]
     );
+    world.close(&cx).await;
+}
+
+async fn verify_leaves_out_what_breaks_the_server(cx: Cx) {
+    let world = mirrored(&cx, 92).await;
+    let plan = FaultPlan::none()
+        .with(Rule::new(Fault::InternalError, "*/issues/6", When::Always))
+        .with(Rule::new(Fault::InternalError, "*/issues/5/discussions*", When::Always));
+    world.sim.set_faults(plan);
+    assert!(
+        world
+            .sim
+            .with_state(|state| state.edit_quietly(Key::issue(4), |issue| issue.head.title = "Other".to_owned()))
+    );
+    let result = look(&cx, &world, thorough(&world)).await;
+    let found: Vec<_> = result.findings.iter().map(named).collect();
+    assert_eq!(
+        found,
+        [(Finding::Differs, Some(EntityKind::Issue), Some(4), "title".to_owned())],
+        "the others were compared all the same"
+    );
+    for level in [Level::Sample, Level::Deep] {
+        let level = result.levels.iter().find(|one| one.level == level).unwrap();
+        assert_eq!(level.left_out, 1, "{level:?}");
+    }
+    world.close(&cx).await;
+}
+
+async fn verify_ends_where_the_server_breaks_at_many(cx: Cx) {
+    let world = mirrored(&cx, 93).await;
+    let rules = [3, 4, 5, 6].map(|iid| Rule::new(Fault::InternalError, &format!("*/issues/{iid}"), When::Always));
+    let plan = rules.into_iter().fold(FaultPlan::none(), FaultPlan::with);
+    world.sim.set_faults(plan);
+    let ended = verify(&cx, &world.db, Vec::new(), thorough(&world), Progress::silent()).await;
+    assert_eq!(ended.unwrap_err().code().as_str(), "network");
     world.close(&cx).await;
 }
 

@@ -1,0 +1,40 @@
+//! A project that is compared, and how it is reached.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use annals_core::{EntityKind, Iid, ProjectId, UnixMs};
+use annals_db::Db;
+
+use crate::forge::budget::ByteBudget;
+use crate::forge::meter::Meter;
+use crate::forge::{Forge, ForgeError};
+
+/// Entities of a project for which a server may have nothing but an error: more, and it is the server.
+const MOST_BROKEN: usize = 3;
+
+/// A project that is compared, and how it is reached.
+pub struct Side {
+    pub db: Db,
+    pub forge: Arc<dyn Forge>,
+    pub meter: Meter,
+    pub budget: ByteBudget,
+    pub id: ProjectId,
+    pub path: String,
+    pub native: String,
+    /// When the run began: what moved at the forge after that is no finding.
+    pub began: UnixMs,
+    /// Entities for which the server had nothing but an error.
+    pub broken: Mutex<BTreeSet<(EntityKind, Iid)>>,
+}
+
+impl Side {
+    /// Whether a failure is that of one entity. What stands in the way of everything is not.
+    pub fn is_of_one(&self, entity: (EntityKind, Iid), error: &ForgeError) -> bool {
+        if matches!(error, ForgeError::Server { .. }) {
+            let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+            return broken.contains(&entity) || (broken.len() < MOST_BROKEN && broken.insert(entity));
+        }
+        error.stop().is_none() && !error.is_outage()
+    }
+}
