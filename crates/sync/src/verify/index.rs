@@ -14,8 +14,8 @@ use super::finding::{Level, LevelResult, Named};
 use super::sample;
 use super::side::Side;
 use crate::error::Error;
-use crate::forge::paging::LoopGuard;
-use crate::forge::{Answer, IndexAt, IndexEntry, IndexPosition, Stream, Via};
+use crate::forge::paging::{LoopGuard, Window};
+use crate::forge::{Answer, ForgeError, IndexAt, IndexEntry, IndexPosition, Stream, Via};
 
 /// Absent entities asked for at once; the host's own limits are below.
 const AT_ONCE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
@@ -111,8 +111,17 @@ async fn read(cx: &Cx, side: &Side, kind: EntityKind) -> Result<Option<BTreeMap<
             kind,
             at: &at,
         };
-        let Answer::New(page) = side.forge.index(cx, via, place, &mut guard).await? else {
-            return Ok(None);
+        let page = match side.forge.index(cx, via, place, &mut guard).await {
+            Ok(Answer::New(page)) => page,
+            Ok(Answer::NotModified | Answer::Gone(_) | Answer::Moved(_) | Answer::Hidden) => return Ok(None),
+            // A query that is declined half way is declined for good, as in a sweep, so the lists are read.
+            Err(ForgeError::Refused { .. }) if matches!(at, IndexPosition::Cursor(_)) => {
+                there.clear();
+                guard = LoopGuard::default();
+                at = IndexPosition::Window(Window { start: None, page: 1 });
+                continue;
+            }
+            Err(error) => return Err(error.into()),
         };
         there.extend(page.entries.into_iter().map(|entry| (entry.iid, entry)));
         match page.next {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use annals_core::EntityKind;
+use annals_core::{EntityKind, Secret};
 use annals_db::ids::Finding;
 use annals_db::{Db, OpenOptions};
 use annals_net_adapter::{Cx, on_every_host};
@@ -34,6 +34,7 @@ on_every_host!(
     verify_leaves_out_what_alone_cannot_be_had,
     verify_leaves_out_what_breaks_the_server,
     verify_ends_where_the_server_breaks_at_many,
+    verify_reads_the_lists_where_a_query_is_declined_half_way,
     verify_says_nothing_of_what_is_hidden,
     verify_compares_beside_damage,
     verify_names_damaged_pages,
@@ -551,6 +552,34 @@ async fn verify_ends_where_the_server_breaks_at_many(cx: Cx) {
     world.sim.set_faults(plan);
     let ended = verify(&cx, &world.db, Vec::new(), thorough(&world), Progress::silent()).await;
     assert_eq!(ended.unwrap_err().code().as_str(), "network");
+    world.close(&cx).await;
+}
+
+async fn verify_reads_the_lists_where_a_query_is_declined_half_way(cx: Cx) {
+    let mut world = World::new(&cx, small(94)).await;
+    world.options.settings.page_size = 5;
+    let forges: Vec<_> = world
+        .options
+        .forges
+        .values()
+        .map(|forge| forge.base_url.clone())
+        .collect();
+    for base_url in forges {
+        world
+            .options
+            .credentials
+            .insert(base_url, Secret::new("glpat-anything"));
+    }
+    world.sync(&cx).await.unwrap();
+    assert!(world.sim.with_state(|state| state.delete(Key::issue(3))));
+    let second = Rule::new(Fault::Forbidden, "*/api/graphql", When::Nth(2));
+    world.sim.set_faults(FaultPlan::none().with(second));
+    let result = look(&cx, &world, thorough(&world)).await;
+    let found: Vec<_> = result.findings.iter().map(named).collect();
+    assert_eq!(
+        found,
+        [(Finding::MissingThere, Some(EntityKind::Issue), Some(3), String::new())]
+    );
     world.close(&cx).await;
 }
 
