@@ -8,7 +8,7 @@ use annals_db::ids::{EntityId, Finding, JobType};
 use annals_db::work::job;
 use annals_net_adapter::{Cx, map_bounded};
 
-use super::finding::{Level, LevelResult, Named};
+use super::finding::{Level, LevelResult, Named, Unknown};
 use super::options::Depth;
 use super::rehearsal::{self, Compared};
 use super::sample::Shown;
@@ -25,6 +25,8 @@ pub struct Comparison {
     pub sample: LevelResult,
     pub deep: LevelResult,
     pub findings: Vec<Named>,
+    /// What could not be compared.
+    pub unknown: Vec<Unknown>,
     /// What stood in the way of the rest: the forge, the file, or a request to stop.
     pub ended_by: Option<Error>,
 }
@@ -35,6 +37,7 @@ impl Comparison {
             sample: LevelResult::new(Level::Sample),
             deep: LevelResult::new(Level::Deep),
             findings: Vec::new(),
+            unknown: Vec::new(),
             ended_by: None,
         }
     }
@@ -58,6 +61,7 @@ pub async fn compare(cx: &Cx, side: &Arc<Side>, chosen: Vec<Shown>, depth: Depth
                 all.sample.add(&one.sample);
                 all.deep.add(&one.deep);
                 all.findings.extend(one.findings);
+                all.unknown.extend(one.unknown);
                 continue;
             }
             Outcome::Err(error) => error,
@@ -74,6 +78,11 @@ async fn one(cx: &Cx, side: &Side, shown: Shown, depth: Depth) -> Result<Compari
     let mut result = Comparison::new();
     let named =
         |finding, detail: String| Named::of_entity((side.id, &side.path), (shown.kind, shown.iid), finding, detail);
+    let unknown = |set| Unknown {
+        project: side.id,
+        entity: (shown.kind, shown.iid),
+        set,
+    };
     result.sample.checked = 1;
     let flight = side.budget.flight();
     let via = Via {
@@ -84,6 +93,7 @@ async fn one(cx: &Cx, side: &Side, shown: Shown, depth: Depth) -> Result<Compari
         Ok(answer) => answer,
         Err(error) if side.is_of_one((shown.kind, shown.iid), &error) => {
             result.sample.left_out = 1;
+            result.unknown.push(unknown(None));
             return Ok(result);
         }
         Err(error) => return Err(error.into()),
@@ -111,6 +121,7 @@ async fn one(cx: &Cx, side: &Side, shown: Shown, depth: Depth) -> Result<Compari
         // What is hidden from this token is not gone, and nothing can be said about it.
         Answer::Hidden | Answer::NotModified => {
             result.sample.left_out = 1;
+            result.unknown.push(unknown(None));
             return Ok(result);
         }
     };
@@ -129,7 +140,10 @@ async fn one(cx: &Cx, side: &Side, shown: Shown, depth: Depth) -> Result<Compari
     drop(flight);
     match compared {
         Compared::Same => {}
-        Compared::Owed => result.sample.left_out = 1,
+        Compared::Owed => {
+            result.sample.left_out = 1;
+            result.unknown.push(unknown(None));
+        }
         Compared::Missing => result
             .findings
             .push(named(Finding::MissingHere, "the file does not show it".to_owned())),
@@ -160,6 +174,7 @@ async fn one(cx: &Cx, side: &Side, shown: Shown, depth: Depth) -> Result<Compari
             result.deep.left_out += result.deep.findings;
             result.deep.findings = 0;
             result.findings.clear();
+            result.unknown.push(unknown(None));
         }
     }
     Ok(result)
@@ -190,6 +205,11 @@ async fn sets(cx: &Cx, side: &Side, shown: Shown, result: &mut Comparison) -> Re
         let Some((entity, key)) = key_of(cx, side, shown, *kind).await? else {
             return Ok(());
         };
+        let unknown = Unknown {
+            project: side.id,
+            entity: (shown.kind, shown.iid),
+            set: Some(*kind),
+        };
         result.deep.checked += 1;
         let flight = side.budget.flight();
         let via = Via {
@@ -202,6 +222,7 @@ async fn sets(cx: &Cx, side: &Side, shown: Shown, result: &mut Comparison) -> Re
             Err(error) if !side.is_of_one((shown.kind, shown.iid), &error) => return Err(error.into()),
             Ok(_) | Err(_) => {
                 result.deep.left_out += 1;
+                result.unknown.push(unknown);
                 continue;
             }
         };
@@ -217,7 +238,10 @@ async fn sets(cx: &Cx, side: &Side, shown: Shown, result: &mut Comparison) -> Re
         drop(flight);
         match written {
             Some(0) => {}
-            None => result.deep.left_out += 1,
+            None => {
+                result.deep.left_out += 1;
+                result.unknown.push(unknown);
+            }
             Some(rows) => {
                 let detail = format!("{rows} rows of its {kind} are others at the forge");
                 let identity = (shown.kind, shown.iid);

@@ -10,7 +10,7 @@ use annals_db::ids::{Finding, Pass};
 use annals_db::work::{cursor, quarantine};
 use annals_net_adapter::{Cx, map_bounded};
 
-use super::finding::{Level, LevelResult, Named};
+use super::finding::{Level, LevelResult, Named, Unknown};
 use super::sample;
 use super::side::Side;
 use crate::error::Error;
@@ -24,6 +24,8 @@ const AT_ONCE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
 pub struct Compared {
     pub level: LevelResult,
     pub findings: Vec<Named>,
+    /// What could not be compared.
+    pub unknown: Vec<Unknown>,
     /// What stood in the way of the rest.
     pub ended_by: Option<Error>,
 }
@@ -38,15 +40,22 @@ pub struct Compared {
 pub async fn compare(cx: &Cx, side: &Arc<Side>, kind: EntityKind) -> Result<Compared, Error> {
     let mut level = LevelResult::new(Level::Index);
     let mut findings = Vec::new();
+    let mut unknown = Vec::new();
     let Some(there) = read(cx, side, kind).await? else {
         return Ok(Compared {
             level,
             findings,
+            unknown,
             ended_by: None,
         });
     };
     level.checked = there.len() as u64;
     let named = |iid, finding, detail: &str| Named::of_entity((side.id, &side.path), (kind, iid), finding, detail);
+    let left_out = |iid| Unknown {
+        project: side.id,
+        entity: (kind, iid),
+        set: None,
+    };
     let here = here(cx, side, kind, there.values().cloned().collect()).await?;
     for (entry, standing) in here.entries {
         if standing != Standing::Same && entry.updated_at.is_none_or(|at| at >= side.began) {
@@ -55,7 +64,10 @@ pub async fn compare(cx: &Cx, side: &Arc<Side>, kind: EntityKind) -> Result<Comp
         }
         match standing {
             Standing::Same => {}
-            Standing::LeftOut => level.left_out += 1,
+            Standing::LeftOut => {
+                level.left_out += 1;
+                unknown.push(left_out(entry.iid));
+            }
             Standing::Missing => findings.push(named(entry.iid, Finding::MissingHere, "the index of the forge has it")),
             Standing::Stale => findings.push(named(entry.iid, Finding::StaleHere, "newer in the index of the forge")),
         }
@@ -74,8 +86,9 @@ pub async fn compare(cx: &Cx, side: &Arc<Side>, kind: EntityKind) -> Result<Comp
                 findings.push(named(iid, Finding::MissingThere, &why));
                 continue;
             }
-            Outcome::Ok((_, Asked::LeftOut)) => {
+            Outcome::Ok((iid, Asked::LeftOut)) => {
                 level.left_out += 1;
+                unknown.push(left_out(iid));
                 continue;
             }
             Outcome::Ok((_, Asked::There)) => continue,
@@ -89,6 +102,7 @@ pub async fn compare(cx: &Cx, side: &Arc<Side>, kind: EntityKind) -> Result<Comp
     Ok(Compared {
         level,
         findings,
+        unknown,
         ended_by,
     })
 }

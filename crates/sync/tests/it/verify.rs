@@ -35,6 +35,7 @@ on_every_host!(
     verify_leaves_out_what_breaks_the_server,
     verify_ends_where_the_server_breaks_at_many,
     verify_reads_the_lists_where_a_query_is_declined_half_way,
+    verify_repair_counts_nothing_that_it_could_not_look_at_again,
     verify_says_nothing_of_what_is_hidden,
     verify_compares_beside_damage,
     verify_names_damaged_pages,
@@ -580,6 +581,29 @@ async fn verify_reads_the_lists_where_a_query_is_declined_half_way(cx: Cx) {
         found,
         [(Finding::MissingThere, Some(EntityKind::Issue), Some(3), String::new())]
     );
+    world.close(&cx).await;
+}
+
+async fn verify_repair_counts_nothing_that_it_could_not_look_at_again(cx: Cx) {
+    let world = mirrored(&cx, 95).await;
+    assert!(
+        world
+            .sim
+            .with_state(|state| state.edit_quietly(Key::issue(4), |issue| issue.head.title = "Other".to_owned()))
+    );
+    // The sample asks for it, and then the repair; the look after that has no answer.
+    let third = Rule::new(Fault::HtmlPage, "*/issues/4", When::Nth(3));
+    world.sim.set_faults(FaultPlan::none().with(third));
+    let options = VerifyOptions {
+        depth: Depth::Entity,
+        repair: Repair::Mend,
+        ..thorough(&world)
+    };
+    let result = look(&cx, &world, options.clone()).await;
+    let runs = "SELECT group_concat(status) FROM sync_runs WHERE mode = 'surgical'";
+    assert_eq!(world.text(&cx, runs).await.as_deref(), Some("done"));
+    assert_eq!((result.left(), result.repaired), (1, 0), "{:?}", result.findings);
+    assert_eq!(look(&cx, &world, options).await.findings, []);
     world.close(&cx).await;
 }
 
