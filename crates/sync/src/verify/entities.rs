@@ -27,6 +27,8 @@ pub struct Comparison {
     pub findings: Vec<Named>,
     /// What could not be compared.
     pub unknown: Vec<Unknown>,
+    /// Whether the forge does not show something that is here.
+    seems_gone: bool,
     /// What stood in the way of the rest: the forge, the file, or a request to stop.
     pub ended_by: Option<Error>,
 }
@@ -38,6 +40,7 @@ impl Comparison {
             deep: LevelResult::new(Level::Deep),
             findings: Vec::new(),
             unknown: Vec::new(),
+            seems_gone: false,
             ended_by: None,
         }
     }
@@ -62,12 +65,21 @@ pub async fn compare(cx: &Cx, side: &Arc<Side>, chosen: Vec<Shown>, depth: Depth
                 all.deep.add(&one.deep);
                 all.findings.extend(one.findings);
                 all.unknown.extend(one.unknown);
+                all.seems_gone |= one.seems_gone;
                 continue;
             }
             Outcome::Err(error) => error,
             Outcome::Cancelled(reason) => annals_core::Cancelled(reason).into(),
             Outcome::Panicked(message) => message.into(),
         };
+        all.ended_by.get_or_insert(error);
+    }
+    if all.seems_gone
+        && let Err(error) = side.confirm(cx).await
+    {
+        let told = all.findings.len();
+        all.findings.retain(|finding| finding.finding != Finding::MissingThere);
+        all.sample.findings -= (told - all.findings.len()) as u64;
         all.ended_by.get_or_insert(error);
     }
     all
@@ -98,6 +110,7 @@ async fn one(cx: &Cx, side: &Side, shown: Shown, depth: Depth) -> Result<Compari
         }
         Err(error) => return Err(error.into()),
     };
+    result.seems_gone = matches!(answer, Answer::Gone(_) | Answer::Moved(_) | Answer::Hidden);
     let row = match answer {
         Answer::New(Ok(row)) => row,
         Answer::New(Err(bad)) => {

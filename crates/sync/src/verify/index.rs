@@ -33,7 +33,7 @@ pub struct Compared {
 /// Reads the index of a kind and compares.
 ///
 /// # Errors
-/// The forge's; a failure of the file.
+/// The forge's, also where it does not show the project; a failure of the file.
 ///
 /// # Cancel safety
 /// It only reads; a drain ends it before the next page.
@@ -42,6 +42,7 @@ pub async fn compare(cx: &Cx, side: &Arc<Side>, kind: EntityKind) -> Result<Comp
     let mut findings = Vec::new();
     let mut unknown = Vec::new();
     let Some(there) = read(cx, side, kind).await? else {
+        side.confirm(cx).await?;
         return Ok(Compared {
             level,
             findings,
@@ -79,16 +80,18 @@ pub async fn compare(cx: &Cx, side: &Arc<Side>, kind: EntityKind) -> Result<Comp
         let side = shared.clone();
         async move { Ok::<_, Error>((iid, ask(&cx, &side, kind, iid).await?)) }
     });
-    let mut ended_by = None;
+    let (mut ended_by, mut seems_gone) = (None, false);
     for outcome in asked.await {
         let error = match outcome {
             Outcome::Ok((iid, Asked::Gone(why))) => {
                 findings.push(named(iid, Finding::MissingThere, &why));
+                seems_gone = true;
                 continue;
             }
             Outcome::Ok((iid, Asked::LeftOut)) => {
                 level.left_out += 1;
                 unknown.push(left_out(iid));
+                seems_gone = true;
                 continue;
             }
             Outcome::Ok((_, Asked::There)) => continue,
@@ -96,6 +99,10 @@ pub async fn compare(cx: &Cx, side: &Arc<Side>, kind: EntityKind) -> Result<Comp
             Outcome::Cancelled(reason) => annals_core::Cancelled(reason).into(),
             Outcome::Panicked(message) => message.into(),
         };
+        ended_by.get_or_insert(error);
+    }
+    if seems_gone && let Err(error) = side.confirm(cx).await {
+        findings.retain(|finding| finding.finding != Finding::MissingThere);
         ended_by.get_or_insert(error);
     }
     level.findings = findings.len() as u64;

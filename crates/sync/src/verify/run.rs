@@ -21,6 +21,7 @@ use crate::engine::ending::{finishing, stop_of};
 use crate::engine::resolve::{self, KnownProject, Resolved};
 use crate::engine::run::{self, Run};
 use crate::error::Error;
+use crate::forge::ForgeError;
 use crate::progress::{Event, Progress};
 
 /// Compares the mirror with itself and with its forges. No targets means every project that is tracked.
@@ -140,9 +141,16 @@ async fn levels(cx: &Cx, run: &Arc<Verification>, known: Vec<KnownProject>, foun
     run.phase(None, "local");
     let local = local::look(cx, &run.run.db).await?;
     found.add(local.level, local.findings);
+    let mut unseen = None;
     for side in &sides {
         let chosen = chosen(cx, run, side).await?;
-        Box::pin(forge(cx, run, side, chosen, found)).await?;
+        match Box::pin(forge(cx, run, side, chosen, found)).await {
+            // A project that is not shown keeps no other from being compared.
+            Err(Error::Forge(error @ (ForgeError::Forbidden { .. } | ForgeError::NotFound { .. }))) => {
+                unseen.get_or_insert(Error::Forge(error));
+            }
+            compared => compared?,
+        }
     }
     if run.options.repair == Repair::Mend && !found.findings.is_empty() {
         run.phase(None, "repair");
@@ -178,7 +186,7 @@ async fn levels(cx: &Cx, run: &Arc<Verification>, known: Vec<KnownProject>, foun
                 is_certain && is_seen && !again.findings.iter().any(|left| left.is_about_the_same(finding));
         }
     }
-    Ok(())
+    unseen.map_or(Ok(()), Err)
 }
 
 /// What was found so far.

@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use annals_core::{EntityKind, Iid, ProjectId, UnixMs};
 use annals_db::Db;
+use annals_net_adapter::Cx;
 
+use crate::error::Error;
 use crate::forge::budget::ByteBudget;
 use crate::forge::meter::Meter;
-use crate::forge::{Forge, ForgeError};
+use crate::forge::{self, Forge, ForgeError, Via};
 
 /// Entities of a project for which a server may have nothing but an error: more, and it is the server.
 const MOST_BROKEN: usize = 3;
@@ -36,5 +38,22 @@ impl Side {
             return broken.contains(&entity) || (broken.len() < MOST_BROKEN && broken.insert(entity));
         }
         error.stop().is_none() && !error.is_outage()
+    }
+
+    /// Asks whether the project itself is there: one that is hidden or deleted answers alike for everything in it.
+    ///
+    /// # Errors
+    /// It is not; the forge's.
+    ///
+    /// # Cancel safety
+    /// It only reads.
+    pub async fn confirm(&self, cx: &Cx) -> Result<(), Error> {
+        let _started = cx.may_start()?;
+        let flight = self.budget.flight();
+        let via = Via {
+            flight: &flight,
+            meter: &self.meter,
+        };
+        Ok(forge::confirm(cx, &*self.forge, via, (&self.native, &self.path)).await?)
     }
 }

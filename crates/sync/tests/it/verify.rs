@@ -10,7 +10,7 @@ use annals_db::{Db, OpenOptions};
 use annals_net_adapter::{Cx, on_every_host};
 use annals_sync::verify::{Depth, Level, Named, Reach, Repair, SampleSize, VerifyOptions, VerifyResult, verify};
 use annals_sync::{Error, Progress};
-use annals_testkit::forge::{Fault, FaultPlan, Key, Rule, When};
+use annals_testkit::forge::{Face, Fault, FaultPlan, Key, Rule, When};
 
 use crate::common::{World, process, small};
 
@@ -36,6 +36,7 @@ on_every_host!(
     verify_ends_where_the_server_breaks_at_many,
     verify_reads_the_lists_where_a_query_is_declined_half_way,
     verify_repair_counts_nothing_that_it_could_not_look_at_again,
+    verify_of_a_project_that_is_not_shown_says_so,
     verify_says_nothing_of_what_is_hidden,
     verify_compares_beside_damage,
     verify_names_damaged_pages,
@@ -604,6 +605,24 @@ async fn verify_repair_counts_nothing_that_it_could_not_look_at_again(cx: Cx) {
     assert_eq!(world.text(&cx, runs).await.as_deref(), Some("done"));
     assert_eq!((result.left(), result.repaired), (1, 0), "{:?}", result.findings);
     assert_eq!(look(&cx, &world, options).await.findings, []);
+    world.close(&cx).await;
+}
+
+async fn verify_of_a_project_that_is_not_shown_says_so(cx: Cx) {
+    let world = mirrored(&cx, 97).await;
+    for (face, code) in [(Face::Hidden, "forbidden"), (Face::Missing, "not_found_remote")] {
+        world.sim.with_state(|state| state.show_as(face));
+        let options = VerifyOptions {
+            repair: Repair::Mend,
+            ..thorough(&world)
+        };
+        let error = verify(&cx, &world.db, Vec::new(), options, Progress::silent())
+            .await
+            .unwrap_err();
+        assert_eq!(error.code().as_str(), code, "{error}");
+        let kept = "SELECT count(*) FROM verify_findings";
+        assert_eq!(world.number(&cx, kept).await, 0, "nothing of it is known to be gone");
+    }
     world.close(&cx).await;
 }
 

@@ -9,7 +9,7 @@ use super::due::Stage;
 use super::{AT_ONCE, Ended, Sweeper};
 use crate::engine::writer::{self, Departed};
 use crate::error::Error;
-use crate::forge::{Answer, EntityRow, ForgeError, ProjectRef, Row, Via};
+use crate::forge::{self, Answer, EntityRow, ForgeError, Row, Via};
 
 /// A sweep that would mark more than this, and more than a fifth of what is here, needs somebody's word.
 const GUARD_FROM: u64 = 20;
@@ -152,7 +152,7 @@ impl Sweeper<'_> {
         Ok(Asked { verdicts, broken })
     }
 
-    /// A project that was hidden or deleted answers alike for everything in it.
+    /// What is gone is gone from a project that is there.
     async fn confirm_project(&self, cx: &Cx) -> Result<(), Error> {
         let project = self.project;
         let flight = project.run.budget.flight();
@@ -160,13 +160,7 @@ impl Sweeper<'_> {
             flight: &flight,
             meter: &project.run.meter,
         };
-        let at = ProjectRef::Id(project.native.clone());
-        let (host, what) = (project.forge.host().to_owned(), format!("project {}", project.path));
-        match project.forge.project(cx, via, &at, None).await? {
-            Answer::New(_) | Answer::NotModified => Ok(()),
-            Answer::Hidden => Err(ForgeError::Forbidden { host, what }.into()),
-            Answer::Gone(_) | Answer::Moved(_) => Err(ForgeError::NotFound { host, what }.into()),
-        }
+        Ok(forge::confirm(cx, &*project.forge, via, (&project.native, &project.path)).await?)
     }
 
     async fn mark(&mut self, cx: &Cx, departed: &[(Candidate, Departed)]) -> Result<(), Error> {
