@@ -4,12 +4,14 @@
 
 use std::collections::BTreeSet;
 
+use annals_core::config::{EmbedProvider, EmbedSettings};
 use annals_core::{EntityKind, Secret};
 use annals_db::ids::Finding;
 use annals_db::{Db, OpenOptions};
 use annals_net_adapter::{Cx, on_every_host};
 use annals_sync::verify::{Depth, Level, Named, Reach, Repair, SampleSize, VerifyOptions, VerifyResult, verify};
-use annals_sync::{Error, Progress};
+use annals_sync::{Embedding, Error, Progress};
+use annals_testkit::embedder::{EmbedderSim, MODEL};
 use annals_testkit::forge::{Face, Fault, FaultPlan, Key, Rule, When};
 
 use crate::common::{World, process, small};
@@ -36,6 +38,7 @@ on_every_host!(
     verify_ends_where_the_server_breaks_at_many,
     verify_reads_the_lists_where_a_query_is_declined_half_way,
     verify_repair_counts_nothing_that_it_could_not_look_at_again,
+    verify_repair_sends_nothing_to_an_embedder,
     verify_of_a_project_that_is_not_shown_says_so,
     verify_says_nothing_of_what_is_hidden,
     verify_compares_beside_damage,
@@ -606,6 +609,32 @@ async fn verify_repair_counts_nothing_that_it_could_not_look_at_again(cx: Cx) {
     assert_eq!((result.left(), result.repaired), (1, 0), "{:?}", result.findings);
     assert_eq!(look(&cx, &world, options).await.findings, []);
     world.close(&cx).await;
+}
+
+async fn verify_repair_sends_nothing_to_an_embedder(cx: Cx) {
+    let mut world = World::new(&cx, small(96)).await;
+    world.options.embedding = Embedding::Leave;
+    world.sync(&cx).await.unwrap();
+    let embedder = EmbedderSim::start(&cx).await.unwrap();
+    world.options.embedding = Embedding::With(EmbedSettings {
+        provider: EmbedProvider::OpenAi,
+        base_url: Some(embedder.openai().parse().unwrap()),
+        model: Some(MODEL.to_owned()),
+        ..EmbedSettings::default()
+    });
+    assert!(world.sim.with_state(|state| {
+        let retitled = state.edit_quietly(Key::issue(5), |issue| issue.head.title = "Other".to_owned());
+        retitled && state.delete(Key::issue(2))
+    }));
+    let options = VerifyOptions {
+        repair: Repair::Mend,
+        ..thorough(&world)
+    };
+    let result = look(&cx, &world, options).await;
+    assert_eq!((result.left(), result.repaired), (0, 2), "{:?}", result.findings);
+    assert!(embedder.asked().is_empty());
+    world.close(&cx).await;
+    let _report = embedder.stop().await;
 }
 
 async fn verify_of_a_project_that_is_not_shown_says_so(cx: Cx) {
