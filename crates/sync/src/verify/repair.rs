@@ -43,6 +43,7 @@ pub async fn derived(cx: &Cx, db: &Db, derived: Derived) -> Result<(), Error> {
         return Ok(());
     }
     let _started = cx.may_start()?;
+    let documents: Vec<_> = documents.into_iter().collect();
     let owed = db.write(cx, move |tx| {
         owe_anew(tx, &documents)?;
         if has_strays {
