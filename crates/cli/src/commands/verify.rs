@@ -189,7 +189,7 @@ fn show(result: &VerifyResult, page: &mut Page) {
         .iter()
         .map(|(name, level)| match level.left_out {
             0 => format!("{name}: {} looked at", level.checked),
-            moved => format!("{name}: {} looked at, {moved} of them in motion", level.checked),
+            left_out => format!("{name}: {} looked at, {left_out} not to be compared", level.checked),
         })
         .collect();
     parts.push(counted(result.left(), "finding"));

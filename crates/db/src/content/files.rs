@@ -73,7 +73,7 @@ pub fn replace_file_changes(
     set: &FileSetIn,
 ) -> Result<SetChange, Error> {
     debug_assert_eq!(mr.kind, EntityKind::MergeRequest, "only merge requests change files");
-    let at = set.at.unwrap_or(tx.now()).0;
+    let at = set.at.unwrap_or(tx.now()).0.max(newest(tx, mr)?);
     let mut counts = SetChange::default();
     let mut current = current(tx, mr)?;
     let next: BTreeMap<_, _> = set.files.iter().map(|file| (key(file), Columns::of(file))).collect();
@@ -199,6 +199,15 @@ fn current(tx: &WriteTx<'_>, mr: EntityId) -> Result<BTreeMap<Paths, (i64, Colum
         Ok(((row.get(0)?, row.get(1)?), (row.get(2)?, columns)))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The newest time that a list of this merge request has. The next one is no older, whatever the forge says: intervals
+/// of one path would overlap.
+fn newest(tx: &WriteTx<'_>, mr: EntityId) -> Result<i64, Error> {
+    let mut select =
+        tx.prepare_cached("SELECT max(max(from_at, coalesce(to_at, from_at))) FROM mr_file_changes WHERE mr_id = ?1")?;
+    let newest: Option<i64> = select.query_row(params![mr.row], |row| row.get(0))?;
+    Ok(newest.unwrap_or(i64::MIN))
 }
 
 /// An interval ends where the next begins, and never before it began.

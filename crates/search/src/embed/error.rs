@@ -24,6 +24,12 @@ pub enum EmbedError {
         /// How long was waited.
         waited: Duration,
     },
+    /// It breaks at what was sent: whether at the text or always, another text can tell.
+    #[error("the embedder at {at} answers with an internal error")]
+    Broken {
+        /// Host and port.
+        at: String,
+    },
     /// It asks for more patience than we have.
     #[error("the embedder at {at} asks to wait {} s", .retry_after.as_secs())]
     RateLimited {
@@ -97,6 +103,7 @@ impl EmbedError {
             Self::TooLong | Self::Refused { .. } | Self::Malformed { .. } => true,
             Self::Unavailable { .. }
             | Self::TimedOut { .. }
+            | Self::Broken { .. }
             | Self::RateLimited { .. }
             | Self::AuthRejected { .. }
             | Self::TokenMissing { .. }
@@ -107,6 +114,13 @@ impl EmbedError {
         }
     }
 
+    /// Whether it may be about what was sent, although it need not: one text can be too slow for the time there is, and make
+    /// a model fail at which every other goes well.
+    #[must_use]
+    pub const fn may_be_about_texts(&self) -> bool {
+        matches!(self, Self::TimedOut { .. } | Self::Broken { .. })
+    }
+
     /// The request to stop that it is, if it is one.
     #[must_use]
     pub const fn stop(&self) -> Option<&Stop> {
@@ -114,6 +128,7 @@ impl EmbedError {
             Self::Stopped(stop) => Some(stop),
             Self::Unavailable { .. }
             | Self::TimedOut { .. }
+            | Self::Broken { .. }
             | Self::RateLimited { .. }
             | Self::AuthRejected { .. }
             | Self::TokenMissing { .. }
@@ -130,7 +145,7 @@ impl EmbedError {
 impl Coded for EmbedError {
     fn code(&self) -> Code {
         match self {
-            Self::Unavailable { .. } | Self::TimedOut { .. } => Code::EmbedderUnavailable,
+            Self::Unavailable { .. } | Self::TimedOut { .. } | Self::Broken { .. } => Code::EmbedderUnavailable,
             Self::RateLimited { .. } => Code::RateLimited,
             Self::AuthRejected { .. } => Code::AuthRejected,
             Self::TokenMissing { .. } => Code::TokenMissing,
@@ -150,6 +165,9 @@ impl Coded for EmbedError {
                 .with_detail("host", at.as_str()),
             Self::TimedOut { at, .. } => report
                 .with_suggestion("give it more time with embed.timeout_s, or less at once with embed.batch")
+                .with_detail("host", at.as_str()),
+            Self::Broken { at } => report
+                .with_suggestion("look into the log of the embedder")
                 .with_detail("host", at.as_str()),
             Self::RateLimited { at, retry_after } => Report {
                 actions: vec!["annals embed".to_owned()],

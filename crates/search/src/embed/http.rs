@@ -156,6 +156,9 @@ impl Service {
             Ok(body) => body,
             Err(error) => return self.failed(&error),
         };
+        if parts.status == StatusCode::INTERNAL_SERVER_ERROR && !is_too_long(&body) {
+            return Ok(Try::Failed(EmbedError::Broken { at: self.at.clone() }));
+        }
         if parts.status.is_server_error() && !is_too_long(&body) {
             return Ok(Try::Failed(self.away(format!("status {}", parts.status.as_u16()))));
         }

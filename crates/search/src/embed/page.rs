@@ -106,13 +106,18 @@ pub(super) fn groups(page: Vec<Owed>, embedder: &dyn Embedder) -> Vec<Vec<Owed>>
     groups
 }
 
-/// Embeds a group. Why the first of its failures failed is beside what was made.
-pub(super) async fn embed(
-    cx: &Cx,
-    embedder: &dyn Embedder,
-    dims: usize,
-    group: Vec<Owed>,
-) -> Result<(Vec<Made>, Option<EmbedError>), EmbedError> {
+/// What became of a group.
+pub(super) struct Group {
+    /// What was made, as far as it went.
+    pub made: Vec<Made>,
+    /// Why the first of its failures failed.
+    pub failure: Option<EmbedError>,
+    /// Why it did not go further.
+    pub ended: Option<EmbedError>,
+}
+
+/// Embeds a group.
+pub(super) async fn embed(cx: &Cx, embedder: &dyn Embedder, dims: usize, group: Vec<Owed>) -> Group {
     let cut = |document: &Owed| document.text.len();
     tracing::debug!(
         documents = group.len(),
@@ -127,11 +132,13 @@ pub(super) async fn embed(
             false => chunks(&document.text, max),
         })
         .collect();
-    let mut settled = settle(cx, embedder, dims, &pieces.concat()).await?.into_iter();
+    let (settled, ended) = settle(cx, embedder, dims, &pieces.concat()).await;
+    let mut settled = settled.into_iter();
     let (mut made, mut failure) = (Vec::with_capacity(group.len()), None);
     for (document, pieces) in group.iter().zip(&pieces) {
-        let mut vectors = Ok(Vec::new());
+        let (mut vectors, mut parts) = (Ok(Vec::new()), 0);
         for part in settled.by_ref().take(pieces.len()) {
+            parts += 1;
             match (&mut vectors, part) {
                 (Ok(vectors), Ok(part)) => vectors.extend(part),
                 (Ok(_), Err(error)) => vectors = Err(error),
@@ -139,6 +146,8 @@ pub(super) async fn embed(
             }
         }
         let outcome = match vectors {
+            // It ended before this one: what one has is whole, and what failed has failed whatever the rest does.
+            Ok(_) if parts < pieces.len() => break,
             Ok(_) if document.is_same => Outcome::Unchanged,
             Ok(vectors) => Outcome::Vectors(vectors),
             Err(error) => {
@@ -154,5 +163,5 @@ pub(super) async fn embed(
             outcome,
         });
     }
-    Ok((made, failure))
+    Group { made, failure, ended }
 }

@@ -12,14 +12,33 @@ use crate::vector::unit;
 /// What became of one piece: its vectors in the order of its parts, or why it has none.
 pub(super) type Settled = Result<Vec<Vec<f32>>, EmbedError>;
 
-/// One outcome for each piece, in their order; vectors have `dims` numbers and unit length.
+/// After so many texts for which the embedder was too slow or broke, and not one that went well, it is not asked for
+/// others: each of them costs all the patience there is.
+const HOPELESS: usize = 2;
+
+/// A text that no embedder finds hard.
+const PROBE: &str = "annals";
+
+/// One outcome for each piece, in their order, as far as it went, and what ended it early; vectors have `dims` numbers and
+/// unit length.
 pub(super) async fn settle(
     cx: &Cx,
     embedder: &dyn Embedder,
     dims: usize,
     pieces: &[&str],
-) -> Result<Vec<Settled>, EmbedError> {
+) -> (Vec<Settled>, Option<EmbedError>) {
     let mut settled = Vec::with_capacity(pieces.len());
+    let ended = all(cx, embedder, dims, pieces, &mut settled).await.err();
+    (settled, ended)
+}
+
+async fn all(
+    cx: &Cx,
+    embedder: &dyn Embedder,
+    dims: usize,
+    pieces: &[&str],
+    settled: &mut Vec<Settled>,
+) -> Result<(), EmbedError> {
     let mut batches: VecDeque<&[&str]> = pieces.chunks(embedder.identity().batch.get()).collect();
     while let Some(batch) = batches.pop_front() {
         match embedder.embed(cx, batch).await {
@@ -30,14 +49,20 @@ pub(super) async fn settle(
                         .map(|vector| usable(vector, dims).map(|vector| vec![vector])),
                 );
             }
-            // What it cannot do in time it may do with less at once.
-            Err(EmbedError::TimedOut { .. }) if batch.len() > 1 => {
+            // What it does not manage at once it may manage with less.
+            Err(error) if error.may_be_about_texts() && batch.len() > 1 => {
                 let (first, second) = batch.split_at(batch.len() / 2);
                 batches.push_front(second);
                 batches.push_front(first);
             }
+            Err(error) if !error.is_about_texts() => {
+                let error = of_text(cx, embedder, error).await?;
+                settled.push(Err(error.clone()));
+                if settled.len() >= HOPELESS && settled.iter().all(Result::is_err) {
+                    return Err(error);
+                }
+            }
             // Who of them it was, only asking one by one can tell.
-            Err(error) if !error.is_about_texts() => return Err(error),
             Ok(_) | Err(_) => {
                 for piece in batch {
                     settled.push(alone(cx, embedder, dims, piece).await?);
@@ -45,7 +70,25 @@ pub(super) async fn settle(
             }
         }
     }
-    Ok(settled)
+    Ok(())
+}
+
+/// The failure of a single text, if it is that text's: the embedder itself may be away, or slow with everything.
+///
+/// # Errors
+/// The failure, if it is the embedder's.
+async fn of_text(cx: &Cx, embedder: &dyn Embedder, error: EmbedError) -> Result<EmbedError, EmbedError> {
+    if error.is_about_texts() {
+        return Ok(error);
+    }
+    if !error.may_be_about_texts() {
+        return Err(error);
+    }
+    match embedder.embed(cx, &[PROBE]).await {
+        Ok(_) => Ok(error),
+        Err(stopped @ EmbedError::Stopped(_)) => Err(stopped),
+        Err(_) => Err(error),
+    }
 }
 
 async fn alone(cx: &Cx, embedder: &dyn Embedder, dims: usize, piece: &str) -> Result<Settled, EmbedError> {
@@ -70,8 +113,7 @@ async fn alone(cx: &Cx, embedder: &dyn Embedder, dims: usize, piece: &str) -> Re
                 }
                 None => return Ok(Err(EmbedError::TooLong)),
             },
-            Err(error) if error.is_about_texts() => return Ok(Err(error)),
-            Err(error) => return Err(error),
+            Err(error) => return of_text(cx, embedder, error).await.map(Err),
         }
     }
     Ok(Ok(vectors))

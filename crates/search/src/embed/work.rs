@@ -303,9 +303,10 @@ impl<'w> Work<'w> {
         let (mut made, mut ended) = (Vec::new(), Ok(()));
         for outcome in self.embed(cx, set.dims, groups).await {
             match outcome {
-                Outcome::Ok((group, failure)) => {
-                    made.extend(group);
-                    self.total.failure = self.total.failure.take().or(failure);
+                Outcome::Ok(group) => {
+                    made.extend(group.made);
+                    self.total.failure = self.total.failure.take().or(group.failure);
+                    ended = ended.and(group.ended.map_or(Ok(()), |error| Err(error.into())));
                 }
                 Outcome::Err(error) => ended = ended.and(Err(error.into())),
                 Outcome::Cancelled(reason) => {
@@ -323,15 +324,12 @@ impl<'w> Work<'w> {
     async fn embed(&self, cx: &Cx, dims: usize, mut groups: Vec<Vec<Owed>>) -> Vec<GroupOutcome> {
         if groups.len() == 1 {
             let group = groups.pop().unwrap_or_default();
-            return vec![match page::embed(cx, &**self.embedder, dims, group).await {
-                Ok(made) => Outcome::Ok(made),
-                Err(error) => Outcome::Err(error),
-            }];
+            return vec![Outcome::Ok(page::embed(cx, &**self.embedder, dims, group).await)];
         }
         let embedder = self.embedder.clone();
         map_bounded(cx, self.embedder.identity().concurrency, groups, move |cx, group| {
             let embedder = embedder.clone();
-            async move { page::embed(&cx, &*embedder, dims, group).await }
+            async move { Ok(page::embed(&cx, &*embedder, dims, group).await) }
         })
         .await
     }
@@ -357,7 +355,7 @@ impl<'w> Work<'w> {
     }
 }
 
-type GroupOutcome = Outcome<(Vec<Made>, Option<EmbedError>), EmbedError>;
+type GroupOutcome = Outcome<page::Group, EmbedError>;
 
 #[derive(Default)]
 struct Counts {

@@ -36,6 +36,7 @@ on_every_host!(
     full_embeds_what_has_vectors_already,
     full_goes_on_where_it_was,
     what_is_too_slow_is_sent_in_halves,
+    a_text_that_is_too_slow_or_breaks_the_server_fails_alone,
     what_was_embedded_before_the_end_is_counted,
     what_another_has_embedded_is_not_written_again,
     another_width_of_the_same_model_is_another_set,
@@ -482,7 +483,7 @@ async fn what_is_too_slow_is_sent_in_halves(cx: Cx) {
     assert_eq!(world.sim.asked().len(), 2);
     // And where that does not help, what helps is named.
     world.store(&cx, vec![issue(1, "newer", "")]).await;
-    world.sim.plan([Fault::Silence, Fault::Silence, Fault::Silence]);
+    world.sim.plan(vec![Fault::Silence; 6]);
     let report = world.embed(&cx).await.unwrap_err().report();
     assert_eq!(report.code, Code::EmbedderUnavailable);
     let help = report.suggestion.unwrap();
@@ -493,6 +494,25 @@ async fn what_is_too_slow_is_sent_in_halves(cx: Cx) {
     world.close(&cx).await;
 }
 
+async fn a_text_that_is_too_slow_or_breaks_the_server_fails_alone(cx: Cx) {
+    for (fault, of_a_batch) in [(Fault::Silence, 1), (Fault::Status(500), 3)] {
+        let mut world = World::openai(&cx).await;
+        world.settings.dims = Some(DIMS);
+        world.settings.timeout = Duration::from_secs(2);
+        world.store(&cx, issues(4)).await;
+        // All four, the first two, and then the first by itself.
+        world.sim.plan(vec![fault.clone(); of_a_batch * 2 + 3]);
+        let done = world.embed(&cx).await.unwrap();
+        assert_eq!((done.embedded, done.failed, done.remaining), (3, 1, 1), "{fault:?}");
+        assert_eq!(done.failure.unwrap().code(), Code::EmbedderUnavailable);
+        let failed = "SELECT attempts FROM embedding_owed";
+        assert_eq!(world.number(&cx, failed).await, 1, "{fault:?}");
+        // At the next time it may be otherwise.
+        assert_eq!(world.embed(&cx).await.unwrap().embedded, 1);
+        world.close(&cx).await;
+    }
+}
+
 async fn what_was_embedded_before_the_end_is_counted(cx: Cx) {
     let mut world = World::openai(&cx).await;
     world.settings.dims = Some(DIMS);
@@ -500,7 +520,7 @@ async fn what_was_embedded_before_the_end_is_counted(cx: Cx) {
     world.settings.concurrency = 1;
     world.store(&cx, issues(3)).await;
     let ids = [1, 2, 3];
-    let fails = [Fault::Status(500), Fault::Status(500), Fault::Status(500)];
+    let fails = [Fault::Status(502), Fault::Status(502), Fault::Status(502)];
     world.sim.plan([Fault::Reversed].into_iter().chain(fails));
     let mut total = Embedded::default();
     let ended = embed::documents(&cx, &world.db, &world.embedder(&cx), &ids, &mut total).await;

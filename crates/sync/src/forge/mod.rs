@@ -11,6 +11,7 @@
 
 pub mod api;
 pub mod budget;
+mod confirm;
 pub mod error;
 pub mod gitlab;
 mod handle;
@@ -25,6 +26,7 @@ pub mod retry;
 pub mod sliding_window;
 
 pub use api::{Answer, BoxFuture, Fetch, Forge, IndexAt, PageAt, Question, Via};
+pub use confirm::confirm;
 pub use error::ForgeError;
 pub use handle::Handle;
 pub use model::{

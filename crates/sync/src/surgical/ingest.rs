@@ -64,12 +64,18 @@ pub async fn run(
     let at = Arc::new(AtomicUsize::new(NOBODY));
     let names: Vec<EntityRef> = planned.iter().map(|planned| planned.of).collect();
     let (place, run_id, writing) = (place.clone(), surgery.run.run_id.clone(), at.clone());
+    let undocumented = surgery.undocumented.clone();
     let written = surgery.run.db.write(cx, move |tx| {
         let mut done = Vec::with_capacity(planned.len());
         let wrote = writer::fenced(tx, &place, |wrote| {
             for (n, target) in planned.iter().enumerate() {
                 writing.store(n, Ordering::Relaxed);
-                done.push((target.of, one(tx, &place, &run_id, target)?));
+                // What was made stale before is somebody else's, but for a run that is about just that.
+                let mark = match undocumented.contains(&target.of) {
+                    true => DirtyId(0),
+                    false => dirty::high_mark(tx)?,
+                };
+                done.push((target.of, one(tx, &place, &run_id, target, mark)?));
                 wrote.rows += 1;
             }
             writing.store(NOBODY, Ordering::Relaxed);
@@ -83,7 +89,7 @@ pub async fn run(
     })
 }
 
-fn one(tx: &WriteTx<'_>, place: &Place, run_id: &RunId, target: &Planned) -> Result<Ingested, DbError> {
+fn one(tx: &WriteTx<'_>, place: &Place, run_id: &RunId, target: &Planned, mark: DirtyId) -> Result<Ingested, DbError> {
     let EntityRef { entity_type, iid } = target.of;
     let entity = match &target.row.entity {
         EntityRow::Issue(issue) => &**issue,
@@ -98,7 +104,6 @@ fn one(tx: &WriteTx<'_>, place: &Place, run_id: &RunId, target: &Planned) -> Res
     {
         return Ok(Ingested::Stale);
     }
-    let mark = dirty::high_mark(tx)?;
     let applied = match &target.row.entity {
         EntityRow::Issue(issue) => content::upsert_issue(tx, place.project, issue)?,
         EntityRow::MergeRequest(mr) => {

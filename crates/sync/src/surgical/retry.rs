@@ -51,13 +51,19 @@ pub async fn retry_failed(
         Some(id) => db.read(cx, move |conn| resolve::by_id(conn, id)).await?,
         None => None,
     };
-    let (mut targets, mut unembedded) = (Vec::new(), Vec::new());
+    let (mut targets, mut undocumented, mut unembedded) = (Vec::new(), Vec::new(), Vec::new());
     for (entity_type, iid, stage) in failed {
         let of = EntityRef { entity_type, iid };
         targets.push(of);
-        // Such a target is as the forge has it, so nothing of it will be made anew, and its vectors are owed all the same.
-        if stage == EntityStage::Embed {
-            unembedded.push(of);
+        // Such a target is as the forge has it, so nothing of it will be written, and what is made of it is owed all the
+        // same.
+        match stage {
+            EntityStage::Documents => {
+                undocumented.push(of);
+                unembedded.push(of);
+            }
+            EntityStage::Embed => unembedded.push(of),
+            EntityStage::Preflight | EntityStage::Ingest | EntityStage::Dependents => {}
         }
     }
     let kept = Kept::read(&asked.requested);
@@ -72,6 +78,7 @@ pub async fn retry_failed(
         known,
         targets,
         extent: kept.extent,
+        undocumented,
         unembedded,
         parent: Some(parent),
     };

@@ -51,6 +51,7 @@ pub async fn surgical(
         known: Some(known),
         targets: request.targets,
         extent: request.extent,
+        undocumented: Vec::new(),
         unembedded: Vec::new(),
         parent: None,
     };
@@ -72,6 +73,8 @@ pub(super) struct Task {
     pub known: Option<KnownProject>,
     pub targets: Vec<EntityRef>,
     pub extent: Extent,
+    /// Targets whose documents another run could not make.
+    pub undocumented: Vec<EntityRef>,
     /// Targets whose documents another run has made and could not embed.
     pub unembedded: Vec<EntityRef>,
     pub parent: Option<RunId>,
@@ -84,6 +87,8 @@ pub struct Surgery {
     pub known: KnownProject,
     pub targets: Vec<EntityRef>,
     pub extent: Extent,
+    /// Targets whose documents are made also of what an earlier run has left.
+    pub undocumented: Vec<EntityRef>,
     /// Targets whose documents get their vectors also where nothing is new.
     pub unembedded: Vec<EntityRef>,
     pub events: Events,
@@ -137,6 +142,7 @@ pub(super) async fn drive(
                 known,
                 targets: task.targets,
                 extent: task.extent,
+                undocumented: task.undocumented,
                 unembedded: task.unembedded,
                 events,
                 preflight_bytes,

@@ -3,43 +3,32 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use annals_core::{Iid, Outcome, ProjectId, UnixMs};
-use annals_db::Db;
+use annals_core::{Iid, Outcome, UnixMs};
 use annals_db::ids::{EntityId, Finding, JobType};
 use annals_db::work::job;
 use annals_net_adapter::{Cx, map_bounded};
 
-use super::finding::{Level, LevelResult, Named};
+use super::finding::{Level, LevelResult, Named, Unknown};
 use super::options::Depth;
 use super::rehearsal::{self, Compared};
 use super::sample::Shown;
+use super::side::Side;
 use crate::engine::writer;
 use crate::error::Error;
-use crate::forge::budget::ByteBudget;
-use crate::forge::meter::Meter;
-use crate::forge::{Answer, Forge, ForgeError, SetKey, Via};
+use crate::forge::{Answer, SetKey, Via};
 
 /// Entities fetched at once; the host's own limits are below.
 const AT_ONCE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
-
-/// A project that is compared, and how it is reached.
-pub struct Side {
-    pub db: Db,
-    pub forge: Arc<dyn Forge>,
-    pub meter: Meter,
-    pub budget: ByteBudget,
-    pub id: ProjectId,
-    pub path: String,
-    pub native: String,
-    /// When the run began: what moved at the forge after that is no finding.
-    pub began: UnixMs,
-}
 
 /// What comparing came to.
 pub struct Comparison {
     pub sample: LevelResult,
     pub deep: LevelResult,
     pub findings: Vec<Named>,
+    /// What could not be compared.
+    pub unknown: Vec<Unknown>,
+    /// Whether the forge does not show something that is here.
+    seems_gone: bool,
     /// What stood in the way of the rest: the forge, the file, or a request to stop.
     pub ended_by: Option<Error>,
 }
@@ -50,6 +39,8 @@ impl Comparison {
             sample: LevelResult::new(Level::Sample),
             deep: LevelResult::new(Level::Deep),
             findings: Vec::new(),
+            unknown: Vec::new(),
+            seems_gone: false,
             ended_by: None,
         }
     }
@@ -73,6 +64,8 @@ pub async fn compare(cx: &Cx, side: &Arc<Side>, chosen: Vec<Shown>, depth: Depth
                 all.sample.add(&one.sample);
                 all.deep.add(&one.deep);
                 all.findings.extend(one.findings);
+                all.unknown.extend(one.unknown);
+                all.seems_gone |= one.seems_gone;
                 continue;
             }
             Outcome::Err(error) => error,
@@ -81,12 +74,15 @@ pub async fn compare(cx: &Cx, side: &Arc<Side>, chosen: Vec<Shown>, depth: Depth
         };
         all.ended_by.get_or_insert(error);
     }
+    if all.seems_gone
+        && let Err(error) = side.confirm(cx).await
+    {
+        let told = all.findings.len();
+        all.findings.retain(|finding| finding.finding != Finding::MissingThere);
+        all.sample.findings -= (told - all.findings.len()) as u64;
+        all.ended_by.get_or_insert(error);
+    }
     all
-}
-
-/// Whether a failure is that of one thing that was asked for. What stands in the way of everything is not.
-pub fn is_of_one(error: &ForgeError) -> bool {
-    error.stop().is_none() && !error.is_outage()
 }
 
 async fn one(cx: &Cx, side: &Side, shown: Shown, depth: Depth) -> Result<Comparison, Error> {
@@ -94,6 +90,11 @@ async fn one(cx: &Cx, side: &Side, shown: Shown, depth: Depth) -> Result<Compari
     let mut result = Comparison::new();
     let named =
         |finding, detail: String| Named::of_entity((side.id, &side.path), (shown.kind, shown.iid), finding, detail);
+    let unknown = |set| Unknown {
+        project: side.id,
+        entity: (shown.kind, shown.iid),
+        set,
+    };
     result.sample.checked = 1;
     let flight = side.budget.flight();
     let via = Via {
@@ -102,12 +103,14 @@ async fn one(cx: &Cx, side: &Side, shown: Shown, depth: Depth) -> Result<Compari
     };
     let answer = match side.forge.one(cx, via, &side.native, shown.kind, shown.iid).await {
         Ok(answer) => answer,
-        Err(error) if is_of_one(&error) => {
+        Err(error) if side.is_of_one((shown.kind, shown.iid), &error) => {
             result.sample.left_out = 1;
+            result.unknown.push(unknown(None));
             return Ok(result);
         }
         Err(error) => return Err(error.into()),
     };
+    result.seems_gone = matches!(answer, Answer::Gone(_) | Answer::Moved(_) | Answer::Hidden);
     let row = match answer {
         Answer::New(Ok(row)) => row,
         Answer::New(Err(bad)) => {
@@ -131,6 +134,7 @@ async fn one(cx: &Cx, side: &Side, shown: Shown, depth: Depth) -> Result<Compari
         // What is hidden from this token is not gone, and nothing can be said about it.
         Answer::Hidden | Answer::NotModified => {
             result.sample.left_out = 1;
+            result.unknown.push(unknown(None));
             return Ok(result);
         }
     };
@@ -149,7 +153,10 @@ async fn one(cx: &Cx, side: &Side, shown: Shown, depth: Depth) -> Result<Compari
     drop(flight);
     match compared {
         Compared::Same => {}
-        Compared::Owed => result.sample.left_out = 1,
+        Compared::Owed => {
+            result.sample.left_out = 1;
+            result.unknown.push(unknown(None));
+        }
         Compared::Missing => result
             .findings
             .push(named(Finding::MissingHere, "the file does not show it".to_owned())),
@@ -180,6 +187,7 @@ async fn one(cx: &Cx, side: &Side, shown: Shown, depth: Depth) -> Result<Compari
             result.deep.left_out += result.deep.findings;
             result.deep.findings = 0;
             result.findings.clear();
+            result.unknown.push(unknown(None));
         }
     }
     Ok(result)
@@ -196,7 +204,7 @@ async fn is_still(cx: &Cx, side: &Side, shown: Shown, at: Option<UnixMs>) -> Res
     match side.forge.one(cx, via, &side.native, shown.kind, shown.iid).await {
         Ok(Answer::New(Ok(row))) => Ok(row.at == at),
         Ok(_) => Ok(false),
-        Err(error) if is_of_one(&error) => Ok(false),
+        Err(error) if side.is_of_one((shown.kind, shown.iid), &error) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
@@ -210,6 +218,11 @@ async fn sets(cx: &Cx, side: &Side, shown: Shown, result: &mut Comparison) -> Re
         let Some((entity, key)) = key_of(cx, side, shown, *kind).await? else {
             return Ok(());
         };
+        let unknown = Unknown {
+            project: side.id,
+            entity: (shown.kind, shown.iid),
+            set: Some(*kind),
+        };
         result.deep.checked += 1;
         let flight = side.budget.flight();
         let via = Via {
@@ -219,9 +232,10 @@ async fn sets(cx: &Cx, side: &Side, shown: Shown, result: &mut Comparison) -> Re
         let answer = match side.forge.set(cx, via, &side.native, &key, None).await {
             Ok(Answer::New(answer)) => answer,
             // A set over the limit, say, which a sync does not store either.
-            Err(error) if !is_of_one(&error) => return Err(error.into()),
+            Err(error) if !side.is_of_one((shown.kind, shown.iid), &error) => return Err(error.into()),
             Ok(_) | Err(_) => {
                 result.deep.left_out += 1;
+                result.unknown.push(unknown);
                 continue;
             }
         };
@@ -237,7 +251,10 @@ async fn sets(cx: &Cx, side: &Side, shown: Shown, result: &mut Comparison) -> Re
         drop(flight);
         match written {
             Some(0) => {}
-            None => result.deep.left_out += 1,
+            None => {
+                result.deep.left_out += 1;
+                result.unknown.push(unknown);
+            }
             Some(rows) => {
                 let detail = format!("{rows} rows of its {kind} are others at the forge");
                 let identity = (shown.kind, shown.iid);

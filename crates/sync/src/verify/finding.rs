@@ -4,7 +4,7 @@ use annals_core::{EntityKind, Iid, ProjectId, Report, RunId};
 use annals_db::check::Defect;
 use annals_db::content::blob::Hash;
 use annals_db::control::FindingRow;
-use annals_db::ids::Finding;
+use annals_db::ids::{Finding, JobType};
 use serde::Serialize;
 
 /// How closely something was looked at.
@@ -142,6 +142,26 @@ impl Named {
             remote: self.remote,
             repaired: self.repaired,
         }
+    }
+}
+
+/// Something that could not be compared, so that nothing is known about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unknown {
+    pub project: ProjectId,
+    pub entity: (EntityKind, Iid),
+    /// One of its sets; all of it if there is none.
+    pub set: Option<JobType>,
+}
+
+impl Unknown {
+    /// Whether it is what a finding is about.
+    pub(super) fn is_of(&self, finding: &Named) -> bool {
+        let is_its = finding.id == Some(self.project)
+            && finding.entity_type.zip(finding.iid) == Some(self.entity)
+            && !matches!(finding.finding, Finding::Corrupt | Finding::Drift);
+        let is_the_set = |set: JobType| finding.finding == Finding::SetDiffers && finding.fields == [set.as_str()];
+        is_its && self.set.is_none_or(is_the_set)
     }
 }
 

@@ -10,12 +10,12 @@ use annals_db::ids::{Finding, Pass};
 use annals_db::work::{cursor, quarantine};
 use annals_net_adapter::{Cx, map_bounded};
 
-use super::entities::{Side, is_of_one};
-use super::finding::{Level, LevelResult, Named};
+use super::finding::{Level, LevelResult, Named, Unknown};
 use super::sample;
+use super::side::Side;
 use crate::error::Error;
-use crate::forge::paging::LoopGuard;
-use crate::forge::{Answer, IndexAt, IndexEntry, IndexPosition, Stream, Via};
+use crate::forge::paging::{LoopGuard, Window};
+use crate::forge::{Answer, ForgeError, IndexAt, IndexEntry, IndexPosition, Stream, Via};
 
 /// Absent entities asked for at once; the host's own limits are below.
 const AT_ONCE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
@@ -24,6 +24,8 @@ const AT_ONCE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
 pub struct Compared {
     pub level: LevelResult,
     pub findings: Vec<Named>,
+    /// What could not be compared.
+    pub unknown: Vec<Unknown>,
     /// What stood in the way of the rest.
     pub ended_by: Option<Error>,
 }
@@ -31,22 +33,30 @@ pub struct Compared {
 /// Reads the index of a kind and compares.
 ///
 /// # Errors
-/// The forge's; a failure of the file.
+/// The forge's, also where it does not show the project; a failure of the file.
 ///
 /// # Cancel safety
 /// It only reads; a drain ends it before the next page.
 pub async fn compare(cx: &Cx, side: &Arc<Side>, kind: EntityKind) -> Result<Compared, Error> {
     let mut level = LevelResult::new(Level::Index);
     let mut findings = Vec::new();
+    let mut unknown = Vec::new();
     let Some(there) = read(cx, side, kind).await? else {
+        side.confirm(cx).await?;
         return Ok(Compared {
             level,
             findings,
+            unknown,
             ended_by: None,
         });
     };
     level.checked = there.len() as u64;
     let named = |iid, finding, detail: &str| Named::of_entity((side.id, &side.path), (kind, iid), finding, detail);
+    let left_out = |iid| Unknown {
+        project: side.id,
+        entity: (kind, iid),
+        set: None,
+    };
     let here = here(cx, side, kind, there.values().cloned().collect()).await?;
     for (entry, standing) in here.entries {
         if standing != Standing::Same && entry.updated_at.is_none_or(|at| at >= side.began) {
@@ -55,7 +65,10 @@ pub async fn compare(cx: &Cx, side: &Arc<Side>, kind: EntityKind) -> Result<Comp
         }
         match standing {
             Standing::Same => {}
-            Standing::LeftOut => level.left_out += 1,
+            Standing::LeftOut => {
+                level.left_out += 1;
+                unknown.push(left_out(entry.iid));
+            }
             Standing::Missing => findings.push(named(entry.iid, Finding::MissingHere, "the index of the forge has it")),
             Standing::Stale => findings.push(named(entry.iid, Finding::StaleHere, "newer in the index of the forge")),
         }
@@ -67,15 +80,18 @@ pub async fn compare(cx: &Cx, side: &Arc<Side>, kind: EntityKind) -> Result<Comp
         let side = shared.clone();
         async move { Ok::<_, Error>((iid, ask(&cx, &side, kind, iid).await?)) }
     });
-    let mut ended_by = None;
+    let (mut ended_by, mut seems_gone) = (None, false);
     for outcome in asked.await {
         let error = match outcome {
             Outcome::Ok((iid, Asked::Gone(why))) => {
                 findings.push(named(iid, Finding::MissingThere, &why));
+                seems_gone = true;
                 continue;
             }
-            Outcome::Ok((_, Asked::LeftOut)) => {
+            Outcome::Ok((iid, Asked::LeftOut)) => {
                 level.left_out += 1;
+                unknown.push(left_out(iid));
+                seems_gone = true;
                 continue;
             }
             Outcome::Ok((_, Asked::There)) => continue,
@@ -85,10 +101,15 @@ pub async fn compare(cx: &Cx, side: &Arc<Side>, kind: EntityKind) -> Result<Comp
         };
         ended_by.get_or_insert(error);
     }
+    if seems_gone && let Err(error) = side.confirm(cx).await {
+        findings.retain(|finding| finding.finding != Finding::MissingThere);
+        ended_by.get_or_insert(error);
+    }
     level.findings = findings.len() as u64;
     Ok(Compared {
         level,
         findings,
+        unknown,
         ended_by,
     })
 }
@@ -111,8 +132,17 @@ async fn read(cx: &Cx, side: &Side, kind: EntityKind) -> Result<Option<BTreeMap<
             kind,
             at: &at,
         };
-        let Answer::New(page) = side.forge.index(cx, via, place, &mut guard).await? else {
-            return Ok(None);
+        let page = match side.forge.index(cx, via, place, &mut guard).await {
+            Ok(Answer::New(page)) => page,
+            Ok(Answer::NotModified | Answer::Gone(_) | Answer::Moved(_) | Answer::Hidden) => return Ok(None),
+            // A query that is declined half way is declined for good, as in a sweep, so the lists are read.
+            Err(ForgeError::Refused { .. }) if matches!(at, IndexPosition::Cursor(_)) => {
+                there.clear();
+                guard = LoopGuard::default();
+                at = IndexPosition::Window(Window { start: None, page: 1 });
+                continue;
+            }
+            Err(error) => return Err(error.into()),
         };
         there.extend(page.entries.into_iter().map(|entry| (entry.iid, entry)));
         match page.next {
@@ -194,7 +224,7 @@ async fn ask(cx: &Cx, side: &Side, kind: EntityKind, iid: Iid) -> Result<Asked, 
         Ok(Answer::Gone(reason)) => Asked::Gone(format!("the forge answers that it is {reason}")),
         Ok(Answer::Moved(to)) => Asked::Gone(format!("the forge answers that it is {to} now")),
         Ok(Answer::Hidden) => Asked::LeftOut,
-        Err(error) if is_of_one(&error) => Asked::LeftOut,
+        Err(error) if side.is_of_one((kind, iid), &error) => Asked::LeftOut,
         Err(error) => return Err(error.into()),
     })
 }

@@ -1,6 +1,6 @@
 //! The level without a network: the file and what is derived inside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use annals_core::{EntityKind, Iid, ProjectId};
 use annals_db::check::vectors::Misfit;
@@ -39,7 +39,7 @@ pub struct Local {
 #[derive(Debug, Default)]
 pub struct Derived {
     /// Sources whose document, or its entry of the text index, is not what it should be.
-    pub documents: Vec<Source>,
+    pub documents: BTreeSet<Source>,
     /// Whether the text index has entries of no document.
     pub has_strays: bool,
     /// Documents with vectors of another length than their set's.
@@ -195,11 +195,7 @@ async fn index(cx: &Cx, db: &Db, seen: &mut Seen) -> Result<(), Error> {
         seen.defects.push(Defect::drift(what));
     }
     seen.derived.has_strays = !index.strays.is_empty();
-    for source in index.unindexed {
-        if !seen.derived.documents.contains(&source) {
-            seen.derived.documents.push(source);
-        }
-    }
+    seen.derived.documents.extend(index.unindexed);
     Ok(())
 }
 

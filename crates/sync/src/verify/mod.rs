@@ -5,7 +5,7 @@
 //! Whatever moved at the forge after the run began is left out, so that a busy project has no false findings.
 //!
 //! Read in this order: [`options`] is what a run is given, [`finding`] what it says. `local` looks at the file alone;
-//! `index` compares the ids of everything; `sample` chooses entities and `entities` fetches them, with their sets if
+//! `side` is how a project is reached, `index` compares the ids of everything; `sample` chooses entities and `entities` fetches them, with their sets if
 //! asked; `rehearsal` is the comparison; `repair` mends; `run` puts them together.
 
 mod entities;
@@ -17,6 +17,7 @@ mod rehearsal;
 mod repair;
 mod run;
 mod sample;
+mod side;
 
 pub use finding::{Level, LevelResult, Named, VerifyResult};
 pub use options::{Depth, Reach, Repair, SampleSize, VerifyOptions};

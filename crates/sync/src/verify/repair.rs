@@ -12,12 +12,12 @@ use annals_db::ids::Finding;
 use annals_net_adapter::Cx;
 use annals_search::documents::{drain, owe_anew, remove_strays};
 
-use super::entities::Side;
 use super::finding::Named;
 use super::local::Derived;
 use super::options::VerifyOptions;
+use super::side::Side;
 use crate::engine::ending::stop_of;
-use crate::engine::{EntityRef, SweepWhen, SyncOptions, SyncResult, Target, sync};
+use crate::engine::{Embedding, EntityRef, SweepWhen, SyncOptions, SyncResult, Target, sync};
 use crate::error::Error;
 use crate::progress::Progress;
 use crate::surgical::{Extent, Request, SurgicalOptions, surgical};
@@ -43,6 +43,7 @@ pub async fn derived(cx: &Cx, db: &Db, derived: Derived) -> Result<(), Error> {
         return Ok(());
     }
     let _started = cx.may_start()?;
+    let documents: Vec<_> = documents.into_iter().collect();
     let owed = db.write(cx, move |tx| {
         owe_anew(tx, &documents)?;
         if has_strays {
@@ -110,11 +111,19 @@ pub async fn entities(
         let _started = cx.may_start()?;
         let options = SyncOptions {
             sweep: SweepWhen::Now,
-            ..options.sync.clone()
+            ..how_to_sync(options)
         };
         go_on(Box::pin(sync(cx, &side.db, vec![Target::Id(side.id)], options, progress.clone())).await)?;
     }
     Ok(())
+}
+
+/// Nobody asked to send texts to an embedder: vectors stay owed to whoever embeds next.
+fn how_to_sync(options: &VerifyOptions) -> SyncOptions {
+    SyncOptions {
+        embedding: Embedding::Leave,
+        ..options.sync.clone()
+    }
 }
 
 /// Stores these entities as the forge has them: all, or none.
@@ -126,7 +135,7 @@ async fn together(
     progress: &Progress,
 ) -> Result<SyncResult, Error> {
     let request = Request::new(Target::Id(side.id), targets.iter().copied(), Extent::Whole)?;
-    let surgery = SurgicalOptions::new(options.sync.clone());
+    let surgery = SurgicalOptions::new(how_to_sync(options));
     surgical(cx, &side.db, request, surgery, progress.clone()).await
 }
 

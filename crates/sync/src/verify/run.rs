@@ -1,7 +1,7 @@
 //! A verification from its row in the ledger to its result.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use annals_core::{CancelReason, Code, Outcome, UnixMs};
 use annals_db::Db;
@@ -11,16 +11,17 @@ use annals_db::ids::{Finding, RunMode, RunStatus};
 use annals_net_adapter::{CancelKind, Cx, RegionSpec};
 use serde_json::json;
 
-use super::entities::{self, Side};
-use super::finding::{Level, LevelResult, Named, VerifyResult, bound};
+use super::finding::{Level, LevelResult, Named, Unknown, VerifyResult, bound};
 use super::options::{Depth, Reach, Repair, VerifyOptions};
 use super::sample::{self, Shown};
-use super::{index, local, repair};
+use super::side::Side;
+use super::{entities, index, local, repair};
 use crate::engine::Target;
 use crate::engine::ending::{finishing, stop_of};
 use crate::engine::resolve::{self, KnownProject, Resolved};
 use crate::engine::run::{self, Run};
 use crate::error::Error;
+use crate::forge::ForgeError;
 use crate::progress::{Event, Progress};
 
 /// Compares the mirror with itself and with its forges. No targets means every project that is tracked.
@@ -133,15 +134,23 @@ async fn levels(cx: &Cx, run: &Arc<Verification>, known: Vec<KnownProject>, foun
                 path: project.path,
                 native: project.native,
                 began,
+                broken: Mutex::default(),
             }));
         }
     }
     run.phase(None, "local");
     let local = local::look(cx, &run.run.db).await?;
     found.add(local.level, local.findings);
+    let mut unseen = None;
     for side in &sides {
         let chosen = chosen(cx, run, side).await?;
-        Box::pin(forge(cx, run, side, chosen, found)).await?;
+        match Box::pin(forge(cx, run, side, chosen, found)).await {
+            // A project that is not shown keeps no other from being compared.
+            Err(Error::Forge(error @ (ForgeError::Forbidden { .. } | ForgeError::NotFound { .. }))) => {
+                unseen.get_or_insert(Error::Forge(error));
+            }
+            compared => compared?,
+        }
     }
     if run.options.repair == Repair::Mend && !found.findings.is_empty() {
         run.phase(None, "repair");
@@ -158,7 +167,7 @@ async fn levels(cx: &Cx, run: &Arc<Verification>, known: Vec<KnownProject>, foun
         }
         run.phase(None, "verify again");
         let again = Box::pin(look_again(cx, run, &sides, &found.findings)).await?;
-        let is_cut = again.iter().any(|left| left.detail.ends_with(MORE));
+        let is_cut = again.findings.iter().any(|left| left.detail.ends_with(MORE));
         for finding in &mut found.findings {
             // Damage that cannot be seen any more was not mended here, but covered.
             // Nor is one mended that is only not among the first any more.
@@ -171,10 +180,13 @@ async fn levels(cx: &Cx, run: &Arc<Verification>, known: Vec<KnownProject>, foun
                 | Finding::Differs
                 | Finding::SetDiffers => true,
             };
-            finding.repaired = is_certain && !again.iter().any(|left| left.is_about_the_same(finding));
+            // What could not be looked at again is not known to be mended.
+            let is_seen = !again.unknown.iter().any(|unknown| unknown.is_of(finding));
+            finding.repaired =
+                is_certain && is_seen && !again.findings.iter().any(|left| left.is_about_the_same(finding));
         }
     }
-    Ok(())
+    unseen.map_or(Ok(()), Err)
 }
 
 /// What was found so far.
@@ -182,6 +194,7 @@ async fn levels(cx: &Cx, run: &Arc<Verification>, known: Vec<KnownProject>, foun
 struct Found {
     levels: Vec<LevelResult>,
     findings: Vec<Named>,
+    unknown: Vec<Unknown>,
 }
 
 impl Found {
@@ -211,6 +224,7 @@ async fn forge(
     for kind in run.options.kinds() {
         let compared = Box::pin(index::compare(cx, side, kind)).await?;
         found.add(compared.level, compared.findings);
+        found.unknown.extend(compared.unknown);
         if let Some(error) = compared.ended_by {
             return Err(error);
         }
@@ -222,6 +236,7 @@ async fn forge(
         .into_iter()
         .partition(|finding| finding.finding == Finding::SetDiffers);
     found.add(compared.sample, rest);
+    found.unknown.extend(compared.unknown);
     if run.options.depth == Depth::Sets {
         found.add(compared.deep, deep);
     }
@@ -229,12 +244,7 @@ async fn forge(
 }
 
 /// What is still wrong with what was mended.
-async fn look_again(
-    cx: &Cx,
-    run: &Arc<Verification>,
-    sides: &[Arc<Side>],
-    findings: &[Named],
-) -> Result<Vec<Named>, Error> {
+async fn look_again(cx: &Cx, run: &Arc<Verification>, sides: &[Arc<Side>], findings: &[Named]) -> Result<Found, Error> {
     let mut found = Found {
         findings: local::look(cx, &run.run.db).await?.findings,
         ..Found::default()
@@ -264,7 +274,7 @@ async fn look_again(
         let chosen = chosen.into_iter().filter(|shown| !gone(shown)).collect();
         Box::pin(forge(cx, run, side, chosen, &mut found)).await?;
     }
-    Ok(found.findings)
+    Ok(found)
 }
 
 async fn chosen(cx: &Cx, run: &Arc<Verification>, side: &Side) -> Result<Vec<Shown>, Error> {
@@ -276,7 +286,7 @@ async fn chosen(cx: &Cx, run: &Arc<Verification>, side: &Side) -> Result<Vec<Sho
     Ok(sample::choose(&shown.await?, run.options.sample, run.options.seed))
 }
 
-fn result(run: &Verification, Found { levels, findings }: Found) -> VerifyResult {
+fn result(run: &Verification, Found { levels, findings, .. }: Found) -> VerifyResult {
     let sample = levels.iter().find(|level| level.level == Level::Sample);
     VerifyResult {
         run_id: run.run.run_id.clone(),

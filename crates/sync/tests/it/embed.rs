@@ -69,7 +69,7 @@ async fn an_embedder_that_is_away_is_a_failure_of_the_run(cx: Cx) {
     let mut world = World::new(&cx, small(62)).await;
     let embedder = EmbedderSim::start(&cx).await.unwrap();
     world.options.embedding = through(&embedder);
-    embedder.plan([Fault::Status(500), Fault::Status(500), Fault::Status(500)]);
+    embedder.plan([Fault::Status(502), Fault::Status(502), Fault::Status(502)]);
     let Err(Error::Incomplete(incomplete)) = world.sync(&cx).await else {
         panic!("the failure is told");
     };
@@ -94,7 +94,7 @@ async fn an_embedder_that_is_away_leaves_an_unchanged_mirror_partial(cx: Cx) {
     world.options.embedding = Embedding::Leave;
     world.sync(&cx).await.unwrap();
     world.options.embedding = through(&embedder);
-    embedder.plan([Fault::Status(500), Fault::Status(500), Fault::Status(500)]);
+    embedder.plan([Fault::Status(502), Fault::Status(502), Fault::Status(502)]);
     let Err(Error::Incomplete(incomplete)) = world.sync(&cx).await else {
         panic!("the failure is told");
     };

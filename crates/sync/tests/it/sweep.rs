@@ -26,8 +26,11 @@ on_every_host!(
     sweep_heals_missed_update,
     sweep_walks_past_what_nobody_can_read,
     sweep_survives_an_entity_that_breaks_the_server,
+    sweep_marks_what_is_gone_beside_many_that_break_the_server,
     sweep_mass_guard,
     sweep_consent_holds_until_all_is_marked,
+    sweep_consent_outlives_a_walk_that_is_not_over,
+    sweep_consent_outlives_a_week,
     sweep_is_done_once_a_week,
     sweep_without_graphql_reads_the_lists,
     a_query_that_is_refused_is_sent_again_next_time,
@@ -337,6 +340,93 @@ async fn sweep_survives_an_entity_that_breaks_the_server(cx: Cx) {
     world.sim.set_faults(FaultPlan::none());
     sweep(&cx, &world).await.unwrap();
     assert_eq!(gone(&cx, &world).await, "#3:deleted #5:deleted");
+    world.close(&cx).await;
+}
+
+async fn sweep_marks_what_is_gone_beside_many_that_break_the_server(cx: Cx) {
+    let world = bare(&cx, sized(80, 30, 4)).await;
+    world.sync(&cx).await.unwrap();
+    let broken = [3, 4, 5, 6, 7];
+    world.sim.with_state(|state| {
+        for iid in broken.into_iter().chain([9]) {
+            assert!(state.vanish(Key::issue(iid), Absence::Deleted));
+        }
+    });
+    let rules = broken.map(|iid| Rule::new(Fault::InternalError, &format!("*/issues/{iid}"), When::Always));
+    let plan = rules.into_iter().fold(FaultPlan::none(), FaultPlan::with);
+    world.sim.set_faults(plan);
+    let error = sweep(&cx, &world).await.unwrap_err();
+    assert!(matches!(error, Error::Incomplete(_)), "so many are told: {error}");
+    assert_eq!(gone(&cx, &world).await, "#9:deleted");
+    assert_eq!(world.number(&cx, OPEN).await, 1);
+    // Three of them counted as asked for; the next one is about the two others.
+    world.sim.clear_log();
+    world.sync(&cx).await.unwrap();
+    assert_eq!(world.number(&cx, OPEN).await, 0);
+    assert_eq!(gone(&cx, &world).await, "#9:deleted");
+    world.sim.set_faults(FaultPlan::none());
+    sweep(&cx, &world).await.unwrap();
+    assert_eq!(
+        gone(&cx, &world).await,
+        "#3:deleted #4:deleted #5:deleted #6:deleted #7:deleted #9:deleted"
+    );
+    world.close(&cx).await;
+}
+
+/// Thirty of forty issues are gone, which nothing but somebody's word lets a sweep mark.
+async fn mostly_gone(cx: &Cx, seed: u64) -> World {
+    let mut world = bare(cx, sized(seed, 40, 2)).await;
+    world.options.settings.page_size = 5;
+    world.sync(cx).await.unwrap();
+    world.sim.with_state(|state| {
+        for iid in 1..=30 {
+            assert!(state.vanish(Key::issue(iid), Absence::Deleted));
+        }
+    });
+    world
+}
+
+const MARKED: &str = "SELECT count(*) FROM issues WHERE gone_at IS NOT NULL";
+
+async fn sweep_consent_outlives_a_walk_that_is_not_over(cx: Cx) {
+    let world = mostly_gone(&cx, 81).await;
+    let accepted = SyncOptions {
+        deletions: Deletions::Accepted,
+        ..now(&world.options)
+    };
+    for broken in [1, 2] {
+        let rule = Rule::new(Fault::MalformedJson, "*/api/graphql", When::Nth(broken));
+        world.sim.set_faults(FaultPlan::none().with(rule));
+        let options = if broken == 1 { &accepted } else { &world.options };
+        let error = world.sync_as(&cx, options.clone()).await.unwrap_err();
+        assert_eq!(error.code(), Code::Protocol, "{error}");
+        assert_eq!(world.number(&cx, MARKED).await, 0);
+    }
+    world.sim.set_faults(FaultPlan::none());
+    world.sync(&cx).await.unwrap();
+    assert_eq!(
+        (world.number(&cx, MARKED).await, world.number(&cx, OPEN).await),
+        (30, 0)
+    );
+    world.close(&cx).await;
+}
+
+async fn sweep_consent_outlives_a_week(cx: Cx) {
+    let world = mostly_gone(&cx, 82).await;
+    sweep(&cx, &world).await.unwrap_err();
+    let aged = world.db.write(&cx, |tx| {
+        tx.execute(
+            "UPDATE sweeps SET position = 'accepted', started_at = started_at - 8 * 86400000 WHERE kind = 'issue'",
+            (),
+        )?;
+        Ok(())
+    });
+    aged.await.unwrap();
+    world.sync(&cx).await.unwrap();
+    assert_eq!(
+        (world.number(&cx, MARKED).await, world.number(&cx, OPEN).await),
+        (30, 0)
+    );
     world.close(&cx).await;
 }
 

@@ -4,13 +4,15 @@
 
 use std::collections::BTreeSet;
 
-use annals_core::EntityKind;
+use annals_core::config::{EmbedProvider, EmbedSettings};
+use annals_core::{EntityKind, Secret};
 use annals_db::ids::Finding;
 use annals_db::{Db, OpenOptions};
 use annals_net_adapter::{Cx, on_every_host};
 use annals_sync::verify::{Depth, Level, Named, Reach, Repair, SampleSize, VerifyOptions, VerifyResult, verify};
-use annals_sync::{Error, Progress};
-use annals_testkit::forge::{Fault, FaultPlan, Key, Rule, When};
+use annals_sync::{Embedding, Error, Progress};
+use annals_testkit::embedder::{EmbedderSim, MODEL};
+use annals_testkit::forge::{Face, Fault, FaultPlan, Key, Rule, When};
 
 use crate::common::{World, process, small};
 
@@ -32,6 +34,12 @@ on_every_host!(
     verify_repair_mends_the_others_of_a_batch,
     verify_keeps_its_findings_when_the_forge_fails,
     verify_leaves_out_what_alone_cannot_be_had,
+    verify_leaves_out_what_breaks_the_server,
+    verify_ends_where_the_server_breaks_at_many,
+    verify_reads_the_lists_where_a_query_is_declined_half_way,
+    verify_repair_counts_nothing_that_it_could_not_look_at_again,
+    verify_repair_sends_nothing_to_an_embedder,
+    verify_of_a_project_that_is_not_shown_says_so,
     verify_says_nothing_of_what_is_hidden,
     verify_compares_beside_damage,
     verify_names_damaged_pages,
@@ -514,6 +522,136 @@ async fn verify_leaves_out_what_alone_cannot_be_had(cx: Cx) {
             (Level::Deep, 1)
         ]
     );
+    world.close(&cx).await;
+}
+
+async fn verify_leaves_out_what_breaks_the_server(cx: Cx) {
+    let world = mirrored(&cx, 92).await;
+    let plan = FaultPlan::none()
+        .with(Rule::new(Fault::InternalError, "*/issues/6", When::Always))
+        .with(Rule::new(Fault::InternalError, "*/issues/5/discussions*", When::Always));
+    world.sim.set_faults(plan);
+    assert!(
+        world
+            .sim
+            .with_state(|state| state.edit_quietly(Key::issue(4), |issue| issue.head.title = "Other".to_owned()))
+    );
+    let result = look(&cx, &world, thorough(&world)).await;
+    let found: Vec<_> = result.findings.iter().map(named).collect();
+    assert_eq!(
+        found,
+        [(Finding::Differs, Some(EntityKind::Issue), Some(4), "title".to_owned())],
+        "the others were compared all the same"
+    );
+    for level in [Level::Sample, Level::Deep] {
+        let level = result.levels.iter().find(|one| one.level == level).unwrap();
+        assert_eq!(level.left_out, 1, "{level:?}");
+    }
+    world.close(&cx).await;
+}
+
+async fn verify_ends_where_the_server_breaks_at_many(cx: Cx) {
+    let world = mirrored(&cx, 93).await;
+    let rules = [3, 4, 5, 6].map(|iid| Rule::new(Fault::InternalError, &format!("*/issues/{iid}"), When::Always));
+    let plan = rules.into_iter().fold(FaultPlan::none(), FaultPlan::with);
+    world.sim.set_faults(plan);
+    let ended = verify(&cx, &world.db, Vec::new(), thorough(&world), Progress::silent()).await;
+    assert_eq!(ended.unwrap_err().code().as_str(), "network");
+    world.close(&cx).await;
+}
+
+async fn verify_reads_the_lists_where_a_query_is_declined_half_way(cx: Cx) {
+    let mut world = World::new(&cx, small(94)).await;
+    world.options.settings.page_size = 5;
+    let forges: Vec<_> = world
+        .options
+        .forges
+        .values()
+        .map(|forge| forge.base_url.clone())
+        .collect();
+    for base_url in forges {
+        world
+            .options
+            .credentials
+            .insert(base_url, Secret::new("glpat-anything"));
+    }
+    world.sync(&cx).await.unwrap();
+    assert!(world.sim.with_state(|state| state.delete(Key::issue(3))));
+    let second = Rule::new(Fault::Forbidden, "*/api/graphql", When::Nth(2));
+    world.sim.set_faults(FaultPlan::none().with(second));
+    let result = look(&cx, &world, thorough(&world)).await;
+    let found: Vec<_> = result.findings.iter().map(named).collect();
+    assert_eq!(
+        found,
+        [(Finding::MissingThere, Some(EntityKind::Issue), Some(3), String::new())]
+    );
+    world.close(&cx).await;
+}
+
+async fn verify_repair_counts_nothing_that_it_could_not_look_at_again(cx: Cx) {
+    let world = mirrored(&cx, 95).await;
+    assert!(
+        world
+            .sim
+            .with_state(|state| state.edit_quietly(Key::issue(4), |issue| issue.head.title = "Other".to_owned()))
+    );
+    // The sample asks for it, and then the repair; the look after that has no answer.
+    let third = Rule::new(Fault::HtmlPage, "*/issues/4", When::Nth(3));
+    world.sim.set_faults(FaultPlan::none().with(third));
+    let options = VerifyOptions {
+        depth: Depth::Entity,
+        repair: Repair::Mend,
+        ..thorough(&world)
+    };
+    let result = look(&cx, &world, options.clone()).await;
+    let runs = "SELECT group_concat(status) FROM sync_runs WHERE mode = 'surgical'";
+    assert_eq!(world.text(&cx, runs).await.as_deref(), Some("done"));
+    assert_eq!((result.left(), result.repaired), (1, 0), "{:?}", result.findings);
+    assert_eq!(look(&cx, &world, options).await.findings, []);
+    world.close(&cx).await;
+}
+
+async fn verify_repair_sends_nothing_to_an_embedder(cx: Cx) {
+    let mut world = World::new(&cx, small(96)).await;
+    world.options.embedding = Embedding::Leave;
+    world.sync(&cx).await.unwrap();
+    let embedder = EmbedderSim::start(&cx).await.unwrap();
+    world.options.embedding = Embedding::With(EmbedSettings {
+        provider: EmbedProvider::OpenAi,
+        base_url: Some(embedder.openai().parse().unwrap()),
+        model: Some(MODEL.to_owned()),
+        ..EmbedSettings::default()
+    });
+    assert!(world.sim.with_state(|state| {
+        let retitled = state.edit_quietly(Key::issue(5), |issue| issue.head.title = "Other".to_owned());
+        retitled && state.delete(Key::issue(2))
+    }));
+    let options = VerifyOptions {
+        repair: Repair::Mend,
+        ..thorough(&world)
+    };
+    let result = look(&cx, &world, options).await;
+    assert_eq!((result.left(), result.repaired), (0, 2), "{:?}", result.findings);
+    assert!(embedder.asked().is_empty());
+    world.close(&cx).await;
+    let _report = embedder.stop().await;
+}
+
+async fn verify_of_a_project_that_is_not_shown_says_so(cx: Cx) {
+    let world = mirrored(&cx, 97).await;
+    for (face, code) in [(Face::Hidden, "forbidden"), (Face::Missing, "not_found_remote")] {
+        world.sim.with_state(|state| state.show_as(face));
+        let options = VerifyOptions {
+            repair: Repair::Mend,
+            ..thorough(&world)
+        };
+        let error = verify(&cx, &world.db, Vec::new(), options, Progress::silent())
+            .await
+            .unwrap_err();
+        assert_eq!(error.code().as_str(), code, "{error}");
+        let kept = "SELECT count(*) FROM verify_findings";
+        assert_eq!(world.number(&cx, kept).await, 0, "nothing of it is known to be gone");
+    }
     world.close(&cx).await;
 }
 

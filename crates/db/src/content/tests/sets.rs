@@ -228,6 +228,33 @@ fn file_changes_are_intervals() {
 }
 
 #[test]
+fn a_file_list_without_a_time_begins_no_earlier_than_the_one_before() {
+    let mut store = Store::new();
+    let project = store.project();
+    let id = store.write(|tx| upsert_merge_request(tx, project, &mr(1, 'a'))).id;
+    for (at, files) in [
+        (T0 + 500, vec![file("a", "a", 1), file("b", "b", 1)]),
+        (0, vec![file("a", "a", 5)]),
+        (0, vec![file("a", "a", 5), file("b", "b", 2)]),
+    ] {
+        let set = FileSetIn {
+            files,
+            extent: Files::Complete,
+            shape: SetShape::OnePage,
+            head_oid: Some(oid('a')),
+            at: Some(UnixMs(at)),
+        };
+        store.write(|tx| replace_file_changes(tx, project, id, &set));
+    }
+    let rows = store.text(
+        "SELECT group_concat(new_path || additions || ':' || (from_at - 1700000000000) || '-'
+                || coalesce(to_at - 1700000000000, ''), ' ')
+         FROM (SELECT * FROM mr_file_changes ORDER BY new_path, id)",
+    );
+    assert_eq!(rows, "a1:500-500 a5:500- b1:500-500 b2:500-");
+}
+
+#[test]
 fn a_set_drops_the_pages_of_the_fetch_before() {
     let mut store = Store::new();
     let project = store.project();

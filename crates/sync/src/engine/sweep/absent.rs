@@ -7,10 +7,9 @@ use annals_net_adapter::{Cx, map_bounded};
 
 use super::due::Stage;
 use super::{AT_ONCE, Ended, Sweeper};
-use crate::engine::options::Deletions;
 use crate::engine::writer::{self, Departed};
 use crate::error::Error;
-use crate::forge::{Answer, EntityRow, ForgeError, ProjectRef, Row, Via};
+use crate::forge::{self, Answer, EntityRow, ForgeError, Row, Via};
 
 /// A sweep that would mark more than this, and more than a fifth of what is here, needs somebody's word.
 const GUARD_FROM: u64 = 20;
@@ -22,11 +21,19 @@ const SAMPLE: usize = 25;
 /// Names that a warning lists before it only counts.
 const NAMED: usize = 20;
 
+/// What the forge says of those that were asked for.
+struct Asked {
+    /// How each has departed; nothing if it can be read, or if that cannot be known.
+    verdicts: Vec<(Candidate, Option<Departed>)>,
+    /// Why others have no verdict.
+    broken: Option<Error>,
+}
+
 impl Sweeper<'_> {
     /// Asks for what the index did not show, and marks what is gone.
     pub(super) async fn judge_absent(&mut self, cx: &Cx) -> Result<Ended, Error> {
         let stage = Stage::of(&self.sweep);
-        let is_accepted = stage == Stage::Accepted || self.project.run.options.deletions == Deletions::Accepted;
+        let is_accepted = self.is_accepted();
         let most = match stage {
             Stage::Suspicious if !is_accepted => SAMPLE,
             _ => usize::MAX,
@@ -38,8 +45,8 @@ impl Sweeper<'_> {
         });
         let (candidates, all, living) = read.await?;
         self.singles -= candidates.len().min(self.singles);
-        let asked = count(candidates.len());
-        let verdicts = self.ask(cx, candidates).await?;
+        let Asked { verdicts, broken } = self.ask(cx, candidates).await?;
+        let asked = count(verdicts.len());
         let (mut departed, mut present) = (Vec::new(), Vec::new());
         for (candidate, verdict) in verdicts {
             match verdict {
@@ -79,6 +86,9 @@ impl Sweeper<'_> {
         if !marks {
             return Ok(Ended::Suspicious(Box::new(self.suspicious(expected, living))));
         }
+        if let Some(error) = broken {
+            return Err(error);
+        }
         if is_over {
             return Ok(Ended::Over);
         }
@@ -93,8 +103,8 @@ impl Sweeper<'_> {
         Ok(Ended::Open)
     }
 
-    /// What became of each: nothing if it can be read.
-    async fn ask(&mut self, cx: &Cx, candidates: Vec<Candidate>) -> Result<Vec<(Candidate, Option<Departed>)>, Error> {
+    /// What became of each. A server that has nothing but errors for too many of them takes no verdict from the others.
+    async fn ask(&mut self, cx: &Cx, candidates: Vec<Candidate>) -> Result<Asked, Error> {
         let (project, kind) = (self.project.clone(), self.of.kind);
         let asked = map_bounded(cx, AT_ONCE, candidates.clone(), move |cx, candidate| {
             let project = project.clone();
@@ -121,24 +131,28 @@ impl Sweeper<'_> {
                 })
             }
         });
-        let mut verdicts = Vec::with_capacity(candidates.len());
+        let (mut verdicts, mut broken) = (Vec::with_capacity(candidates.len()), None);
         for (outcome, candidate) in asked.await.into_iter().zip(candidates) {
             match outcome {
                 Outcome::Ok(verdict) => verdicts.push((candidate, verdict)),
                 // Whatever this is, it is no proof that the entity is gone.
                 Outcome::Err(Error::Forge(error)) => {
-                    self.missed(candidate.iid, error)?;
-                    verdicts.push((candidate, None));
+                    let is_broken = matches!(error, ForgeError::Server { .. });
+                    match self.missed(candidate.iid, error) {
+                        Ok(()) => verdicts.push((candidate, None)),
+                        Err(error) if is_broken => broken = broken.or(Some(error)),
+                        Err(error) => return Err(error),
+                    }
                 }
                 Outcome::Err(error) => return Err(error),
                 Outcome::Cancelled(reason) => return Err(Error::Cancelled { reason, result: None }),
                 Outcome::Panicked(message) => return Err(message.into()),
             }
         }
-        Ok(verdicts)
+        Ok(Asked { verdicts, broken })
     }
 
-    /// A project that was hidden or deleted answers alike for everything in it.
+    /// What is gone is gone from a project that is there.
     async fn confirm_project(&self, cx: &Cx) -> Result<(), Error> {
         let project = self.project;
         let flight = project.run.budget.flight();
@@ -146,13 +160,7 @@ impl Sweeper<'_> {
             flight: &flight,
             meter: &project.run.meter,
         };
-        let at = ProjectRef::Id(project.native.clone());
-        let (host, what) = (project.forge.host().to_owned(), format!("project {}", project.path));
-        match project.forge.project(cx, via, &at, None).await? {
-            Answer::New(_) | Answer::NotModified => Ok(()),
-            Answer::Hidden => Err(ForgeError::Forbidden { host, what }.into()),
-            Answer::Gone(_) | Answer::Moved(_) => Err(ForgeError::NotFound { host, what }.into()),
-        }
+        Ok(forge::confirm(cx, &*project.forge, via, (&project.native, &project.path)).await?)
     }
 
     async fn mark(&mut self, cx: &Cx, departed: &[(Candidate, Departed)]) -> Result<(), Error> {

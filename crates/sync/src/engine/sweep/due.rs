@@ -5,6 +5,11 @@ use annals_db::control::sweep::Sweep;
 use crate::engine::options::SweepWhen;
 use crate::forge::IndexPosition;
 
+const ACCEPTED: &str = "accepted";
+
+/// Before the position of a walk whose outcome is accepted, whatever it is.
+const ACCEPTED_WALK: &str = "accepted ";
+
 /// Where a sweep stands. Kept as text between runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stage {
@@ -25,8 +30,8 @@ impl Stage {
             None => Self::Walk(IndexPosition::Start),
             Some("end") => Self::Ask,
             Some("suspicious") => Self::Suspicious,
-            Some("accepted") => Self::Accepted,
-            Some(text) => Self::Walk(IndexPosition::read(text)),
+            Some(ACCEPTED) => Self::Accepted,
+            Some(text) => Self::Walk(IndexPosition::read(text.strip_prefix(ACCEPTED_WALK).unwrap_or(text))),
         }
     }
 
@@ -36,9 +41,25 @@ impl Stage {
             Self::Walk(position) => position.write(),
             Self::Ask => "end".to_owned(),
             Self::Suspicious => "suspicious".to_owned(),
-            Self::Accepted => "accepted".to_owned(),
+            Self::Accepted => ACCEPTED.to_owned(),
         }
     }
+
+    /// The form that is kept once somebody has said that all of it may be marked.
+    pub fn write_accepted(&self) -> String {
+        match self {
+            Self::Walk(position) => format!("{ACCEPTED_WALK}{}", position.write()),
+            Self::Ask | Self::Suspicious | Self::Accepted => ACCEPTED.to_owned(),
+        }
+    }
+}
+
+/// Whether somebody has said that all of a sweep may be marked. That holds until it is over, in however many runs.
+pub fn is_accepted(sweep: &Sweep) -> bool {
+    sweep
+        .position
+        .as_deref()
+        .is_some_and(|position| position.starts_with(ACCEPTED))
 }
 
 /// What to do about a sweep now.
@@ -60,11 +81,14 @@ pub fn judge(known: Option<&Sweep>, now: i64, every_ms: i64, when: SweepWhen) ->
     match (known, known.and_then(|sweep| sweep.finished_at)) {
         (None, _) if every_ms > 0 || when == SweepWhen::Now => Due::Anew,
         (None, _) => Due::No,
+        // A sweep begun anew would have to be accepted anew.
+        (Some(open), None) if is_accepted(open) && when == SweepWhen::Now => Due::Both,
+        (Some(open), None) if is_accepted(open) => Due::GoOn,
         (Some(open), None) if is_old(open.started_at.0) => Due::Anew,
         (Some(open), None) if when == SweepWhen::Now => match Stage::of(open) {
             // What happened since the index was read is to be found, too.
             Stage::Walk(IndexPosition::Start) | Stage::Ask | Stage::Suspicious => Due::Anew,
-            // What was walked is not walked in vain, and what was accepted stays so.
+            // What was walked is not walked in vain.
             Stage::Walk(_) | Stage::Accepted => Due::Both,
         },
         (Some(_), None) => Due::GoOn,
@@ -130,6 +154,28 @@ mod tests {
             assert_eq!(judge(Some(&open), now, WEEK, SweepWhen::Due), due, "{position}");
             assert_eq!(judge(Some(&open), now, WEEK, SweepWhen::Now), asked, "{position}");
             assert_eq!(Stage::of(&open).write(), position);
+        }
+    }
+
+    #[test]
+    fn a_consent_outlives_the_week_and_the_walk() {
+        let now = 100 * WEEK;
+        for (position, stage) in [
+            ("accepted", Stage::Accepted),
+            ("accepted start", Stage::Walk(IndexPosition::Start)),
+            (
+                "accepted after:cursor",
+                Stage::Walk(IndexPosition::Cursor("cursor".to_owned())),
+            ),
+        ] {
+            let open = sweep(Some(position), now - 2 * WEEK, None);
+            assert_eq!(judge(Some(&open), now, WEEK, SweepWhen::Due), Due::GoOn, "{position}");
+            assert_eq!(judge(Some(&open), now, WEEK, SweepWhen::Now), Due::Both, "{position}");
+            assert_eq!((Stage::of(&open), is_accepted(&open)), (stage.clone(), true));
+            assert_eq!(stage.write_accepted(), position);
+        }
+        for position in [None, Some("end"), Some("suspicious"), Some("after:accepted")] {
+            assert!(!is_accepted(&sweep(position, now, None)), "{position:?}");
         }
     }
 }

@@ -26,6 +26,7 @@ use annals_net_adapter::{Cx, Started, Stop};
 use self::due::Stage;
 pub use self::due::{Due, judge};
 use super::ending::stop_of;
+use super::options::Deletions;
 use super::project::ProjectRun;
 use super::writer;
 use crate::error::{Error, Failure};
@@ -178,6 +179,10 @@ impl Sweeper<'_> {
     async fn walk(&mut self, cx: &Cx) -> Result<bool, Error> {
         let mut guard = LoopGuard::default();
         let mut is_new_walk = self.sweep.position.is_none();
+        let is_accepted = self.is_accepted();
+        if is_accepted {
+            self.keep_consent(cx).await?;
+        }
         loop {
             let at = match Stage::of(&self.sweep) {
                 Stage::Walk(at) => at,
@@ -193,9 +198,12 @@ impl Sweeper<'_> {
                     if !is_new_walk || matches!(at, IndexPosition::Cursor(_)) =>
                 {
                     self.sweep = begin(cx, self.project, self.of).await?;
+                    if is_accepted {
+                        self.keep_consent(cx).await?;
+                    }
                     if is_new_walk {
                         let lists = IndexPosition::Window(Window { start: None, page: 1 });
-                        self.sweep.position = Some(lists.write());
+                        self.sweep.position = Some(Stage::Walk(lists).write());
                     }
                     guard = LoopGuard::default();
                     is_new_walk = true;
@@ -216,7 +224,11 @@ impl Sweeper<'_> {
                 return Ok(false);
             }
             let next = page.next.map_or(Stage::Ask, Stage::Walk);
-            let position = next.write();
+            let position = if is_accepted {
+                next.write_accepted()
+            } else {
+                next.write()
+            };
             let (lock, of, saved) = (self.project.place.lock.clone(), self.of, position.clone());
             let seen: Vec<Iid> = page.entries.iter().map(|entry| entry.iid).collect();
             let stepped = self
@@ -227,6 +239,29 @@ impl Sweeper<'_> {
             stepped.await?;
             self.sweep.position = Some(position);
         }
+    }
+
+    /// Whether somebody has said, in this run or in one before, that all of this sweep may be marked.
+    fn is_accepted(&self) -> bool {
+        self.project.run.options.deletions == Deletions::Accepted || due::is_accepted(&self.sweep)
+    }
+
+    /// Notes that, before anything else is done: the run may end at any time, and nobody is asked twice.
+    async fn keep_consent(&mut self, cx: &Cx) -> Result<(), Error> {
+        if due::is_accepted(&self.sweep) {
+            return Ok(());
+        }
+        let _started = cx.may_start()?;
+        let position = Stage::of(&self.sweep).write_accepted();
+        let (lock, of, saved) = (self.project.place.lock.clone(), self.of, position.clone());
+        let noted = self
+            .project
+            .run
+            .db
+            .write(cx, move |tx| sweep::step(tx, &lock, of, &[], &saved));
+        noted.await?;
+        self.sweep.position = Some(position);
+        Ok(())
     }
 
     /// What is swept, for people.

@@ -171,7 +171,7 @@ async fn documents_of_concurrent_sync_not_embedded_by_us(cx: Cx) {
 async fn a_retry_embeds_what_its_run_could_not(cx: Cx) {
     let (world, embedder) = embedded(&cx, 604).await;
     world.sim.with_state(edit_three);
-    embedder.plan([Fault::Status(500), Fault::Status(500), Fault::Status(500)]);
+    embedder.plan([Fault::Status(502), Fault::Status(502), Fault::Status(502)]);
     let Err(Error::Incomplete(incomplete)) = run(&cx, &world, &THREE).await else {
         panic!("the failure is told");
     };

@@ -30,7 +30,7 @@ async fn an_embedder_that_is_away_is_recorded_for_a_target_of_which_only_a_set_c
         state.add_note(Key::issue(2), 0, "more");
         state.edit_quietly(Key::issue(2), |issue| issue.head.updated_at = at);
     });
-    embedder.plan([Fault::Status(500), Fault::Status(500), Fault::Status(500)]);
+    embedder.plan([Fault::Status(502), Fault::Status(502), Fault::Status(502)]);
     let targets = [EntityRef::issue(2)];
     let ended = run_with(&cx, &world, &targets, Extent::Whole, options(&world)).await;
     let Err(Error::Incomplete(incomplete)) = ended else {

@@ -17,6 +17,7 @@ on_every_host!(
     retry_failed_unknown_run,
     retry_failed_active_run,
     a_retry_of_a_preflight_is_a_preflight,
+    a_retry_makes_the_documents_that_its_run_could_not,
 );
 
 async fn again(cx: &Cx, world: &World, run_id: &RunId) -> Result<SyncResult, Error> {
@@ -140,5 +141,38 @@ async fn a_retry_of_a_preflight_is_a_preflight(cx: Cx) {
     assert_eq!(result.status.as_str(), "done");
     assert_eq!(ledger(&cx, &world, &result.run_id).await, ["issue 7 preflight ok"]);
     assert_eq!(world.raw_dump(&cx).await, before);
+    world.close(&cx).await;
+}
+
+async fn a_retry_makes_the_documents_that_its_run_could_not(cx: Cx) {
+    let world = edited(&cx, 506).await;
+    plant(
+        &cx,
+        &world,
+        "CREATE TRIGGER planted BEFORE UPDATE ON documents BEGIN SELECT RAISE(ABORT, 'planted'); END",
+    )
+    .await;
+    run(&cx, &world, &THREE).await.unwrap_err();
+    let parent = only_run(&cx, &world).await;
+    let told = ledger(&cx, &world, &parent).await;
+    assert!(
+        told.iter().any(|row| row.starts_with("issue 2 documents failed")),
+        "{told:?}"
+    );
+    plant(&cx, &world, "DROP TRIGGER planted").await;
+    let (waiting, owed) = (
+        "SELECT count(*) FROM dirty_sources",
+        "SELECT count(*) FROM embedding_owed",
+    );
+    assert!(world.number(&cx, waiting).await > 0);
+    let result = again(&cx, &world, &parent).await.unwrap();
+    assert_eq!(result.status.as_str(), "done");
+    assert!(result.documents_regenerated >= 3, "{result:?}");
+    assert_eq!(
+        (world.number(&cx, waiting).await, world.number(&cx, owed).await),
+        (0, 0)
+    );
+    let found = "SELECT count(*) FROM documents WHERE title = 'another title'";
+    assert!(world.number(&cx, found).await >= 3);
     world.close(&cx).await;
 }
