@@ -58,6 +58,9 @@ pub fn run(process: &Process) -> u8 {
                 teller.console.say(&help);
                 report.exit_code(None)
             }
+            usage::Answer::Mistake(report) if teller.help == "annals help auth" => {
+                teller.fail(&usage::untold(*report), None)
+            }
             usage::Answer::Nothing { report, .. } | usage::Answer::Mistake(report) => teller.fail(&report, None),
         },
     }

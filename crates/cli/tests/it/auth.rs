@@ -147,6 +147,25 @@ fn a_variable_is_not_sent_without_tls_where_nobody_configured_that() {
 }
 
 #[test]
+fn words_behind_auth_are_never_repeated() {
+    let desk = Desk::empty();
+    for line in [
+        "auth login gitlab.com Zq3x9PpLw0aBcDeFgHiJ",
+        "auth Zq3x9PpLw0aBcDeFgHiJ",
+        "auth login --Zq3x9PpLw0aBcDeFgHiJ",
+        "auth status --color Zq3x9PpLw0aBcDeFgHiJ",
+        "--db m.db auth login gitlab.com Zq3x9PpLw0aBcDeFgHiJ",
+    ] {
+        for mode in ["--robot", "--human"] {
+            let ended = desk.run(&format!("{line} {mode}"));
+            assert_eq!(ended.code, 2, "{ended:?}");
+            assert!(!format!("{ended:?}").contains("Zq3x"), "{ended:?}");
+            assert!(ended.stderr.contains("revoke"), "{ended:?}");
+        }
+    }
+}
+
+#[test]
 fn a_token_kept_before_the_configuration_is_found_and_forgotten_after_it() {
     let (desk, forge) = (Desk::empty(), private_forge());
     piped(&desk, &format!("auth login {forge}"), TOKEN).data();
