@@ -202,10 +202,12 @@ impl SyncOptions {
         let base_url = &settings.base_url;
         let is_configured = || self.forges.values().any(|forge| forge.base_url == *base_url);
         if token.is_some() && !base_url.is_confidential() && !is_configured() {
-            return Err(ForgeError::TokenUnusable {
+            // One that is kept was kept for this very address.
+            let token = kept().ok_or_else(|| ForgeError::TokenUnusable {
                 host: base_url.authority().to_owned(),
                 why: "everybody on the way could read it; use https, or put the http address into the configuration",
-            });
+            })?;
+            return Ok((Some(token), variables));
         }
         Ok((token.or_else(kept), variables))
     }
