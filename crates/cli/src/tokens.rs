@@ -1,7 +1,7 @@
 //! Where the token of a forge comes from: the variable that the configuration names, or the one made of the forge's
 //! name. What the token is, is never told.
 
-use annals_core::config::{BaseUrl, Config, Credentials, ForgeKind, ForgeSettings, token_variable};
+use annals_core::config::{BaseUrl, Config, Credentials, ForgeKind, ForgeSettings};
 use annals_core::{Code, Report};
 use annals_net_adapter::Environment;
 
@@ -33,8 +33,7 @@ impl Forge {
 
     /// The variables that may hold its token, in order.
     pub fn variables(&self) -> Vec<String> {
-        let named = self.settings.token_env.iter().cloned();
-        named.chain([token_variable(&self.name)]).collect()
+        self.settings.token_variables(&self.name)
     }
 
     /// The variable that does hold it.
@@ -97,15 +96,15 @@ pub fn advise(report: Report, forges: &[Forge], env: &Environment, kept: &Creden
         }
         (None, None) => {
             let (variables, address) = (first.variables().join(" or "), &first.settings.base_url);
+            let set = match variables.as_str() {
+                "" => String::new(),
+                variables => format!("set {variables} to a valid token with the scope read_api, or "),
+            };
+            let run = format!("{set}run `annals auth login {address}`");
             if rejected {
-                format!(
-                    "set {variables} to a valid token with the scope read_api, or run `annals auth login {address}`"
-                )
+                run
             } else {
-                format!(
-                    "if it is private, set {variables} to a token with the scope read_api, or run `annals auth \
-                     login {address}`"
-                )
+                format!("if it is private, {run}")
             }
         }
     };

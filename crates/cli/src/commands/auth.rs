@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use annals_core::config::{Account, BaseUrl, Credential, Credentials};
+use annals_core::config::{Account, BaseUrl, Credential, Credentials, ToldBy, token_variable};
 use annals_core::{Code, Report, Secret, UnixMs};
 use annals_net_adapter::{Cx, Slice};
 use annals_sync::{Hosts, SyncOptions};
@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::output::page::one_line;
 use crate::output::table::{Cell, Column, Table};
 use crate::output::{Meta, Page, Reply, Shape, Show, Style};
+use crate::places;
 use crate::secrets::TOKEN_PREFIXES;
 use crate::session::Session;
 use crate::stdin;
@@ -104,7 +105,10 @@ impl Run for Args {
         let kept = credentials::load(&session.env)?;
         let now = cx.unix_ms();
         match self.what {
-            What::Login { forge } => login(cx, session, kept, named(session, forge.as_deref())?).await,
+            What::Login { forge } => {
+                let asked = forge.as_deref();
+                login(cx, session, kept, meant(session, asked, named(session, asked)?)?).await
+            }
             What::Status => {
                 // Those of the configuration, and those that only have a token.
                 let with_token: Vec<BaseUrl> = kept.tokens().into_keys().collect();
@@ -158,6 +162,31 @@ async fn login(cx: &Cx, session: &Session, mut kept: Credentials, forge: Forge) 
         },
         meta,
     ))
+}
+
+/// The forge, where whoever asked knows which one it is.
+///
+/// # Errors
+/// `usage` where only a found file says who is meant: the token would go to whom the file likes.
+fn meant(session: &Session, asked: Option<&str>, forge: Forge) -> Result<Forge, Report> {
+    let by_name = asked.is_none_or(|asked| session.config().forges.contains_key(asked.trim()));
+    let is_of_host = asked.is_some_and(|asked| forge.variables().contains(&token_variable(asked.trim())));
+    match forge.settings.told_by {
+        ToldBy::FoundFile if by_name && !is_of_host => {
+            let message = format!(
+                "only ./{file}, which nobody named, says that {} is {}",
+                forge.name,
+                forge.settings.base_url,
+                file = places::LOCAL_CONFIG
+            );
+            let suggestion = format!(
+                "name the address of the forge, or the file: --config ./{}",
+                places::LOCAL_CONFIG
+            );
+            Err(Report::new(Code::Usage, message).with_suggestion(suggestion))
+        }
+        ToldBy::FoundFile | ToldBy::User => Ok(forge),
+    }
 }
 
 /// A refusal of the token that was just typed is no reason to log in.

@@ -394,7 +394,8 @@ impl<'a> Visit for Call<'a> {
                 Some(selection) => selection.of(data),
                 None => data,
             };
-            Ok((data, Meta { as_of, ..meta }, shape))
+            let warnings = [session.settings.warnings, meta.warnings].concat();
+            Ok((data, Meta { as_of, warnings, ..meta }, shape))
         })
     }
 }
