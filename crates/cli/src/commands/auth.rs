@@ -13,7 +13,7 @@ use crate::credentials;
 use crate::error::Error;
 use crate::output::page::one_line;
 use crate::output::table::{Cell, Column, Table};
-use crate::output::{Meta, Page, Reply, Shape, Show, Style};
+use crate::output::{Meta, Mode, Page, Reply, Shape, Show, Style};
 use crate::places;
 use crate::secrets::TOKEN_PREFIXES;
 use crate::session::Session;
@@ -127,8 +127,13 @@ impl Run for Args {
 
 async fn login(cx: &Cx, session: &Session, mut kept: Credentials, forge: Forge) -> Result<Reply<Data>, Error> {
     let host = forge.settings.base_url.authority().to_owned();
-    let token = stdin::token(cx, session, &host).await?;
     let options = SyncOptions::new(session.config(), Hosts::new());
+    let in_the_clear = in_the_clear(&options, &forge)?;
+    if session.out.mode == Mode::Human {
+        // While there is still time to type nothing.
+        session.out.warn(&in_the_clear);
+    }
+    let token = stdin::token(cx, session, &host).await?;
     let account = annals_sync::account(cx, &options, &forge.settings.base_url, token.clone()).await;
     let account = account.map_err(|error| refused(sync::told(session, &[], &error)))?;
     if !account.scopes.is_empty() && !account.scopes.iter().any(|scope| ENOUGH.contains(&scope.as_str())) {
@@ -138,7 +143,6 @@ async fn login(cx: &Cx, session: &Session, mut kept: Credentials, forge: Forge) 
         return Err(report.with_suggestion("make one with the scope read_api").into());
     }
     let base_url = forge.settings.base_url.clone();
-    let is_confidential = base_url.is_confidential();
     let credential = Credential {
         base_url,
         token,
@@ -150,8 +154,7 @@ async fn login(cx: &Cx, session: &Session, mut kept: Credentials, forge: Forge) 
     let stronger = forge_known.variable.iter().map(|variable| {
         format!("the environment variable {variable} is set, and its token is used instead of the one just kept")
     });
-    let in_the_clear = (!is_confidential)
-        .then(|| format!("{host} is asked without TLS: everybody on the way can read the token with every request"));
+    let in_the_clear = in_the_clear.into_iter().filter(|_| session.out.mode == Mode::Robot);
     let meta = Meta {
         warnings: stronger.chain(in_the_clear).collect(),
         ..Meta::default()
@@ -162,6 +165,26 @@ async fn login(cx: &Cx, session: &Session, mut kept: Credentials, forge: Forge) 
         },
         meta,
     ))
+}
+
+/// What is to be said before a token goes where everybody on the way can read it.
+///
+/// # Errors
+/// `usage` where the user has not configured that: a slip of one letter must not cost a token.
+fn in_the_clear(options: &SyncOptions, forge: &Forge) -> Result<Vec<String>, Report> {
+    let base_url = &forge.settings.base_url;
+    if base_url.is_confidential() {
+        return Ok(Vec::new());
+    }
+    let readable =
+        format!("{base_url} is asked without TLS: everybody on the way can read the token with every request");
+    if options.is_configured(base_url) {
+        return Ok(vec![readable]);
+    }
+    let rest = base_url.as_str().trim_start_matches("http://");
+    Err(Report::new(Code::Usage, readable).with_suggestion(format!(
+        "use https://{rest}, or put the http address into a configuration of your own"
+    )))
 }
 
 /// The forge, where whoever asked knows which one it is.

@@ -178,6 +178,24 @@ fn a_login_by_a_name_that_only_a_found_file_knows_is_refused() {
 }
 
 #[test]
+fn a_login_without_tls_is_refused_before_the_token_is_read() {
+    let desk = Desk::empty();
+    let (evil, url) = listener();
+    let ended = login(&desk, &[&url]);
+    assert_eq!(ended.code_of_error(), "usage", "{ended:?}");
+    let advice = ended.error()["suggestion"].as_str().unwrap().to_owned();
+    assert!(advice.contains(&url.replace("http:", "https:")), "{advice}");
+    // A file that lay here cannot allow it.
+    write(&desk, &format!("[forges.x]\nkind = \"gitlab\"\nbase_url = \"{url}\"\n"));
+    assert_eq!(login(&desk, &[&url]).code_of_error(), "usage");
+    assert!(!has_visitor(&evil));
+    // One that the user names can.
+    assert!(is_visited(evil, || {
+        assert_ne!(login(&desk, &[&url, "--config", "annals.toml"]).code, 2);
+    }));
+}
+
+#[test]
 fn init_names_the_file_where_a_found_one_would_not_do() {
     for (flags, is_named) in [
         ("--forge https://gitlab.com", false),
