@@ -133,7 +133,11 @@ impl Args {
         };
         if self.force {
             let beside = path.with_extension(format!("toml.{}.tmp", std::process::id()));
-            let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path));
+            // One that was left behind, or a link that was put there, is nothing to write through.
+            drop(std::fs::remove_file(&beside));
+            let opened = OpenOptions::new().write(true).create_new(true).open(&beside);
+            let written = opened.and_then(|mut file| file.write_all(text.as_bytes()));
+            let written = written.and_then(|()| std::fs::rename(&beside, path));
             return written.map_err(|error| {
                 drop(std::fs::remove_file(&beside));
                 failed(error)
