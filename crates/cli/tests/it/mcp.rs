@@ -350,7 +350,7 @@ fn what_is_too_long_for_one_answer_is_read_with_a_cursor() {
     }
     assert!(answers > 2, "{answers}");
     assert!(whole["entity"]["body"] == body.as_str(), "the text is whole");
-    let stale = client.call("annals_show", &json!({"ref": "12", "cursor": "5.10"}));
+    let stale = client.call("annals_show", &json!({"ref": "12", "cursor": "5.10.0"}));
     assert_eq!(stale["isError"], true, "{stale}");
     assert_eq!(client.end().1, 0);
 }
