@@ -349,7 +349,7 @@ fn drive<C: Run>(command: C, session: Session, teller: &Teller) -> u8 {
             .settings
             .file
             .as_ref()
-            .map(|path| tracing::field::display(path.display())),
+            .map(|file| tracing::field::display(file.path.display())),
         "annals {} begins",
         env!("CARGO_PKG_VERSION")
     );

@@ -14,15 +14,15 @@ use crate::places;
 #[derive(Debug, Default)]
 pub struct Settings {
     pub config: Config,
-    pub file: Option<PathBuf>,
+    pub file: Option<File>,
     /// What the file says and nobody follows, because it lay in the folder; with what to do about it.
     pub warnings: Vec<String>,
 }
 
-/// A configuration file.
-#[derive(Debug)]
-struct File {
-    path: PathBuf,
+/// A configuration file as it was read.
+#[derive(Debug, Clone)]
+pub struct File {
+    pub path: PathBuf,
     text: String,
     trust: Trust,
 }
@@ -54,19 +54,22 @@ pub fn flags(global: &Global, overrides: Vec<(String, String)>) -> Result<Settin
     layered(None, global, overrides, &Environment::new([]))
 }
 
-fn layered(
+/// All layers over a file that was read before.
+///
+/// # Errors
+/// `config_invalid` with everything that is wrong.
+pub fn layered(
     file: Option<File>,
     global: &Global,
     overrides: Vec<(String, String)>,
     env: &Environment,
 ) -> Result<Settings, Report> {
-    let path = file.as_ref().map(|file| file.path.clone());
-    let layers = layers(file, env, [overrides, global.overrides()].concat());
+    let layers = layers(file.clone(), env, [overrides, global.overrides()].concat());
     let (config, left_out) = Config::read(&layers).map_err(|errors| errors.report())?;
     Ok(Settings {
         config,
         warnings: left_out.iter().map(|left_out| warning(left_out, env)).collect(),
-        file: path,
+        file,
     })
 }
 

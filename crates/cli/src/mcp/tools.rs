@@ -33,6 +33,8 @@ pub struct Tools(Arc<Base>);
 #[derive(Debug)]
 struct Base {
     global: Global,
+    /// Read once: one that appears later must not change which mirror is served.
+    file: Option<settings::File>,
     env: Environment,
     terminals: Terminals,
     look: crate::output::page::Look,
@@ -46,6 +48,7 @@ impl Tools {
     pub fn of(session: &Session) -> Self {
         Self(Arc::new(Base {
             global: session.global.clone(),
+            file: session.settings.file.clone(),
             env: session.env.clone(),
             terminals: session.terminals,
             look: session.out.look.clone(),
@@ -363,7 +366,7 @@ impl<'a> Visit for Call<'a> {
                 None => None,
             };
             let session = Session {
-                settings: settings::load(&global, command.overrides(), &base.env)?,
+                settings: settings::layered(base.file.clone(), &global, command.overrides(), &base.env)?,
                 faults: Vec::new(),
                 given: base.given.clone(),
                 env: base.env.clone(),
@@ -395,7 +398,15 @@ impl<'a> Visit for Call<'a> {
                 None => data,
             };
             let warnings = [session.settings.warnings, meta.warnings].concat();
-            Ok((data, Meta { as_of, warnings, ..meta }, shape))
+            Ok((
+                data,
+                Meta {
+                    as_of,
+                    warnings,
+                    ..meta
+                },
+                shape,
+            ))
         })
     }
 }

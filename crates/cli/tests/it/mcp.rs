@@ -356,6 +356,18 @@ fn what_is_too_long_for_one_answer_is_read_with_a_cursor() {
 }
 
 #[test]
+fn a_file_that_appears_later_changes_nothing_for_a_running_server() {
+    let desk = Desk::with_mirror();
+    let mut client = Client::start(&desk, "");
+    let before = client.call("annals_count", &json!({"kind": "issues"}));
+    std::fs::write(desk.path("annals.toml"), "[db]\npath = \"other.db\"\n").unwrap();
+    let after = client.call("annals_count", &json!({"kind": "issues"}));
+    assert_eq!(after["structuredContent"]["data"], before["structuredContent"]["data"]);
+    assert_eq!(after["isError"], false, "{after}");
+    assert_eq!(client.end().1, 0);
+}
+
+#[test]
 fn mcp_stdout_is_pure() {
     let desk = Desk::with_mirror();
     let mut client = Client::start(&desk, "-vvv --log-format json");
