@@ -135,6 +135,20 @@ impl Offer for Tools {
     }
 }
 
+/// What a check found: it has run, and a client without exit codes reads that as data.
+///
+/// # Errors
+/// Whatever else ended the command.
+fn found(error: Error, command: &str) -> Result<Value, Error> {
+    match error {
+        Error::Told(mut report) if report.code == Code::CheckFailed => {
+            let data = report.details.get_mut(command).map(Value::take);
+            data.ok_or_else(|| Error::Told(report))
+        }
+        other => Err(other),
+    }
+}
+
 /// A command line is no next step for whoever has tools only.
 fn in_words(meta: &Meta) -> Meta {
     let mut meta = meta.clone();
@@ -388,11 +402,17 @@ impl<'a> Visit for Call<'a> {
                 moment: OnceLock::new(),
             };
             let as_of = session.as_of(cx)?;
-            let Reply::Data(data, meta) = cx.or_cancel(command.run(cx, &session)).await?? else {
-                return Err(Report::new(Code::Internal, "the command answered in its own way").into());
+            let (data, meta) = match cx.or_cancel(command.run(cx, &session)).await? {
+                Ok(Reply::Data(data, meta)) => {
+                    let data = serde_json::to_value(&data)
+                        .map_err(|error| Report::new(Code::Internal, format!("the answer is not JSON: {error}")))?;
+                    (data, meta)
+                }
+                Ok(Reply::Printed) => {
+                    return Err(Report::new(Code::Internal, "the command answered in its own way").into());
+                }
+                Err(error) => (found(error, C::NAME)?, Meta::default()),
             };
-            let data = serde_json::to_value(&data)
-                .map_err(|error| Report::new(Code::Internal, format!("the answer is not JSON: {error}")))?;
             let data = match selection {
                 Some(selection) => selection.of(data),
                 None => data,
