@@ -58,6 +58,9 @@ pub fn run(process: &Process) -> u8 {
                 teller.console.say(&help);
                 report.exit_code(None)
             }
+            usage::Answer::Mistake(report) if teller.help == "annals help auth" => {
+                teller.fail(&usage::untold(*report), None)
+            }
             usage::Answer::Nothing { report, .. } | usage::Answer::Mistake(report) => teller.fail(&report, None),
         },
     }
@@ -119,6 +122,8 @@ struct Teller {
     palette: Palette,
     given: Given,
     corrections: Vec<Correction>,
+    /// What a program finds beside a failure too.
+    warnings: Vec<String>,
     /// The command that shows how this one is used.
     help: String,
 }
@@ -132,6 +137,7 @@ impl Teller {
             palette: Palette::choose(ColorChoice::Auto, &process.env, process.terminals.stderr),
             given: Given::default(),
             corrections: Vec::new(),
+            warnings: Vec::new(),
             help: usage::help_for(&process.args),
         }
     }
@@ -166,6 +172,7 @@ impl Teller {
             mode: self.mode,
             palette: self.palette,
             given: &self.given,
+            warnings: &self.warnings,
         };
         answer::fail(&self.console, &how, report, signal, &ran);
         report.exit_code(signal)
@@ -240,6 +247,7 @@ fn prepare<C: Run>(
     let color = settings.config.cli.color;
     teller.palette = Palette::choose(color, env, process.terminals.stderr);
     logs::start(global.verbosity(), global.log_format, &teller.console, teller.palette);
+    warn::<C>(&settings.warnings, teller);
     let selection = match &global.fields {
         Some(asked) => Selection::parse(asked, &command.shape())?,
         None => None,
@@ -286,6 +294,20 @@ fn prepare<C: Run>(
     })
 }
 
+/// Tells a person what of the configuration does not count; a program finds it in `meta`, of each answer where there are
+/// many.
+fn warn<C: Run>(warnings: &[String], teller: &mut Teller) {
+    if teller.mode == Mode::Human || C::CONDUCT == Conduct::Serves {
+        for warning in warnings {
+            let word = teller.palette.paint(Style::Attention, "warning:");
+            teller.console.say(&format!("{word} {}", one_line(warning)));
+        }
+    }
+    if teller.mode == Mode::Robot {
+        teller.warnings = warnings.to_vec();
+    }
+}
+
 fn look(process: &Process, mode: Mode, cli: &CliSettings) -> crate::output::page::Look {
     let palette = Palette::choose(cli.color, &process.env, process.terminals.stdout);
     let palette = if mode == Mode::Robot { Palette::Plain } else { palette };
@@ -327,7 +349,7 @@ fn drive<C: Run>(command: C, session: Session, teller: &Teller) -> u8 {
             .settings
             .file
             .as_ref()
-            .map(|path| tracing::field::display(path.display())),
+            .map(|file| tracing::field::display(file.path.display())),
         "annals {} begins",
         env!("CARGO_PKG_VERSION")
     );
@@ -375,7 +397,19 @@ async fn run_and_print<C: Run>(
 ) -> Result<Option<String>, Error> {
     let as_of = session.as_of(cx)?;
     match command.run(cx, session).await? {
-        Reply::Data(data, meta) => session.out.print(cx, &data, &Meta { as_of, ..meta }),
+        Reply::Data(data, meta) => {
+            let warnings = match session.out.mode {
+                Mode::Robot => [session.settings.warnings.clone(), meta.warnings].concat(),
+                // A person was told before the command began.
+                Mode::Human => meta.warnings,
+            };
+            let meta = Meta {
+                as_of,
+                warnings,
+                ..meta
+            };
+            session.out.print(cx, &data, &meta)
+        }
         Reply::Printed => Ok(None),
     }
 }

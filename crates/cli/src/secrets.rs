@@ -5,7 +5,9 @@ use std::ffi::OsString;
 
 use annals_core::config::{BaseUrl, token_variable};
 use annals_core::{Code, Report};
+use clap::CommandFactory;
 
+use crate::cli::Cli;
 use crate::tokens::base_of;
 
 /// Flags that people expect to take a token.
@@ -54,7 +56,8 @@ pub fn refuse(args: &[OsString]) -> Result<(), Report> {
         if TOKEN_FLAGS.contains(&flag) {
             return Err(refusal("a token is not given on the command line", &words));
         }
-        if [word.as_str(), value].into_iter().any(has_credentials) {
+        let is_address = |word| has_credentials(word) || !searches && has_bare_credentials(word);
+        if [word.as_str(), value].into_iter().any(is_address) {
             return Err(refusal("an address with credentials inside is refused", &words));
         }
         if !searches && [word.as_str(), value].into_iter().any(has_token_in_query) {
@@ -67,20 +70,47 @@ pub fn refuse(args: &[OsString]) -> Result<(), Report> {
     Ok(())
 }
 
-/// The command: the first word that is no flag.
+/// The command: the first word that is neither a flag nor the value of one.
 fn command(words: &[String]) -> Option<&str> {
-    words.iter().map(String::as_str).find(|word| !word.starts_with('-'))
+    let cli = Cli::command();
+    let takes_value = |word: &str| {
+        cli.get_arguments().any(|flag| {
+            let is_it = match (word.strip_prefix("--"), word.strip_prefix('-')) {
+                (Some(long), _) => flag
+                    .get_long_and_visible_aliases()
+                    .is_some_and(|all| all.contains(&long)),
+                (None, Some(short)) => flag.get_short().is_some_and(|letter| short.ends_with(letter)),
+                (None, None) => false,
+            };
+            is_it && flag.get_action().takes_values()
+        })
+    };
+    let mut words = words.iter().map(String::as_str);
+    while let Some(word) = words.next() {
+        if !word.starts_with('-') {
+            return Some(word);
+        }
+        if takes_value(word) {
+            words.next();
+        }
+    }
+    None
 }
 
 /// Parameters that forges take a token in.
-const TOKEN_PARAMETERS: &[&str] = &["private_token", "access_token", "token"];
+const TOKEN_PARAMETERS: &[&str] = &[
+    "private_token",
+    "access_token",
+    "job_token",
+    "feed_token",
+    "rss_token",
+    "authenticity_token",
+    "token",
+];
 
-/// Whether it is an address that carries a token behind its `?`.
+/// Whether it is an address, with its scheme or without, that carries a token behind its `?`.
 fn has_token_in_query(word: &str) -> bool {
-    let query = word
-        .split_once("://")
-        .and_then(|(_, rest)| rest.split_once('?'))
-        .map(|(_, query)| query);
+    let query = word.split_once('?').map(|(_, query)| query);
     query.is_some_and(|query| {
         query.split(['&', ';', '#']).any(|pair| {
             let name = pair.split_once('=').map_or(pair, |(name, _)| name).to_ascii_lowercase();
@@ -127,6 +157,15 @@ fn has_credentials(word: &str) -> bool {
         .is_some_and(|host| host.contains('@'))
 }
 
+/// The same of an address whose scheme was left out. `mail@example.org` and `git@host:path` are none.
+fn has_bare_credentials(word: &str) -> bool {
+    let (host, path) = word.split_once(['/', '?', '#']).unwrap_or((word, ""));
+    host.split_once('@').is_some_and(|(user, host)| {
+        let is_user = !user.is_empty() && user != "git" && !user.starts_with('-');
+        is_user && !host.is_empty() && (user.contains(':') || host.contains('.') && !path.is_empty())
+    })
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
@@ -149,6 +188,14 @@ mod tests {
             ],
             &["projects", "https://gitlab.com/a/b?TOKEN=s3cret"],
             &["sync", "search", "glpat-s3cret-s3cret"],
+            &["-p", "search", "sync", "glpat-s3cret-s3cret"],
+            &["--project", "search", "sync", "glpat-s3cret-s3cret"],
+            // Without the scheme, as people type it.
+            &["sync", "gitlab.com/a/b?private_token=s3cret"],
+            &["projects", "add", "gitlab.com/a/b?feed_token=s3cret"],
+            &["sync", "https://gitlab.com/a/b?job_token=s3cret"],
+            &["show", "oauth2:s3cret@gitlab.com/a/b/-/issues/1"],
+            &["show", "s3cret@gitlab.com/a/b/-/issues/1"],
         ] {
             let args: Vec<OsString> = std::iter::once(&"annals").chain(words).map(OsString::from).collect();
             let report = refuse(&args).unwrap_err();
@@ -186,6 +233,11 @@ mod tests {
             &["sync", "glpat-"],
             &["--robot", "search", "glpat-s3cret-s3cret"],
             &["show", "https://gitlab.com/a/b/-/issues/1?tokens=3"],
+            &["sync", "git@gitlab.com:a/b.git"],
+            &["notes", "--author", "mail@example.org"],
+            &["who", "@ann/b.c"],
+            &["search", "why oauth2:x@gitlab.com/a?token=1"],
+            &["-p", "group/app", "search", "glpat-s3cret-s3cret"],
         ] {
             let args: Vec<OsString> = std::iter::once(&"annals").chain(words).map(OsString::from).collect();
             assert_eq!(refuse(&args), Ok(()), "{words:?}");

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use annals_core::config::{Config, Layers, RuntimeName, ShutdownSettings};
+use annals_core::config::{Config, Layers, LeftOut, RuntimeName, ShutdownSettings, Trust};
 use annals_core::{Code, Coded, Report};
 use annals_net_adapter::{BackendKind, Environment, RuntimeSection, ShutdownBudget, Slice};
 
@@ -14,7 +14,17 @@ use crate::places;
 #[derive(Debug, Default)]
 pub struct Settings {
     pub config: Config,
-    pub file: Option<PathBuf>,
+    pub file: Option<File>,
+    /// What the file says and nobody follows, because it lay in the folder; with what to do about it.
+    pub warnings: Vec<String>,
+}
+
+/// A configuration file as it was read.
+#[derive(Debug, Clone)]
+pub struct File {
+    pub path: PathBuf,
+    text: String,
+    trust: Trust,
 }
 
 /// Reads all layers; a flag of every command is stronger than what a command sets by itself.
@@ -30,14 +40,9 @@ pub fn load(global: &Global, overrides: Vec<(String, String)>, env: &Environment
 /// Whether slips are to be corrected, asked before there is a command line: a configuration that cannot be read says so
 /// later.
 pub fn autocorrect(file: Option<&Path>, env: &Environment) -> bool {
-    let config = find(file, env).ok().and_then(|file| {
-        let layers = Layers {
-            file,
-            env: variables(env),
-            overrides: Vec::new(),
-        };
-        Config::load(&layers).ok()
-    });
+    let config = find(file, env)
+        .ok()
+        .and_then(|file| Config::load(&layers(file, env, Vec::new())).ok());
     config.unwrap_or_default().cli.autocorrect
 }
 
@@ -49,51 +54,79 @@ pub fn flags(global: &Global, overrides: Vec<(String, String)>) -> Result<Settin
     layered(None, global, overrides, &Environment::new([]))
 }
 
-fn layered(
-    file: Option<(PathBuf, String)>,
+/// All layers over a file that was read before.
+///
+/// # Errors
+/// `config_invalid` with everything that is wrong.
+pub fn layered(
+    file: Option<File>,
     global: &Global,
     overrides: Vec<(String, String)>,
     env: &Environment,
 ) -> Result<Settings, Report> {
-    let layers = Layers {
-        file: file.clone(),
-        env: variables(env),
-        overrides: [overrides, global.overrides()].concat(),
-    };
-    let config = Config::load(&layers).map_err(|errors| errors.report())?;
+    let layers = layers(file.clone(), env, [overrides, global.overrides()].concat());
+    let (config, left_out) = Config::read(&layers).map_err(|errors| errors.report())?;
     Ok(Settings {
         config,
-        file: file.map(|(path, _)| path),
+        warnings: left_out.iter().map(|left_out| warning(left_out, env)).collect(),
+        file,
     })
 }
 
-fn variables(env: &Environment) -> Vec<(String, String)> {
+fn layers(file: Option<File>, env: &Environment, overrides: Vec<(String, String)>) -> Layers {
+    let trust = file.as_ref().map_or(Trust::Named, |file| file.trust);
     let variables = env.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-    variables.collect()
+    Layers {
+        file: file.map(|File { path, text, .. }| (path, text)),
+        trust,
+        env: variables.collect(),
+        overrides,
+    }
 }
 
-fn find(named: Option<&Path>, env: &Environment) -> Result<Option<(PathBuf, String)>, Report> {
+/// What was left out, and how it counts for whoever knows the file.
+fn warning(left_out: &LeftOut, env: &Environment) -> String {
+    let of_user = places::user_config(env).map(|path| format!(", or put that into {}", path.display()));
+    format!(
+        "./{file} lay here and nobody named it, so this of it does not count: {left_out}. If you trust the file, name it: \
+         --config ./{file}{}",
+        of_user.unwrap_or_default(),
+        file = places::LOCAL_CONFIG,
+    )
+}
+
+fn find(named: Option<&Path>, env: &Environment) -> Result<Option<File>, Report> {
     if let Some(path) = named {
         let missing = || {
             let message = format!("there is no configuration file {}", path.display());
             Report::new(Code::ConfigNotFound, message).with_detail("path", path.display().to_string())
         };
-        return read(path)?.ok_or_else(missing).map(Some);
+        return read(path, Trust::Named)?.ok_or_else(missing).map(Some);
     }
-    for path in [Some(PathBuf::from(places::LOCAL_CONFIG)), places::user_config(env)]
-        .into_iter()
-        .flatten()
-    {
-        if let Some(found) = read(&path)? {
-            return Ok(Some(found));
-        }
+    let of_user = places::user_config(env);
+    let local = Path::new(places::LOCAL_CONFIG);
+    // Whoever works in the folder of their own file has found nothing.
+    let is_of_user = || {
+        let same = |path: &PathBuf| Some(path.canonicalize().ok()? == local.canonicalize().ok()?);
+        of_user.as_ref().and_then(same).unwrap_or(false)
+    };
+    if let Some(found) = read(local, Trust::Found)? {
+        let trust = if is_of_user() { Trust::Named } else { Trust::Found };
+        return Ok(Some(File { trust, ..found }));
     }
-    Ok(None)
+    match &of_user {
+        Some(path) => read(path, Trust::Named),
+        None => Ok(None),
+    }
 }
 
-fn read(path: &Path) -> Result<Option<(PathBuf, String)>, Report> {
+fn read(path: &Path, trust: Trust) -> Result<Option<File>, Report> {
     match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some((path.to_owned(), text))),
+        Ok(text) => Ok(Some(File {
+            path: path.to_owned(),
+            text,
+            trust,
+        })),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
         Err(error) => {
             let code = if error.kind() == io::ErrorKind::InvalidData {

@@ -1,7 +1,7 @@
 //! Where the token of a forge comes from: the variable that the configuration names, or the one made of the forge's
 //! name. What the token is, is never told.
 
-use annals_core::config::{BaseUrl, Config, Credentials, ForgeKind, ForgeSettings, token_variable};
+use annals_core::config::{BaseUrl, Config, Credentials, ForgeKind, ForgeSettings};
 use annals_core::{Code, Report};
 use annals_net_adapter::Environment;
 
@@ -33,8 +33,7 @@ impl Forge {
 
     /// The variables that may hold its token, in order.
     pub fn variables(&self) -> Vec<String> {
-        let named = self.settings.token_env.iter().cloned();
-        named.chain([token_variable(&self.name)]).collect()
+        self.settings.token_variables(&self.name)
     }
 
     /// The variable that does hold it.
@@ -66,20 +65,36 @@ pub fn base_of(url: &str) -> Option<BaseUrl> {
 
 /// The failure of a request with the place that has the wrong token, or lacks one: a variable, or the file of tokens.
 pub fn advise(report: Report, forges: &[Forge], env: &Environment, kept: &Credentials) -> Report {
-    let about_token = [Code::AuthRejected, Code::NotFoundRemote, Code::Forbidden].contains(&report.code);
-    if !about_token || report.suggestion.is_some() {
+    let about_token = [
+        Code::TokenMissing,
+        Code::AuthRejected,
+        Code::NotFoundRemote,
+        Code::Forbidden,
+    ];
+    if !about_token.contains(&report.code) {
         return report;
     }
     let detail = report.details.get("host").and_then(serde_json::Value::as_str);
     // What a forge fails with begins with the forge.
     let host = detail.or_else(|| report.message.split(' ').next()).unwrap_or_default();
+    let host = host.to_owned();
     let here = forges
         .iter()
         .filter(|forge| forge.settings.base_url.authority() == host);
     let Some(first) = here.clone().next() else {
         return report;
     };
-    let rejected = report.code == Code::AuthRejected;
+    let mut report = report;
+    for action in &mut report.actions {
+        // That of the code names no forge, and there may be none configured, or several.
+        if action == "annals auth login" {
+            action.push_str(&format!(" {}", first.settings.base_url));
+        }
+    }
+    if report.suggestion.is_some() {
+        return report;
+    }
+    let rejected = matches!(report.code, Code::AuthRejected | Code::TokenMissing);
     let with_token = here.clone().find(|forge| kept.at(&forge.settings.base_url).is_some());
     let advice = match (here.clone().find_map(|forge| forge.variable_in_use(env)), with_token) {
         (Some(variable), _) if rejected => {
@@ -97,15 +112,15 @@ pub fn advise(report: Report, forges: &[Forge], env: &Environment, kept: &Creden
         }
         (None, None) => {
             let (variables, address) = (first.variables().join(" or "), &first.settings.base_url);
+            let set = match variables.as_str() {
+                "" => String::new(),
+                variables => format!("set {variables} to a valid token with the scope read_api, or "),
+            };
+            let run = format!("{set}run `annals auth login {address}`");
             if rejected {
-                format!(
-                    "set {variables} to a valid token with the scope read_api, or run `annals auth login {address}`"
-                )
+                run
             } else {
-                format!(
-                    "if it is private, set {variables} to a token with the scope read_api, or run `annals auth \
-                     login {address}`"
-                )
+                format!("if it is private, {run}")
             }
         }
     };
@@ -193,6 +208,23 @@ mod tests {
         }
         assert_eq!(said(Code::AuthRejected, "third.example rejected the token", &[]), None);
         assert_eq!(said(Code::Network, "gitlab.com is away", &[]), None);
+    }
+
+    #[test]
+    fn the_login_that_helps_names_the_address() {
+        let all = forges(&config(), &["https://other.example".parse().unwrap()]);
+        for (code, actions) in [
+            (Code::TokenMissing, &["annals auth login https://other.example"][..]),
+            (
+                Code::AuthRejected,
+                &["annals auth login https://other.example", "annals sync"],
+            ),
+        ] {
+            let report = Report::new(code, "other.example wants a token").with_suggestion("set a variable");
+            let advised = advise(report, &all, &env(&[]), &Credentials::default());
+            assert_eq!(advised.actions, actions);
+            assert_eq!(advised.suggestion.as_deref(), Some("set a variable"));
+        }
     }
 
     #[test]

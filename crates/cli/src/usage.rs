@@ -48,6 +48,16 @@ pub fn print(text: &str) -> Result<(), Error> {
     stdout::print(text)
 }
 
+/// The same without any word that was typed: behind `annals auth` one of them may be a token.
+pub fn untold(report: Report) -> Report {
+    let message = "the words after `annals auth` cannot be understood. They are not repeated: if one of them is a token, it is \
+                   in the shell's history now, so revoke it";
+    Report {
+        message: message.to_owned(),
+        ..report
+    }
+}
+
 fn mistake(error: &clap::Error) -> Report {
     let rendered = error.render().to_string();
     let paragraphs: Vec<&str> = rendered.split("\n\n").collect();

@@ -128,12 +128,12 @@ impl ProjectUrl {
 }
 
 fn not_a_url(text: &str, reason: &str) -> TargetError {
-    // `host/group/project` without a scheme is the common slip; a string with `@` may hold a secret.
+    // `host/group/project` without a scheme is the common slip; a string with `@` or a query may hold a secret.
     let looks_like_host = text
         .split('/')
         .next()
         .is_some_and(|h| h.contains('.') && !h.contains(char::is_whitespace));
-    let hint = (looks_like_host && !text.contains('@') && text.matches('/').count() >= 2)
+    let hint = (looks_like_host && !text.contains(['@', '?', '#']) && text.matches('/').count() >= 2)
         .then(|| format!("annals sync https://{text}"));
     TargetError::NotAUrl {
         reason: reason.to_owned(),

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use annals_core::config::{Account, BaseUrl, Credential, Credentials};
+use annals_core::config::{Account, BaseUrl, Credential, Credentials, ToldBy, token_variable};
 use annals_core::{Code, Report, Secret, UnixMs};
 use annals_net_adapter::{Cx, Slice};
 use annals_sync::{Hosts, SyncOptions};
@@ -13,7 +13,8 @@ use crate::credentials;
 use crate::error::Error;
 use crate::output::page::one_line;
 use crate::output::table::{Cell, Column, Table};
-use crate::output::{Meta, Page, Reply, Shape, Show, Style};
+use crate::output::{Meta, Mode, Page, Reply, Shape, Show, Style};
+use crate::places;
 use crate::secrets::TOKEN_PREFIXES;
 use crate::session::Session;
 use crate::stdin;
@@ -104,7 +105,10 @@ impl Run for Args {
         let kept = credentials::load(&session.env)?;
         let now = cx.unix_ms();
         match self.what {
-            What::Login { forge } => login(cx, session, kept, named(session, forge.as_deref())?).await,
+            What::Login { forge } => {
+                let asked = forge.as_deref();
+                login(cx, session, kept, meant(session, asked, named(session, asked)?)?).await
+            }
             What::Status => {
                 // Those of the configuration, and those that only have a token.
                 let with_token: Vec<BaseUrl> = kept.tokens().into_keys().collect();
@@ -123,8 +127,13 @@ impl Run for Args {
 
 async fn login(cx: &Cx, session: &Session, mut kept: Credentials, forge: Forge) -> Result<Reply<Data>, Error> {
     let host = forge.settings.base_url.authority().to_owned();
-    let token = stdin::token(cx, session, &host).await?;
     let options = SyncOptions::new(session.config(), Hosts::new());
+    let in_the_clear = in_the_clear(&options, &forge)?;
+    if session.out.mode == Mode::Human {
+        // While there is still time to type nothing.
+        session.out.warn(&in_the_clear);
+    }
+    let token = stdin::token(cx, session, &host).await?;
     let account = annals_sync::account(cx, &options, &forge.settings.base_url, token.clone()).await;
     let account = account.map_err(|error| refused(sync::told(session, &[], &error)))?;
     if !account.scopes.is_empty() && !account.scopes.iter().any(|scope| ENOUGH.contains(&scope.as_str())) {
@@ -134,7 +143,6 @@ async fn login(cx: &Cx, session: &Session, mut kept: Credentials, forge: Forge) 
         return Err(report.with_suggestion("make one with the scope read_api").into());
     }
     let base_url = forge.settings.base_url.clone();
-    let is_confidential = base_url.is_confidential();
     let credential = Credential {
         base_url,
         token,
@@ -146,8 +154,7 @@ async fn login(cx: &Cx, session: &Session, mut kept: Credentials, forge: Forge) 
     let stronger = forge_known.variable.iter().map(|variable| {
         format!("the environment variable {variable} is set, and its token is used instead of the one just kept")
     });
-    let in_the_clear = (!is_confidential)
-        .then(|| format!("{host} is asked without TLS: everybody on the way can read the token with every request"));
+    let in_the_clear = in_the_clear.into_iter().filter(|_| session.out.mode == Mode::Robot);
     let meta = Meta {
         warnings: stronger.chain(in_the_clear).collect(),
         ..Meta::default()
@@ -158,6 +165,51 @@ async fn login(cx: &Cx, session: &Session, mut kept: Credentials, forge: Forge) 
         },
         meta,
     ))
+}
+
+/// What is to be said before a token goes where everybody on the way can read it.
+///
+/// # Errors
+/// `usage` where the user has not configured that: a slip of one letter must not cost a token.
+fn in_the_clear(options: &SyncOptions, forge: &Forge) -> Result<Vec<String>, Report> {
+    let base_url = &forge.settings.base_url;
+    if base_url.is_confidential() {
+        return Ok(Vec::new());
+    }
+    let readable =
+        format!("{base_url} is asked without TLS: everybody on the way can read the token with every request");
+    if options.is_configured(base_url) {
+        return Ok(vec![readable]);
+    }
+    let rest = base_url.as_str().trim_start_matches("http://");
+    Err(Report::new(Code::Usage, readable).with_suggestion(format!(
+        "use https://{rest}, or put the http address into a configuration of your own"
+    )))
+}
+
+/// The forge, where whoever asked knows which one it is.
+///
+/// # Errors
+/// `usage` where only a found file says who is meant: the token would go to whom the file likes.
+fn meant(session: &Session, asked: Option<&str>, forge: Forge) -> Result<Forge, Report> {
+    let by_name = asked.is_none_or(|asked| session.config().forges.contains_key(asked.trim()));
+    let is_of_host = asked.is_some_and(|asked| forge.variables().contains(&token_variable(asked.trim())));
+    match forge.settings.told_by {
+        ToldBy::FoundFile if by_name && !is_of_host => {
+            let message = format!(
+                "only ./{file}, which nobody named, says that {} is {}",
+                forge.name,
+                forge.settings.base_url,
+                file = places::LOCAL_CONFIG
+            );
+            let suggestion = format!(
+                "name the address of the forge, or the file: --config ./{}",
+                places::LOCAL_CONFIG
+            );
+            Err(Report::new(Code::Usage, message).with_suggestion(suggestion))
+        }
+        ToldBy::FoundFile | ToldBy::User => Ok(forge),
+    }
 }
 
 /// A refusal of the token that was just typed is no reason to log in.

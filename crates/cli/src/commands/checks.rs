@@ -33,9 +33,11 @@ pub fn setting(session: &Session) -> Vec<Check> {
         .collect();
     if checks.is_empty() {
         let file = session.settings.file.as_ref();
-        let detail = file.map_or_else(|| "no file: the defaults".to_owned(), |path| path.display().to_string());
+        let detail = file.map_or_else(|| "no file: the defaults".to_owned(), |file| file.path.display().to_string());
         checks.push(Check::new("config", Status::Ok, detail));
     }
+    let left_out = session.settings.warnings.iter();
+    checks.extend(left_out.map(|warning| Check::new("config", Status::Info, warning.clone())));
     let compiled: Vec<&str> = BackendKind::compiled().iter().map(|kind| kind.as_str()).collect();
     let slices = version::slices(session)
         .into_iter()
@@ -247,10 +249,14 @@ pub fn forges(session: &Session, mirrored: &[BaseUrl]) -> Vec<Check> {
             _ if !forge.settings.enabled => format!("{host}: switched off"),
             Some(variable) => format!("{host}: token from {variable}"),
             None if is_kept => format!("{host}: token from credentials.toml"),
-            None => format!(
-                "{host}: no token, public access only; {} would hold one",
-                forge.variables().join(" or ")
-            ),
+            None => {
+                let (variables, address) = (forge.variables().join(" or "), &forge.settings.base_url);
+                let help = match variables.as_str() {
+                    "" => format!("annals auth login {address} would keep one"),
+                    variables => format!("{variables} would hold one"),
+                };
+                format!("{host}: no token, public access only; {help}")
+            }
         };
         let status = if in_use.is_some() || is_kept {
             Status::Ok

@@ -429,13 +429,16 @@ impl Diagnostic {
                 ];
                 let named = named.into_iter().filter(|(n, ..)| *n > 0);
                 let (by, flags): (Vec<_>, String) = named.map(|(n, noun, flag)| (format!("{noun}: {n}"), flag)).unzip();
-                let again = format!("{} -p {word}{}{flags}", command(path), typed.all());
+                let again = format!("{} -p {word}{}{flags}", command(path), typed.without_merged());
+                // What named it may be gone, or not for everybody.
+                let named_by = if by.is_empty() {
+                    String::new()
+                } else {
+                    format!("; named by {}", by.join(", "))
+                };
                 (
                     "no_merge_request",
-                    format!(
-                        "no merge request of {project} touches `{path}`; named by {}",
-                        by.join(", ")
-                    ),
+                    format!("no merge request of {project} touches `{path}`{named_by}"),
                     Vec::new(),
                     Some(again).filter(|_| !flags.is_empty()).into_iter().collect(),
                 )
@@ -485,3 +488,7 @@ impl Data {
         Ok(meta)
     }
 }
+
+#[cfg(test)]
+#[path = "file_history_tests.rs"]
+mod tests;

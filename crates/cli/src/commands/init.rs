@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use annals_core::config::{BaseUrl, Config, ForgeKind, Layers};
+use annals_core::config::{BaseUrl, Config, ForgeKind, ForgeSettings, Layers, Trust};
 use annals_core::{Code, Coded, Report};
 use annals_net_adapter::Cx;
 use serde::Serialize;
@@ -73,13 +73,12 @@ impl Run for Args {
         let text = self.text(session.global.db.as_deref());
         let layers = Layers {
             file: Some((path.clone(), text.clone())),
-            env: Vec::new(),
-            overrides: Vec::new(),
+            ..Layers::default()
         };
         // What is written is read first: a file that does not work is no help.
         let config = Config::load(&layers).map_err(|errors| errors.report())?;
         self.write(&path, &text, session)?;
-        let file = if session.global.config.is_some() {
+        let file = if session.global.config.is_some() || !is_enough_found(layers) {
             format!(" --config {}", quoted(&path.display().to_string()))
         } else {
             String::new()
@@ -96,7 +95,7 @@ impl Run for Args {
             forges: config.forges.keys().cloned().collect(),
             projects: Vec::new(),
             next: vec![
-                format!("annals auth login{file}"),
+                format!("annals auth login {project}{file}"),
                 format!("annals sync {project}/GROUP/PROJECT{file}"),
             ],
         }))
@@ -134,7 +133,11 @@ impl Args {
         };
         if self.force {
             let beside = path.with_extension(format!("toml.{}.tmp", std::process::id()));
-            let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path));
+            // One that was left behind, or a link that was put there, is nothing to write through.
+            drop(std::fs::remove_file(&beside));
+            let opened = OpenOptions::new().write(true).create_new(true).open(&beside);
+            let written = opened.and_then(|mut file| file.write_all(text.as_bytes()));
+            let written = written.and_then(|()| std::fs::rename(&beside, path));
             return written.map_err(|error| {
                 drop(std::fs::remove_file(&beside));
                 failed(error)
@@ -169,6 +172,18 @@ impl Args {
             .filter_map(|(flag, value)| Some(format!(" {flag} {}", quoted(&value?))));
         set.collect()
     }
+}
+
+/// Whether everything in the file counts also where nobody names it.
+fn is_enough_found(layers: Layers) -> bool {
+    let found = Config::read(&Layers {
+        trust: Trust::Found,
+        ..layers
+    });
+    found.is_ok_and(|(config, left_out)| {
+        let has_variable = |(name, forge): (&String, &ForgeSettings)| !forge.token_variables(name).is_empty();
+        left_out.is_empty() && config.forges.iter().all(has_variable)
+    })
 }
 
 /// A name for the forge: its host, of the letters that a name may have.

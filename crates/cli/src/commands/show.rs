@@ -332,7 +332,9 @@ pub fn missing(
     let report = Report::new(Code::NotFound, message).with_values(&[("URL", &url)]);
     let exists = read::entity(conn, &all, other, project.id, iid)?.is_some();
     Ok(if exists {
-        report.with_action(format!("annals show {other_word} {iid}"))
+        let when = place::flags(as_of.map(|at| ("--as-of", at.rfc3339())));
+        let of = place::shell_word(&project.path);
+        report.with_action(format!("annals show {other_word} {iid} -p {of}{when}"))
     } else {
         report
     })

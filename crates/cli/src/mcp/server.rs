@@ -181,12 +181,13 @@ impl<O: Offer> Server<O> {
             let ended = cx
                 .region(RegionSpec::collect_all("mcp call"), |cx| async move {
                     let length = |content: &Value| line_of(&request.answer(era, content_of(content, IsError::No)));
+                    let fits = |result: &Value| line_of(&request.answer(era, result.clone())) <= MAX_BYTES;
                     let called = offer.call(&cx, &name, &arguments, &length, MAX_BYTES).await;
                     let result = match called {
                         Ok(content) => content_of(&content, IsError::No),
                         // Nobody waits for it any more.
                         Err(Error::Cancelled { reason, .. }) => return Err(annals_core::Cancelled(reason).into()),
-                        Err(error) => failed(&error.report()),
+                        Err(error) => failed(&error.report(), fits),
                     };
                     say.hear(&cx, request.answer(era, result)).await;
                     Ok::<(), Error>(())
@@ -198,7 +199,7 @@ impl<O: Offer> Server<O> {
                 Outcome::Cancelled(reason) => Err(annals_core::Cancelled(reason).into()),
                 Outcome::Panicked(message) => {
                     // The client waits, and nobody else answers.
-                    let answer = panicked.answer(era, failed(&message.report()));
+                    let answer = panicked.answer(era, failed(&message.report(), |_| true));
                     say_of_panic.hear(&cx, answer).await;
                     Err(message.report().into())
                 }
@@ -253,13 +254,31 @@ fn content_of(content: &Value, is_error: IsError) -> Value {
     }
 }
 
-fn failed(report: &Report) -> Value {
+/// A failure, with as much of what it says as fits: what has no bound are its lists and what is put together from them.
+fn failed(report: &Report, fits: impl Fn(&Value) -> bool) -> Value {
+    const MOST_ACTIONS: usize = 3;
+    // Of each text; JSON in JSON may make seven bytes of one.
+    const MOST_BYTES: usize = 1000;
     let mut report = report.clone();
     if [Code::Usage, Code::QueryInvalid].contains(&report.code) {
         // Whoever has tools only cannot ask for the help of a command, nor type one.
         report.actions.clear();
     }
-    content_of(&json!({"error": report.robot_error(None)}), IsError::Yes)
+    let told = |report: &Report| content_of(&json!({"error": report.robot_error(None)}), IsError::Yes);
+    let whole = told(&report);
+    if fits(&whole) {
+        return whole;
+    }
+    report.details = Value::Null;
+    report.actions.retain(|action| action.len() <= MOST_BYTES);
+    report.actions.truncate(MOST_ACTIONS);
+    for text in std::iter::once(&mut report.message).chain(&mut report.suggestion) {
+        if text.len() > MOST_BYTES {
+            text.truncate(text.floor_char_boundary(MOST_BYTES));
+            text.push('…');
+        }
+    }
+    told(&report)
 }
 
 /// How long an answer is as a line.
@@ -410,6 +429,26 @@ mod tests {
                 (&7.into(), &true.into())
             );
         }
+    }
+
+    #[test]
+    fn a_failure_is_not_longer_than_an_answer_may_be() {
+        let many: Vec<String> = (0..2000).map(|at| format!("annals sync group/project-{at}")).collect();
+        let mut report = Report::new(Code::CheckFailed, many.join("; \u{1}"))
+            .with_detail("health", many.clone())
+            .with_suggestion(many.join("€"));
+        report.actions = many;
+        let fits = |result: &Value| line_of(result) <= MAX_BYTES;
+        let told = failed(&report, fits);
+        assert!(fits(&told), "{}", line_of(&told));
+        let text = told["content"][0]["text"].as_str().unwrap();
+        let error: Value = serde_json::from_str(text).unwrap();
+        assert_eq!(error["error"]["code"], "check_failed");
+        assert_eq!(error["error"]["actions"].as_array().unwrap().len(), 3);
+        // What is short enough stays whole.
+        let short = Report::new(Code::Ambiguous, "which?").with_detail("candidates", ["a", "b"]);
+        let text = failed(&short, fits)["content"][0]["text"].to_string();
+        assert!(text.contains("candidates"), "{text}");
     }
 
     #[test]

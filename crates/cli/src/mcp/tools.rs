@@ -33,6 +33,8 @@ pub struct Tools(Arc<Base>);
 #[derive(Debug)]
 struct Base {
     global: Global,
+    /// Read once: one that appears later must not change which mirror is served.
+    file: Option<settings::File>,
     env: Environment,
     terminals: Terminals,
     look: crate::output::page::Look,
@@ -46,6 +48,7 @@ impl Tools {
     pub fn of(session: &Session) -> Self {
         Self(Arc::new(Base {
             global: session.global.clone(),
+            file: session.settings.file.clone(),
             env: session.env.clone(),
             terminals: session.terminals,
             look: session.out.look.clone(),
@@ -129,6 +132,20 @@ impl Offer for Tools {
                 ended @ (Error::Cancelled { .. } | Error::ClosedPipe) => ended,
             })
         })
+    }
+}
+
+/// What a check found: it has run, and a client without exit codes reads that as data.
+///
+/// # Errors
+/// Whatever else ended the command.
+fn found(error: Error, command: &str) -> Result<Value, Error> {
+    match error {
+        Error::Told(mut report) if report.code == Code::CheckFailed => {
+            let data = report.details.get_mut(command).map(Value::take);
+            data.ok_or_else(|| Error::Told(report))
+        }
+        other => Err(other),
     }
 }
 
@@ -363,7 +380,7 @@ impl<'a> Visit for Call<'a> {
                 None => None,
             };
             let session = Session {
-                settings: settings::load(&global, command.overrides(), &base.env)?,
+                settings: settings::layered(base.file.clone(), &global, command.overrides(), &base.env)?,
                 faults: Vec::new(),
                 given: base.given.clone(),
                 env: base.env.clone(),
@@ -385,16 +402,31 @@ impl<'a> Visit for Call<'a> {
                 moment: OnceLock::new(),
             };
             let as_of = session.as_of(cx)?;
-            let Reply::Data(data, meta) = cx.or_cancel(command.run(cx, &session)).await?? else {
-                return Err(Report::new(Code::Internal, "the command answered in its own way").into());
+            let (data, meta) = match cx.or_cancel(command.run(cx, &session)).await? {
+                Ok(Reply::Data(data, meta)) => {
+                    let data = serde_json::to_value(&data)
+                        .map_err(|error| Report::new(Code::Internal, format!("the answer is not JSON: {error}")))?;
+                    (data, meta)
+                }
+                Ok(Reply::Printed) => {
+                    return Err(Report::new(Code::Internal, "the command answered in its own way").into());
+                }
+                Err(error) => (found(error, C::NAME)?, Meta::default()),
             };
-            let data = serde_json::to_value(&data)
-                .map_err(|error| Report::new(Code::Internal, format!("the answer is not JSON: {error}")))?;
             let data = match selection {
                 Some(selection) => selection.of(data),
                 None => data,
             };
-            Ok((data, Meta { as_of, ..meta }, shape))
+            let warnings = [session.settings.warnings, meta.warnings].concat();
+            Ok((
+                data,
+                Meta {
+                    as_of,
+                    warnings,
+                    ..meta
+                },
+                shape,
+            ))
         })
     }
 }

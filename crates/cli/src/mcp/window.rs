@@ -4,6 +4,7 @@
 //! place in the next one.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
 use annals_core::{Code, Report};
@@ -12,11 +13,12 @@ use serde_json::{Map, Value};
 /// The argument of every tool, and the member of `meta`, that say where a window begins.
 pub const CURSOR: &str = "cursor";
 
-/// Where a window begins, in a document of so much.
+/// Where a window begins, in a document of so much with these texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
     from: usize,
     of: usize,
+    texts: u64,
 }
 
 impl Cursor {
@@ -30,9 +32,11 @@ impl Cursor {
             Some(Value::String(text)) => text,
             Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => String::new(),
         };
-        let read = text.split_once('.').and_then(|(from, of)| {
+        let read = text.split_once('.').and_then(|(from, rest)| {
+            let (of, texts) = rest.split_once('.')?;
             let (from, of) = (from.parse().ok()?, of.parse().ok()?);
-            (from < of).then_some(Self { from, of })
+            let texts = u64::from_str_radix(texts, 16).ok()?;
+            (from < of).then_some(Self { from, of, texts })
         });
         read.map(Some).ok_or_else(|| {
             Report::new(Code::Usage, "`cursor` is not `meta.cursor` of an answer of this tool")
@@ -52,10 +56,10 @@ pub fn of(
     content: impl Fn(&Value, Option<String>) -> Value,
     fits: impl Fn(&Value) -> bool,
 ) -> Result<Value, Report> {
-    let total = weight(data);
+    let (total, texts) = (weight(data), texts(data));
     let from = match cursor {
         None => 0,
-        Some(cursor) if cursor.of == total => cursor.from,
+        Some(cursor) if cursor.of == total && cursor.texts == texts => cursor.from,
         Some(_) => {
             return Err(
                 Report::new(Code::Usage, "the answer is not the one that `cursor` is of").with_suggestion(
@@ -65,7 +69,7 @@ pub fn of(
         }
     };
     let until = |to: usize| {
-        let next = (to < total).then(|| format!("{to}.{total}"));
+        let next = (to < total).then(|| format!("{to}.{total}.{texts:x}"));
         content(&part(data, &(from..to)), next)
     };
     let rest = until(total);
@@ -99,6 +103,29 @@ fn weight(value: &Value) -> usize {
         Value::String(text) => text.len(),
         Value::Array(items) => items.iter().map(weight).sum(),
         Value::Object(members) => members.values().map(weight).sum(),
+    }
+}
+
+/// A number that is another one where the texts, or how they lie in each other, are: one that was edited is not continued
+/// in the middle of what it says now. An age counted in a number may go on counting.
+fn texts(value: &Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hash(value, &mut hasher);
+    hasher.finish()
+}
+
+fn hash(value: &Value, hasher: &mut DefaultHasher) {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0_u8.hash(hasher),
+        Value::String(text) => text.hash(hasher),
+        Value::Array(items) => {
+            items.len().hash(hasher);
+            items.iter().for_each(|item| hash(item, hasher));
+        }
+        Value::Object(members) => {
+            members.len().hash(hasher);
+            members.values().for_each(|member| hash(member, hasher));
+        }
     }
 }
 
@@ -213,17 +240,29 @@ mod tests {
         for bad in [
             json!(""),
             json!("7"),
-            json!("9.9"),
-            json!("-1.9"),
+            json!("9.9.0"),
+            json!("-1.9.0"),
+            json!("1.9"),
+            json!("1.9.x"),
             json!(7),
             json!("a.b"),
         ] {
             assert_eq!(take(bad.clone()).unwrap_err().code, Code::Usage, "{bad}");
         }
         let data = json!({"a": "text"});
-        let cursor = take(json!("1.99")).unwrap();
+        let cursor = take(json!("1.99.0")).unwrap();
         assert_eq!(of(&data, cursor, content, |_| true).unwrap_err().code, Code::Usage);
         assert_eq!(of(&data, None, content, |_| false).unwrap_err().code, Code::Usage);
+    }
+
+    #[test]
+    fn a_text_that_was_edited_to_the_same_length_is_not_continued() {
+        let long = |text: &str| json!({"body": text.repeat(200), "age_ms": 7});
+        let fits = |answer: &Value| answer.to_string().len() <= 300;
+        let first = of(&long("a"), None, content, fits).unwrap();
+        let cursor = Cursor::take(json!({"cursor": first["cursor"]}).as_object_mut().unwrap()).unwrap();
+        assert!(of(&long("a"), cursor, content, fits).is_ok());
+        assert_eq!(of(&long("b"), cursor, content, fits).unwrap_err().code, Code::Usage);
     }
 
     proptest! {

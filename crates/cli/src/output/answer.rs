@@ -148,13 +148,15 @@ pub struct Telling<'a> {
     pub palette: Palette,
     /// The files that next steps must name.
     pub given: &'a Given,
+    /// What a program should know beside it.
+    pub warnings: &'a [String],
 }
 
 /// Tells a failure: for a person with what to do about it, for a program as the last line.
 pub fn fail(console: &Console, how: &Telling<'_>, report: &Report, signal: Option<Signal>, ran: &Ran<'_>) {
     let report = how.given.report(report);
     match how.mode {
-        Mode::Robot => console.say(&envelope::failure(&report, signal, ran)),
+        Mode::Robot => console.say(&envelope::failure(&report, how.warnings, signal, ran)),
         Mode::Human => console.say(&failure_page(&report, how)),
     }
 }
@@ -285,6 +287,7 @@ mod tests {
             mode: Mode::Human,
             palette: Palette::Plain,
             given: &Given::default(),
+            warnings: &[],
         };
         let report = Report::new(Code::Network, "forge.example refused the connection");
         assert_eq!(

@@ -95,8 +95,11 @@ pub fn success<D: Serialize>(data: &D, meta: &Meta, ran: &Ran<'_>) -> serde_json
 }
 
 /// The last line on standard error.
-pub fn failure(report: &Report, signal: Option<Signal>, ran: &Ran<'_>) -> String {
-    let meta = Meta::default();
+pub fn failure(report: &Report, warnings: &[String], signal: Option<Signal>, ran: &Ran<'_>) -> String {
+    let meta = Meta {
+        warnings: warnings.to_vec(),
+        ..Meta::default()
+    };
     let failure = Failure {
         ok: false,
         error: report.robot_error(signal),
@@ -136,7 +139,7 @@ mod tests {
             ) + "\n"
         );
         let report = Report::new(Code::Cancelled, "cancelled by SIGTERM");
-        let line = failure(&report, Some(Signal::Term), &RAN);
+        let line = failure(&report, &[], Some(Signal::Term), &RAN);
         assert!(
             line.starts_with(r#"{"ok":false,"error":{"code":"cancelled","exit_code":143,"#),
             "{line}"

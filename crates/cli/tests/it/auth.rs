@@ -147,6 +147,41 @@ fn a_variable_is_not_sent_without_tls_where_nobody_configured_that() {
 }
 
 #[test]
+fn a_token_kept_for_an_http_address_is_used_beside_the_variable_of_the_host() {
+    let (desk, forge) = (Desk::empty(), private_forge());
+    // Not this machine, as an address; and yet it leads here.
+    let forge = forge.replace("127.0.0.1", "0.0.0.0");
+    std::fs::create_dir_all(file(&desk).parent().unwrap()).unwrap();
+    let text = format!("[forges.a]\nbase_url = \"{forge}\"\ntoken = \"{TOKEN}\"\n");
+    std::fs::write(file(&desk), text).unwrap();
+    std::fs::set_permissions(file(&desk), std::fs::Permissions::from_mode(0o600)).unwrap();
+    let mut command = desk.annals(["sync", &format!("{forge}/{PROJECT}"), "--db", "m.db", "--no-docs"]);
+    let host = forge.trim_start_matches("http://").replace(['.', ':'], "_");
+    command.env(format!("ANNALS_TOKEN_{host}"), "that-of-https");
+    let ended = Ended::of(command.output().unwrap());
+    assert_eq!(ended.code, 0, "{ended:?}");
+}
+
+#[test]
+fn words_behind_auth_are_never_repeated() {
+    let desk = Desk::empty();
+    for line in [
+        "auth login gitlab.com Zq3x9PpLw0aBcDeFgHiJ",
+        "auth Zq3x9PpLw0aBcDeFgHiJ",
+        "auth login --Zq3x9PpLw0aBcDeFgHiJ",
+        "auth status --color Zq3x9PpLw0aBcDeFgHiJ",
+        "--db m.db auth login gitlab.com Zq3x9PpLw0aBcDeFgHiJ",
+    ] {
+        for mode in ["--robot", "--human"] {
+            let ended = desk.run(&format!("{line} {mode}"));
+            assert_eq!(ended.code, 2, "{ended:?}");
+            assert!(!format!("{ended:?}").contains("Zq3x"), "{ended:?}");
+            assert!(ended.stderr.contains("revoke"), "{ended:?}");
+        }
+    }
+}
+
+#[test]
 fn a_token_kept_before_the_configuration_is_found_and_forgotten_after_it() {
     let (desk, forge) = (Desk::empty(), private_forge());
     piped(&desk, &format!("auth login {forge}"), TOKEN).data();

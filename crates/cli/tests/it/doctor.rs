@@ -117,7 +117,7 @@ fn tokens_are_said_to_be_there_and_never_shown() {
                   [forges.other]\nkind = \"gitlab\"\nbase_url = \"https://other.example\"\n";
     std::fs::write(desk.path("annals.toml"), config).unwrap();
     for mode in ["--robot", "--human"] {
-        let mut command = desk.annals(["doctor", "-vvv", mode]);
+        let mut command = desk.annals(["doctor", "-vvv", mode, "--config", "annals.toml"]);
         let ended = Ended::of(command.env("WORK", "glpat-Zq3x9PpLw0aB").output().unwrap());
         assert_eq!(ended.code, 0, "{ended:?}");
         let told = format!("{}{}", ended.stdout, ended.stderr);

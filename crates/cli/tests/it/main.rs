@@ -23,6 +23,7 @@ mod doctor;
 mod embed;
 mod envelope;
 mod file_history;
+mod found;
 mod history;
 mod mcp;
 mod modes;

@@ -117,3 +117,15 @@ fn count_agrees_with_the_list() {
     );
     assert_eq!(desk.run("count --human").stdout.trim(), all["total"].to_string());
 }
+
+#[test]
+fn a_number_of_the_other_kind_is_told_with_its_project_and_moment() {
+    let desk = Desk::with_mirror();
+    let only = "SELECT max(iid) FROM issues WHERE iid NOT IN (SELECT iid FROM merge_requests)";
+    let iid = number(&desk, only);
+    let actions = desk.run(&format!("show mr {iid}")).error()["actions"].clone();
+    let action = format!("annals show issue {iid} -p annals-sample/tidewater");
+    assert!(actions.as_array().unwrap().contains(&action.into()), "{actions}");
+    let error = desk.run(&format!("show mr {iid} --as-of 1d")).error();
+    assert!(error["actions"].to_string().contains(" --as-of=2"), "{error}");
+}

@@ -31,13 +31,19 @@ impl BaseUrl {
     /// Whether nobody on the way can read what is sent there: https, or this machine itself.
     #[must_use]
     pub fn is_confidential(&self) -> bool {
+        self.0.starts_with("https://") || self.is_loopback()
+    }
+
+    /// Whether it is this machine itself.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
         let authority = self.authority();
         let host = match authority.strip_prefix('[') {
             Some(rest) => rest.split(']').next(),
             None => authority.split(':').next(),
         };
         let is_here = |host: &str| host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        self.0.starts_with("https://") || host.is_some_and(is_here)
+        host.is_some_and(is_here)
     }
 }
 

@@ -93,11 +93,11 @@ pub(super) struct Draft {
 pub(super) struct ForgeDraft {
     pub kind: Option<ForgeKind>,
     pub base_url: Option<BaseUrl>,
-    token_env: Option<String>,
+    pub token_env: Option<String>,
     projects: Vec<String>,
     concurrency: Option<usize>,
     window: Option<Rate>,
-    ca_file: Option<PathBuf>,
+    pub ca_file: Option<PathBuf>,
     enabled: Option<bool>,
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 use super::errors::{ConfigError, ConfigErrors, Origin, Position};
+use super::found::{HeldBack, LeftOut, Trust};
 use super::keys::{Draft, ForgeDraft, KEYS, Key, Kind};
 use super::source::{Raw, position};
 use super::tree::{Config, EmbedProvider};
@@ -16,6 +17,8 @@ use crate::text::nearest;
 pub struct Layers {
     /// The file, if there is one: its path for messages, and its text.
     pub file: Option<(PathBuf, String)>,
+    /// Whether somebody named that file.
+    pub trust: Trust,
     /// The environment, names and values. Only `ANNALS_SECTION__KEY` counts: what has no double
     /// underscore is not configuration, and an empty value is none.
     pub env: Vec<(String, String)>,
@@ -29,14 +32,28 @@ impl Config {
     /// # Errors
     /// Every broken rule of every layer, also of a value that a later layer replaces.
     pub fn load(layers: &Layers) -> Result<Self, ConfigErrors> {
+        Self::read(layers).map(|(config, _)| config)
+    }
+
+    /// Reads all layers; beside the configuration what of the file was left out, because nobody named it.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn read(layers: &Layers) -> Result<(Self, Vec<LeftOut>), ConfigErrors> {
         let mut reader = Reader::default();
         let readable = layers.file.as_ref().is_none_or(|(path, text)| reader.file(path, text));
+        let found = match layers.trust {
+            Trust::Named => None,
+            Trust::Found => Some(HeldBack::take(&mut reader.draft)),
+        };
         reader.variables(&layers.env);
         for (key, value) in &layers.overrides {
             let segments: Vec<&str> = key.split('.').collect();
             reader.entry(&segments, Raw::Text(value), Place::new(Origin::CommandLine));
         }
-        reader.finish(readable)
+        let mut config = reader.finish(readable)?;
+        let left_out = found.map(|found| found.settle(&mut config, &layers.env));
+        Ok((config, left_out.unwrap_or_default()))
     }
 }
 

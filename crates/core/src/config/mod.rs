@@ -8,6 +8,7 @@
 mod base_url;
 mod credentials;
 mod errors;
+mod found;
 mod keys;
 mod load;
 mod rate;
@@ -18,6 +19,7 @@ mod tree;
 pub use base_url::{BadBaseUrl, BaseUrl};
 pub use credentials::{Account, BadCredentials, Credential, Credentials};
 pub use errors::{ConfigError, ConfigErrors, Origin, Position};
+pub use found::{LeftOut, Trust};
 pub use keys::{DefaultValue, KEYS, Key};
 pub use load::Layers;
 pub use rate::{BadRate, Rate};
@@ -25,5 +27,5 @@ pub use reference::reference_markdown;
 pub use tree::{
     CliSettings, ColorChoice, Config, DbSettings, EMBED_TOKEN_VARIABLE, EmbedProvider, EmbedSettings, ForgeKind,
     ForgeSettings, RuntimeName, RuntimeSettings, SearchMode, SearchSettings, ServerSettings, ShutdownSettings,
-    SliceSettings, SyncSettings, TimeStyle, token_variable,
+    SliceSettings, SyncSettings, TimeStyle, ToldBy, token_variable,
 };

@@ -16,6 +16,12 @@ configuration directory. No file is needed. Each layer overrides the one before 
    empty values ignored,
 4. the command line.
 
+Any folder may have an `annals.toml`, and who wrote the folder wrote that file. So `./annals.toml`, unless it is named with
+`--config`, says how things are done and not where secrets and texts go: of a forge or an embedder on another machine,
+`token_env`, `ca_file` and `[embed]` are left out, and so is `server.allowed_hosts`. Each is told in a warning. Such a forge
+gets the token that `annals auth login ADDRESS` keeps for its address, or the one in `ANNALS_TOKEN_<HOST>`, whatever its
+name; a host with a `-` gets only the former, because `ANNALS_TOKEN_MY_CORP_COM` is as well the variable of `my.corp.com`.
+
 A key that does not exist is an error, and so is a value that breaks its rule; all of them are reported at once, and the
 command ends with exit code 3 (`config_invalid`). `${…}` is not interpolated. Durations are integers whose key ends in the
 unit. Tokens are never written into this file: they come from environment variables.

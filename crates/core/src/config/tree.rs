@@ -257,6 +257,17 @@ pub struct ForgeSettings {
     pub window: Rate,
     pub ca_file: Option<PathBuf>,
     pub enabled: bool,
+    /// Whose word its address is.
+    pub told_by: ToldBy,
+}
+
+/// Whose word the address of a forge is, which decides what it may be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToldBy {
+    /// The user's: typed, in a variable, or in a file of theirs; or it is this machine.
+    User,
+    /// That of a file which lay in the folder; see [`Trust::Found`](super::Trust::Found).
+    FoundFile,
 }
 
 impl ForgeSettings {
@@ -277,6 +288,22 @@ impl ForgeSettings {
             },
             ca_file: None,
             enabled: true,
+            told_by: ToldBy::User,
+        }
+    }
+
+    /// The variables that may hold the token of this forge, which has this name, in order.
+    ///
+    /// Where a found file says who the forge is, neither the variable nor the name that it chose counts, but only the
+    /// forge's own host. In a variable `-` and `_` are what `.` is, so a host with one has none: the variable of
+    /// `my.corp.example` must not be that of `my-corp.example`.
+    #[must_use]
+    pub fn token_variables(&self, name: &str) -> Vec<String> {
+        let authority = self.base_url.authority();
+        match self.told_by {
+            ToldBy::User => self.token_env.iter().cloned().chain([token_variable(name)]).collect(),
+            ToldBy::FoundFile if authority.contains(['-', '_']) => Vec::new(),
+            ToldBy::FoundFile => vec![token_variable(authority)],
         }
     }
 }
@@ -349,6 +376,18 @@ pub struct EmbedSettings {
     pub concurrency: usize,
     /// `None`: only [`EMBED_TOKEN_VARIABLE`].
     pub token_env: Option<String>,
+}
+
+impl EmbedSettings {
+    /// Whether texts stay on this machine.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        match (self.provider, &self.base_url) {
+            (EmbedProvider::Hashing | EmbedProvider::None, _) | (EmbedProvider::Ollama, None) => true,
+            (EmbedProvider::OpenAi, None) => false,
+            (EmbedProvider::OpenAi | EmbedProvider::Ollama, Some(address)) => address.is_loopback(),
+        }
+    }
 }
 
 /// The environment variable that holds the embedder's key where `embed.token_env` names none.

@@ -175,12 +175,19 @@ impl Coded for EmbedError {
             }
             .with_retry_after_ms(u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX))
             .with_detail("host", at.as_str()),
-            Self::AuthRejected { at, variable } => report
-                .with_suggestion(format!("set {variable} to a valid key"))
-                .with_detail("host", at.as_str()),
-            Self::TokenMissing { at, variable } => report
-                .with_suggestion(format!("set {variable} to the key of the embedder"))
-                .with_detail("host", at.as_str()),
+            // The actions of these codes keep the token of a forge, which is nothing to an embedder.
+            Self::AuthRejected { at, variable } => Report {
+                actions: Vec::new(),
+                ..report
+            }
+            .with_suggestion(format!("set {variable} to a valid key"))
+            .with_detail("host", at.as_str()),
+            Self::TokenMissing { at, variable } => Report {
+                actions: Vec::new(),
+                ..report
+            }
+            .with_suggestion(format!("set {variable} to the key of the embedder"))
+            .with_detail("host", at.as_str()),
             Self::ModelMissing { at, model, fetch } => {
                 let fetch = fetch.as_deref().map_or_else(
                     || "change embed.model to a model that it has".to_owned(),
@@ -203,5 +210,24 @@ impl Coded for EmbedError {
 impl TaskError for EmbedError {
     fn cancel_reason(&self) -> Option<&CancelReason> {
         self.stop().map(Stop::reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_login_at_a_forge_is_offered_for_the_key_of_an_embedder() {
+        let (at, variable) = ("embed.example".to_owned(), "KEY".to_owned());
+        let missing = EmbedError::TokenMissing {
+            at: at.clone(),
+            variable: variable.clone(),
+        };
+        for error in [missing, EmbedError::AuthRejected { at, variable }] {
+            let report = error.report();
+            assert!(report.actions.is_empty(), "{report:?}");
+            assert!(report.suggestion.is_some_and(|text| text.contains("KEY")));
+        }
     }
 }

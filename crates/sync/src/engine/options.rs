@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use annals_core::config::{BaseUrl, Config, EmbedSettings, ForgeKind, ForgeSettings, SyncSettings, token_variable};
+use annals_core::config::{BaseUrl, Config, EmbedSettings, ForgeKind, ForgeSettings, SyncSettings, ToldBy};
 use annals_core::{ProjectId, Secret, UnixMs};
 use annals_db::ids::RunOrigin;
 use annals_net_adapter::Cx;
@@ -188,25 +188,28 @@ impl SyncOptions {
         name: &str,
         settings: &ForgeSettings,
     ) -> Result<(Option<Secret>, Vec<String>), ForgeError> {
-        let variables: Vec<String> = settings
-            .token_env
-            .iter()
-            .cloned()
-            .chain([token_variable(name)])
-            .collect();
+        let variables = settings.token_variables(name);
         // One that is set but blank says nothing, as everywhere.
         let of_variable = |variable: &String| cx.env(variable).map(str::trim).filter(|token| !token.is_empty());
         let token = variables.iter().find_map(of_variable).map(Secret::new);
         // By the address and not by the name: another forge may have the name by now, or the same host without TLS.
         let kept = || self.credentials.get(&settings.base_url).cloned();
         let base_url = &settings.base_url;
-        let is_configured = || self.forges.values().any(|forge| forge.base_url == *base_url);
-        if token.is_some() && !base_url.is_confidential() && !is_configured() {
-            return Err(ForgeError::TokenUnusable {
+        if token.is_some() && !base_url.is_confidential() && !self.is_configured(base_url) {
+            // One that is kept was kept for this very address.
+            let token = kept().ok_or_else(|| ForgeError::TokenUnusable {
                 host: base_url.authority().to_owned(),
                 why: "everybody on the way could read it; use https, or put the http address into the configuration",
-            });
+            })?;
+            return Ok((Some(token), variables));
         }
         Ok((token.or_else(kept), variables))
+    }
+
+    /// Whether the user has configured a forge at this very address.
+    #[must_use]
+    pub fn is_configured(&self, base_url: &BaseUrl) -> bool {
+        let of_user = |forge: &ForgeSettings| forge.base_url == *base_url && forge.told_by == ToldBy::User;
+        self.forges.values().any(of_user)
     }
 }

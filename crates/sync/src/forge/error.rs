@@ -279,9 +279,13 @@ impl Coded for ForgeError {
             Self::RateLimited { host, retry_after } => Report::new(Code::RateLimited, self.to_string())
                 .with_detail("host", host.as_str())
                 .with_retry_after_ms(u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX)),
-            Self::TokenMissing { host, variables } => Report::new(Code::TokenMissing, self.to_string())
-                .with_detail("host", host.as_str())
-                .with_suggestion(format!("set {} to a token with read_api", variables.join(" or "))),
+            Self::TokenMissing { host, variables } => {
+                let report = Report::new(Code::TokenMissing, self.to_string()).with_detail("host", host.as_str());
+                if variables.is_empty() {
+                    return report;
+                }
+                report.with_suggestion(format!("set {} to a token with read_api", variables.join(" or ")))
+            }
             _ => Report::new(self.code(), self.to_string()),
         }
     }
