@@ -33,7 +33,10 @@ pub fn setting(session: &Session) -> Vec<Check> {
         .collect();
     if checks.is_empty() {
         let file = session.settings.file.as_ref();
-        let detail = file.map_or_else(|| "no file: the defaults".to_owned(), |file| file.path.display().to_string());
+        let detail = file.map_or_else(
+            || "no file: the defaults".to_owned(),
+            |file| file.path.display().to_string(),
+        );
         checks.push(Check::new("config", Status::Ok, detail));
     }
     let left_out = session.settings.warnings.iter();
