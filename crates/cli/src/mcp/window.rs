@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_text_that_was_edited_to_the_same_length_is_not_continued() {
-        let long = |text: &str| json!({"body": text.repeat(200), "age_ms": 7});
+        let long = |text: &str| json!({"body": text.repeat(2_000), "age_ms": 7});
         let fits = |answer: &Value| answer.to_string().len() <= 300;
         let first = of(&long("a"), None, content, fits).unwrap();
         let cursor = Cursor::take(json!({"cursor": first["cursor"]}).as_object_mut().unwrap()).unwrap();
