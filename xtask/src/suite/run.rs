@@ -26,6 +26,9 @@ pub struct Ran {
     pub succeeded: bool,
 }
 
+/// How many tests of a program run at the same time (rustc's book, "Tests").
+const TEST_THREADS: &str = "RUST_TEST_THREADS";
+
 /// Runs one `cargo test` to its end.
 pub fn run(
     workspace: &Workspace,
@@ -44,6 +47,11 @@ pub fn run(
         .env_remove("ANNALS_LAB");
     if !std::env::var(LAB_SEEDS).is_ok_and(|asked| tries_more(&asked)) {
         command.env_remove(LAB_SEEDS);
+    }
+    if std::env::var_os(TEST_THREADS).is_none() {
+        // Many tests wait: for a child, a clock or the disk.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        command.env(TEST_THREADS, (2 * cores).to_string());
     }
     command.envs(programs.iter().map(|(variable, program)| (variable, program)));
     command.envs(run.mode.map(|mode| ("ANNALS_RUNTIME_MODE", mode)));
