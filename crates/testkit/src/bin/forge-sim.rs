@@ -24,7 +24,8 @@ Usage: forge-sim [OPTIONS]
 
 It prints `listening on http://127.0.0.1:PORT` and serves until it is ended.
 GET /-/stats tells how much was asked so far, GET /-/log what was asked last, GET /-/model what a
-mirror must hold now. GET /-/churn?edits=N edits the project, and GET
+mirror must hold now. GET /-/churn?edits=N edits the project, GET /-/retitle?issue=N&title=TITLE and
+GET /-/delete?issue=N one issue of it, or with mr=N a merge request, and GET
 /-/faults?fault=NAME[,NAME]&target=PATTERN&when=WHEN changes what goes wrong from now on.
 
 The project:

@@ -1,6 +1,7 @@
 //! What the tests of the command share: a desk with an empty home, and a mirror of the sample project to read from.
 
 pub mod forge;
+pub mod transcript;
 
 use std::ffi::OsStr;
 use std::io::Write;

@@ -1,8 +1,11 @@
 //! What no GitLab has: addresses under `/-/` that tell what was asked, and change the forge while a program reads it.
 
+use annals_core::EntityKind;
+
 use super::super::faults::{Fault, FaultPlan, Rule, When};
 use super::super::gitlab::{Reply, Request};
 use super::super::model;
+use super::super::project::Key;
 use super::{Shared, lock};
 
 /// The answer to a request that is for the simulator, not for the forge.
@@ -21,12 +24,30 @@ pub(super) fn answer(shared: &Shared, request: &Request) -> Option<Reply> {
             churn.stir(&mut shared.write(), edits);
             json(churn.done().to_string().into_bytes())
         }
+        "/-/retitle" => {
+            let title = request.param("title")?;
+            let done = shared.write().retitle(entity(request)?, &title);
+            done.then(|| json(b"{}".to_vec()))?
+        }
+        "/-/delete" => {
+            let done = shared.write().delete(entity(request)?);
+            done.then(|| json(b"{}".to_vec()))?
+        }
         "/-/faults" => {
             *lock(&shared.faults) = plan(request)?;
             json(b"{}".to_vec())
         }
         _ => None,
     }
+}
+
+/// `?issue=N` or `?mr=N`.
+fn entity(request: &Request) -> Option<Key> {
+    let of = |name: &str, kind: EntityKind| {
+        let iid = request.param(name)?.parse().ok()?;
+        Some(Key { kind, iid })
+    };
+    of("issue", EntityKind::Issue).or_else(|| of("mr", EntityKind::MergeRequest))
 }
 
 /// `?fault=NAME&target=PATTERN&when=WHEN`, or nothing for no faults. The rule counts from now on.
