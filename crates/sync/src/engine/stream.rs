@@ -10,7 +10,7 @@
 use annals_core::{Code, Outcome, UnixMs};
 use annals_db::control::{StreamRow, put_stream};
 use annals_db::ids::{Pass, StreamStatus};
-use annals_db::work::{CursorPoint, cursor};
+use annals_db::work::{Cursor, CursorPoint, cursor};
 use annals_net_adapter::{Cx, Started, Stop, TaskHandle};
 
 use super::options::Reading;
@@ -464,14 +464,8 @@ impl Position {
     /// Where this run reads the stream from. A full pass has a cursor of its own, unless nothing was
     /// read before: then the everyday pass is one.
     async fn find(cx: &Cx, project: &ProjectRun, stream: Stream) -> Result<Self, Error> {
-        let (id, since) = (project.place.project, project.run.options.since);
-        let get = |pass| {
-            project
-                .run
-                .db
-                .read(cx, move |conn| cursor::get(conn, id, stream.as_str(), pass))
-        };
-        let known = get(Pass::Incremental).await?;
+        let since = project.run.options.since;
+        let known = stored(cx, project, stream, Pass::Incremental).await?;
         let floor = known.as_ref().and_then(|cursor| cursor.floor_at);
         let begun = known.is_some();
         let Some(point) = known.and_then(|cursor| cursor.point) else {
@@ -500,7 +494,7 @@ impl Position {
             });
         }
         begin(cx, project, stream, Pass::Full, floor).await?;
-        let full = get(Pass::Full).await?;
+        let full = stored(cx, project, stream, Pass::Full).await?;
         Ok(Self {
             pass: Pass::Full,
             floor,
@@ -508,6 +502,15 @@ impl Position {
             cursor: full.and_then(|cursor| cursor.point),
         })
     }
+}
+
+async fn stored(cx: &Cx, project: &ProjectRun, stream: Stream, pass: Pass) -> Result<Option<Cursor>, Error> {
+    let id = project.place.project;
+    let read = project
+        .run
+        .db
+        .read(cx, move |conn| cursor::get(conn, id, stream.as_str(), pass));
+    Ok(read.await?)
 }
 
 async fn begin(cx: &Cx, project: &ProjectRun, stream: Stream, pass: Pass, floor: Option<UnixMs>) -> Result<(), Error> {
