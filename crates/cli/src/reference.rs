@@ -94,7 +94,6 @@ fn cell(text: &str) -> String {
 #[test]
 #[expect(
     clippy::disallowed_methods,
-    clippy::unwrap_used,
     reason = "a test may be told to write the file it checks"
 )]
 fn docs_cli_is_made_from_the_command_line() {

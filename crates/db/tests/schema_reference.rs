@@ -27,7 +27,7 @@ fn remarks() -> BTreeMap<String, (String, String)> {
                 heading = rest.trim_end_matches(['─', ' ']).to_owned();
                 remark.clear();
             } else if let Some(rest) = line.strip_prefix("-- ") {
-                let _ = writeln!(remark, "{rest}");
+                writeln!(remark, "{rest}").unwrap();
             } else if let Some(rest) = line.strip_prefix("CREATE TABLE ") {
                 let name = rest.split([' ', '(']).next().unwrap_or_default().to_owned();
                 found.insert(name, (heading.clone(), std::mem::take(&mut remark)));
@@ -61,21 +61,21 @@ fn made() -> String {
             continue;
         };
         if *heading != under && !heading.is_empty() {
-            let _ = writeln!(text, "\n## {}", capitalised(heading));
+            writeln!(text, "\n## {}", capitalised(heading)).unwrap();
             under.clone_from(heading);
         }
-        let _ = writeln!(text, "\n### {name}\n");
+        writeln!(text, "\n### {name}\n").unwrap();
         if !remark.is_empty() {
-            let _ = writeln!(text, "{}\n", remark.trim_end());
+            writeln!(text, "{}\n", remark.trim_end()).unwrap();
         }
-        let _ = writeln!(text, "```sql\n{sql};");
+        writeln!(text, "```sql\n{sql};").unwrap();
         let mut indexes = conn
             .prepare("SELECT sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?1 AND sql IS NOT NULL ORDER BY rowid")
             .unwrap();
         for index in indexes.query_map([&name], |row| row.get::<_, String>(0)).unwrap() {
-            let _ = writeln!(text, "{};", index.unwrap());
+            writeln!(text, "{};", index.unwrap()).unwrap();
         }
-        let _ = writeln!(text, "```");
+        writeln!(text, "```").unwrap();
     }
     text
 }

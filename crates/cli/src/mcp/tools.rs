@@ -143,7 +143,7 @@ fn found(error: Error, command: &str) -> Result<Value, Error> {
     match error {
         Error::Told(mut report) if report.code == Code::CheckFailed => {
             let data = report.details.get_mut(command).map(Value::take);
-            data.ok_or_else(|| Error::Told(report))
+            data.ok_or(Error::Told(report))
         }
         other => Err(other),
     }

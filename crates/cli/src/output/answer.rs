@@ -19,6 +19,7 @@ use crate::pager::Pager;
 
 /// What a command answers.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of them per command")]
 pub enum Reply<D> {
     /// This; it is still to be printed.
     Data(D, Meta),

@@ -164,7 +164,7 @@ fn then(
             then.push((one.then(was), certainty));
         }
     }
-    then.sort_by(|(a, _), (b, _)| (b.moved_at, b.iid).cmp(&(a.moved_at, a.iid)));
+    then.sort_by_key(|(request, _)| std::cmp::Reverse((request.moved_at, request.iid)));
     let total = then.len() as u64;
     then.truncate(limit);
     let derived = then.iter().filter(|(_, how)| *how == Some(Certainty::Derived));
