@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use annals_core::{EntityKind, Report, TaskError};
+use annals_core::{Code, EntityKind, Report, TaskError};
 use annals_net_adapter::{Cx, Slice};
 use annals_sync::verify::{self, Depth, Level, Reach, Repair, SampleSize, VerifyOptions, VerifyResult};
 use annals_sync::{SyncOptions, Target};
@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::{Conduct, Run, place, sync};
 use crate::error::Error;
+use crate::given::quoted;
 use crate::output::page::{counted, one_line};
 use crate::output::table::{Column, Table};
 use crate::output::{Mode, Page, Reply, Shape, Show, Style, progress};
@@ -86,7 +87,7 @@ impl Run for Args {
             Ok(result) => Ok(result),
             Err(error) => {
                 let forges = sync::forges_of(cx, session, &db, &[]).await;
-                Err(failed(cx, session, &forges, &error))
+                Err(failed(cx, session, &forges, &error, self.next(session)))
             }
         };
         let closed = db.close(cx).await;
@@ -97,6 +98,13 @@ impl Run for Args {
 }
 
 impl Args {
+    /// What mends what was found; nothing does that a repair has left.
+    fn next(&self, session: &Session) -> Option<String> {
+        let of = session.global.project.as_deref();
+        let of = of.map_or_else(String::new, |project| format!(" -p {}", quoted(project)));
+        (!self.repair).then(|| format!("annals verify{of} --repair"))
+    }
+
     fn options(&self, session: &Session) -> Result<VerifyOptions, Report> {
         Ok(VerifyOptions {
             sync: SyncOptions {
@@ -129,7 +137,13 @@ async fn targets(cx: &Cx, session: &Session) -> Result<Vec<Target>, Error> {
 }
 
 /// The end of a verification that is not clean: a person sees what was found first.
-fn failed(cx: &Cx, session: &Session, forges: &[crate::tokens::Forge], error: &annals_sync::Error) -> Error {
+fn failed(
+    cx: &Cx,
+    session: &Session,
+    forges: &[crate::tokens::Forge],
+    error: &annals_sync::Error,
+    next: Option<String>,
+) -> Error {
     let found = match error {
         annals_sync::Error::Findings(result) | annals_sync::Error::Unverified { result, .. } => Some(result),
         _ => None,
@@ -151,7 +165,12 @@ fn failed(cx: &Cx, session: &Session, forges: &[crate::tokens::Forge], error: &a
                 Error::Told(report) => result.describe(*report).into(),
                 ended => ended,
             },
-            _ => sync::told(session, forges, error),
+            _ => match (sync::told(session, forges, error), next) {
+                (Error::Told(report), Some(next)) if report.code == Code::CheckFailed => {
+                    report.with_action(next).into()
+                }
+                (told, _) => told,
+            },
         },
     }
 }
