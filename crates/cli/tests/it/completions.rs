@@ -4,38 +4,30 @@ use std::process::{Command, Stdio};
 
 use crate::support::Desk;
 
-/// How each shell says whether it understands the file named by its last argument.
-const SHELLS: &[(&str, &str, &[&str])] = &[
-    ("bash", "bash", &["-n"]),
-    ("zsh", "zsh", &["-n"]),
-    ("fish", "fish", &["--no-execute"]),
-    ("elvish", "elvish", &["-compileonly"]),
-    (
-        "powershell",
-        "pwsh",
-        &[
-            "-NoProfile",
-            "-NonInteractive",
-            "-Command",
-            "& { $errors = $null; [void][System.Management.Automation.Language.Parser]::ParseFile((Resolve-Path $args[0]), \
-             [ref]$null, [ref]$errors); exit $errors.Count }",
-        ],
-    ),
+/// How each shell says whether it understands the file named by its last argument. PowerShell is in no Debian package, so
+/// its script is only looked at.
+const SHELLS: &[(&str, Option<&[&str]>)] = &[
+    ("bash", Some(&["-n"])),
+    ("zsh", Some(&["-n"])),
+    ("fish", Some(&["--no-execute"])),
+    ("elvish", Some(&["-compileonly"])),
+    ("powershell", None),
 ];
 
 #[test]
 fn completions_parse_in_each_shell() {
     let desk = Desk::empty();
-    for (shell, program, check) in SHELLS {
+    for (shell, check) in SHELLS {
         let ended = desk.run(&format!("completions {shell} --robot"));
         assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{shell}");
         for word in ["sync-runs", "wait-lock", "robot"] {
             assert!(ended.stdout.contains(word), "{shell} does not know {word}");
         }
+        let Some(flags) = check else { continue };
         let file = desk.path("script");
         std::fs::write(&file, &ended.stdout).unwrap();
-        match Command::new(program)
-            .args(*check)
+        match Command::new(shell)
+            .args(*flags)
             .arg(&file)
             .stdin(Stdio::null())
             .output()
@@ -47,8 +39,8 @@ fn completions_parse_in_each_shell() {
             ),
             Err(_) => crate::support::skip(
                 "completions_parse_in_each_shell",
-                &format!("no {program}"),
-                &format!("install {program}"),
+                &format!("no {shell}"),
+                &format!("install {shell}"),
             ),
         }
     }
