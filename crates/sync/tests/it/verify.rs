@@ -488,7 +488,7 @@ async fn verify_keeps_its_findings_when_the_forge_fails(cx: Cx) {
     let run = world
         .text(&cx, "SELECT status || error_code FROM sync_runs WHERE mode = 'verify'")
         .await;
-    assert_eq!(run.as_deref(), Some("failedauth_rejected"));
+    assert_eq!(run.as_deref(), Some("failedtoken_missing"));
     world.close(&cx).await;
 }
 
