@@ -4,13 +4,13 @@ use std::process::{Command, Stdio};
 
 use crate::support::Desk;
 
-/// How each shell says whether it understands the file named by its last argument. PowerShell is in no Debian package, so
-/// its script is only looked at.
+/// How each shell says whether it understands the file named by its last argument. The script of Elvish can only be read
+/// in a session of a person, and PowerShell is in no Debian package: theirs are only looked at.
 const SHELLS: &[(&str, Option<&[&str]>)] = &[
     ("bash", Some(&["-n"])),
     ("zsh", Some(&["-n"])),
     ("fish", Some(&["--no-execute"])),
-    ("elvish", Some(&["-compileonly"])),
+    ("elvish", None),
     ("powershell", None),
 ];
 
