@@ -3,7 +3,7 @@
 //! Two kinds of defects: [`Corrupt`](Finding::Corrupt), bytes that are not what was written, which nothing here can
 //! mend; and [`Drift`](Finding::Drift), something derived that no longer follows from what it was derived from.
 //!
-//! [`file`] asks SQLite; [`blobs`] hashes every payload again; [`revisions`] walks the history of every subject;
+//! [`mod@file`] asks SQLite; [`blobs`] hashes every payload again; [`revisions`] walks the history of every subject;
 //! [`rows`] compares entities with their newest revision; [`owed`] looks at cursors, jobs and intervals; [`vectors`]
 //! measures vectors.
 
