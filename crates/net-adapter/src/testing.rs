@@ -15,7 +15,7 @@ use crate::runtime::{Runtime, RuntimeConfig};
 use crate::{Cx, Outcome};
 
 /// Seeds of a lab run in the ordinary suite; `ANNALS_LAB_SEEDS` raises it.
-const SEEDS: u64 = 8;
+const SEEDS: u64 = 4;
 
 /// Runs a body on a real runtime and fails if it panics or leaves anything behind.
 ///
