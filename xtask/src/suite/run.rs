@@ -12,7 +12,7 @@ use crate::Workspace;
 
 const LAB_SEEDS: &str = "ANNALS_LAB_SEEDS";
 /// Of a lab test, as `annals_net_adapter::testing` has it.
-const FEWEST_SEEDS: u64 = 8;
+const FEWEST_SEEDS: u64 = 4;
 
 /// Whether lab tests that are asked to try so many seeds try no fewer than they do by themselves.
 fn tries_more(asked: &str) -> bool {
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_caller_can_raise_the_number_of_seeds_and_not_lower_it() {
-        let asked = ["0", "7", "", "many", "8", "1000"];
+        let asked = ["0", "3", "", "many", "4", "1000"];
         assert_eq!(asked.map(tries_more), [false, false, false, false, true, true]);
     }
 }
